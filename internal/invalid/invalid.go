@@ -1,0 +1,83 @@
+// Package invalid says what is wrong with an input, field by field, so that a form can
+// show each message at its field and the API can name it. Whoever returns such an error
+// has changed nothing.
+package invalid
+
+import (
+	"fmt"
+	"strings"
+	"unicode/utf8"
+)
+
+// Field is one field that is not right.
+type Field struct {
+	Name    string // as in the API's JSON, with dots for what is nested: "licence.seats"
+	Message string // what would be right, for people: "must be between 1 and 100"
+}
+
+// Error is every field that is not right. It is never empty when returned as an error.
+type Error []Field
+
+func (e Error) Error() string {
+	var b strings.Builder
+	for i, f := range e {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		b.WriteString(f.Name + " " + f.Message)
+	}
+	return b.String()
+}
+
+// Add records that a field is not right.
+func (e *Error) Add(field, format string, args ...any) {
+	*e = append(*e, Field{field, fmt.Sprintf(format, args...)})
+}
+
+// Err is e as an error, nil if no field was added.
+func (e Error) Err() error {
+	if len(e) == 0 {
+		return nil
+	}
+	return e
+}
+
+// Of is an Error of one field.
+func Of(field, format string, args ...any) error {
+	return Error{{field, fmt.Sprintf(format, args...)}}
+}
+
+// Text checks a text of people: trimmed by the caller, at least min and at most max
+// characters, no control characters but line ends and tabs.
+func (e *Error) Text(field, s string, min, max int) {
+	n := utf8.RuneCountInString(s)
+	switch {
+	case !utf8.ValidString(s):
+		e.Add(field, "must be UTF-8 text")
+	case n < min && min == 1:
+		e.Add(field, "is required")
+	case n < min:
+		e.Add(field, "must have at least %d characters", min)
+	case n > max:
+		e.Add(field, "must have at most %d characters", max)
+	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }):
+		e.Add(field, "must not contain control characters")
+	}
+}
+
+// Range checks a number.
+func (e *Error) Range(field string, n, min, max int) {
+	if n < min || n > max {
+		e.Add(field, "must be between %d and %d", min, max)
+	}
+}
+
+// OneOf checks a word against those that are known.
+func (e *Error) OneOf(field, s string, words ...string) {
+	for _, w := range words {
+		if s == w {
+			return
+		}
+	}
+	e.Add(field, "must be one of %s", strings.Join(words, ", "))
+}

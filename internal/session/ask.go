@@ -1,0 +1,120 @@
+package session
+
+import (
+	"time"
+
+	"leasehold/internal/lease"
+)
+
+// RefusalCode is why an agent gets no lease.
+type RefusalCode string
+
+const (
+	RefusedEnded      RefusalCode = "ended"        // expired, removed, killed … or deleted
+	RefusedEntitled   RefusalCode = "not_entitled" // no provision lets this user run it now
+	RefusedSuspended  RefusalCode = "suspended"    // the app or the user
+	RefusedNoSeat     RefusalCode = "no_seat"      //
+	RefusedQuarantine RefusalCode = "quarantined"  // a copied state folder
+)
+
+// Refusal tells an agent, and through it the user, why there is no lease and what to do.
+type Refusal struct {
+	Code    RefusalCode
+	Message string
+}
+
+func (r *Refusal) Error() string { return r.Message }
+
+// Asking is what a request for a lease is decided on.
+type Asking struct {
+	Now   time.Time
+	Terms lease.Terms
+	// Entitled says whether the user may run this app now, nil if so.
+	Entitled func() *Refusal
+	// Seat takes a seat for a new holder, nil if it did. It is asked last.
+	Seat func() *Refusal
+	// Hold is set while seats may be out that the server has forgotten; nobody new gets
+	// one then, and nobody is refused for good.
+	Hold    bool
+	Agent   Actor
+	Without lease.Rule
+}
+
+// Ask decides whether the session's agent gets a lease with this answer. It is called
+// after the check-in's observations were applied, never for a stale check-in or a
+// quarantined agent.
+//
+// It returns a grant to sign, or a refusal, or neither: nothing is due, or the answer is
+// pending. A refused renewal evicts.
+func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
+	if s.Status.Ended() || !s.DeletedAt.IsZero() {
+		if s.Observed == IsRunning {
+			return nil, &Refusal{RefusedEnded, "This session is " + label(s.Status) + ". Launch the app again from the portal."}
+		}
+		return nil, nil
+	}
+	if a.Terms.Kind == lease.Floating && s.Observed != IsRunning {
+		return nil, nil
+	}
+	if s.Observed == IsAbsent {
+		return nil, nil
+	}
+	// After a revocation only a run that started when it was stored may have the next
+	// generation; one that runs on from before is being ended.
+	mark := s.Stored
+	if s.Observed == IsRunning {
+		mark = s.Mark
+	}
+	if mark < s.Wanted && !a.Without.Has(lease.RunAfterRevocation) {
+		return nil, nil
+	}
+	generation := s.Wanted + 1
+	current := s.Lease != nil && s.Lease.Generation == generation && (s.Lease.Kind == lease.Fixed || s.Lease.Run == s.Run)
+	deliveryMethod := s.LeaseDeliveryMethod()
+	// A holder has its seat already. After a restored database an agent may hold a lease
+	// that the server has forgotten: renewing it puts no further seat out.
+	holder := s.Lease != nil && s.Lease.DeliveryMethod == deliveryMethod || a.Hold && snap.Holds
+	if current && snap.Holds && !s.Lease.RenewalDue(a.Terms, a.Now) {
+		return nil, nil
+	}
+	if current && a.Terms.Kind == lease.Fixed {
+		s.fire(EvRenewalAsked, a.Agent, a.Now, "")
+	}
+	refusal := a.Entitled()
+	if refusal == nil && !holder {
+		if a.Hold {
+			return nil, nil
+		}
+		refusal = a.Seat()
+	}
+	if refusal != nil {
+		if holder {
+			s.refuseRenewal(refusal, a)
+		}
+		return nil, refusal
+	}
+	s.Lease = lease.NewGrant(a.Terms, s.ID, deliveryMethod, generation, s.Run, a.Now, s.Lease, a.Without)
+	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now, "") {
+		s.fire(EvStarted, Actor{Role: Server}, a.Now, "lease granted")
+	}
+	g := *s.Lease
+	return &g, nil
+}
+
+// LeaseDeliveryMethod is the delivery method whose terms and seats the next grant is
+// under: the session's, but for a run that began before an upgrade moved the session,
+// which goes on under the old one until it exits.
+func (s *Session) LeaseDeliveryMethod() int64 {
+	if s.Lease != nil && s.Lease.Run == s.Run && s.Observed == IsRunning {
+		return s.Lease.DeliveryMethod
+	}
+	return s.DeliveryMethodID
+}
+
+// refuseRenewal evicts a holder: the refusal is an order by the server.
+func (s *Session) refuseRenewal(r *Refusal, a Asking) {
+	s.fire(EvRenewalAsked, a.Agent, a.Now, "")
+	if s.fire(EvRenewalRefused, Actor{Role: Server}, a.Now, r.Message) || s.Lease != nil {
+		s.order(Evict, Actor{Role: Server}, r.Message, a.Now, 0)
+	}
+}

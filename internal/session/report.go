@@ -1,0 +1,214 @@
+package session
+
+import (
+	"time"
+
+	"leasehold/internal/lease"
+)
+
+// ObservationType is what an agent observed.
+type ObservationType string
+
+const (
+	ObsAdded         ObservationType = "added"          // the app is in the player
+	ObsStarted       ObservationType = "started"        // a run began: Run, Mark
+	ObsExited        ObservationType = "exited"         // the run is over, every process gone: Run
+	ObsRevoked       ObservationType = "revoked"        // a revocation is stored: UpTo
+	ObsWarned        ObservationType = "warned"         // the user was warned: Run, Seconds before closing
+	ObsRenewalAsked  ObservationType = "renewal_asked"  //
+	ObsUpgradeAsked  ObservationType = "upgrade_asked"  //
+	ObsUpgradePutOff ObservationType = "upgrade_putoff" // the user put the upgrade off
+	ObsReturned      ObservationType = "returned"       // the lease was given back: UpTo
+	ObsRemoved       ObservationType = "removed"        // the app was removed from the player: UpTo
+	ObsUp            ObservationType = "up"             // streams: the display and the app are up
+	ObsFailed        ObservationType = "failed"         // streams: it never came up: Reason
+	ObsEnded         ObservationType = "ended"          // streams: it is over: Reason
+)
+
+// Observation is one entry of an agent's journal about a session.
+type Observation struct {
+	Type    ObservationType
+	Run     uint32
+	Mark    uint64
+	UpTo    uint64
+	Seconds int
+	Reason  string
+	At      time.Time // when it really happened, never after now
+}
+
+// Source is who reports, and how far it is to be believed.
+type Source struct {
+	Agent       Actor
+	Quarantined bool // a copied state folder: its reports free nothing
+	Without     lease.Rule
+}
+
+// Observe applies one journal entry. It is never refused: it sets what is observed, and
+// moves the status only where the table has an arrow.
+func (s *Session) Observe(o Observation, src Source) {
+	at := o.At
+	switch o.Type {
+	case ObsAdded:
+		if s.Observed == IsAbsent {
+			s.see(IsIdle, at)
+		}
+		s.fire(EvAdded, src.Agent, at, "")
+		s.flag(at)
+	case ObsStarted:
+		s.started(o.Run, o.Mark, at, src)
+	case ObsExited:
+		s.exited(o.Run, at, src)
+		if src.Without.Has(lease.OldNewsClosesNothing) && s.Order.Open() {
+			s.Order.ClosedAt, s.Order.ClosedBy = at, ByAgent
+		}
+	case ObsRevoked:
+		s.Stored = max(s.Stored, o.UpTo)
+		if s.Order != nil && s.Stored >= s.Order.UpTo && s.Order.DeliveredAt.IsZero() {
+			s.Order.DeliveredAt = later(at, s.Order.RequestedAt)
+		}
+	case ObsWarned:
+		// A warning of the old lease's end counts too: the user has been told.
+		if s.Order != nil && o.Run == s.Run && s.Order.WarnedAt.IsZero() && s.Stored >= s.Order.UpTo {
+			s.Order.WarnedAt = later(at, s.Order.RequestedAt)
+		}
+	case ObsRenewalAsked:
+		s.fire(EvRenewalAsked, src.Agent, at, "")
+	case ObsUpgradeAsked:
+		s.fire(EvUpgradeAsked, src.Agent, at, "")
+	case ObsUpgradePutOff:
+		s.fire(EvUpgradeRefused, Actor{Role: User}, at, "put off")
+	case ObsReturned:
+		s.Wanted = max(s.Wanted, o.UpTo)
+		s.Stored = max(s.Stored, o.UpTo)
+		s.LastActivityAt = later(s.LastActivityAt, at)
+		s.free(src)
+	case ObsRemoved:
+		s.removed(o.UpTo, at, src)
+	case ObsUp:
+		s.started(max(o.Run, 1), o.Mark, at, src)
+		s.fire(EvUp, src.Agent, at, "")
+	case ObsFailed:
+		s.see(IsAbsent, at)
+		s.fire(EvFailed, src.Agent, at, o.Reason)
+		s.free(src)
+	case ObsEnded:
+		s.see(IsAbsent, at)
+		s.fire(EvEnded, src.Agent, at, o.Reason)
+		s.free(src)
+	}
+}
+
+func (s *Session) see(o State, at time.Time) {
+	if s.Observed != o {
+		s.Observed, s.ObservedSince = o, at
+	}
+}
+
+func (s *Session) started(run uint32, mark uint64, at time.Time, src Source) {
+	if run < s.Run || run == s.Run && s.Observed == IsRunning {
+		return // an older run, or one known already
+	}
+	s.fire(EvAdded, src.Agent, at, "")
+	s.Run, s.Mark = run, mark
+	if s.Observed == IsRunning {
+		s.ObservedSince = at // the next run began while the last one's end went unheard
+	}
+	s.see(IsRunning, at)
+	if s.FirstRunAt.IsZero() {
+		s.FirstRunAt = at
+	}
+	s.LastActivityAt = later(s.LastActivityAt, at)
+	if s.covered() {
+		s.fire(EvStarted, src.Agent, at, "")
+	}
+}
+
+// covered reports whether the lease out covers the run observed.
+func (s *Session) covered() bool {
+	l := s.Lease
+	return l != nil && l.Generation > s.Wanted && s.Mark >= l.Generation-1 && (l.Kind == lease.Fixed || l.Run == s.Run)
+}
+
+func (s *Session) exited(run uint32, at time.Time, src Source) {
+	if run < s.Run || s.Observed != IsRunning {
+		return
+	}
+	s.fire(EvExited, src.Agent, at, "")
+	s.see(IsIdle, at)
+	s.LastActivityAt = later(s.LastActivityAt, at)
+	if s.Lease != nil && s.Lease.Kind == lease.Floating && s.Lease.Run <= run {
+		s.free(src)
+	}
+	s.flag(at)
+}
+
+func (s *Session) removed(upTo uint64, at time.Time, src Source) {
+	if s.Observed == IsRunning {
+		s.exited(s.Run, at, src) // a run is ended first
+	}
+	s.fire(EvAdded, src.Agent, at, "")
+	s.see(IsAbsent, at)
+	s.Wanted = max(s.Wanted, upTo)
+	s.Stored = max(s.Stored, upTo)
+	s.fire(EvRemoved, src.Agent, at, "")
+	s.free(src)
+}
+
+// free takes the lease back: its seat is free.
+func (s *Session) free(src Source) {
+	if !src.Quarantined {
+		s.Lease = nil
+	}
+}
+
+// Snapshot is what an agent says of one session in a check-in, after its journal entries.
+type Snapshot struct {
+	State  State
+	Run    uint32
+	Mark   uint64
+	Stored uint64 // revocations stored
+	Ended  uint64 // … and nothing runs under them
+	Seen   uint64 // the highest generation it ever received
+	Guard  bool   // a guard of that run is alive, whatever the journal knows
+	Holds  bool   // it holds a lease of its current generation and run
+}
+
+// Reconcile applies what an agent says of the session now, as the chain of arrows that
+// leads there. It frees what the agent acknowledges, and closes the order.
+func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
+	// The agent may have revoked by itself (a return, a removal), and may be ahead of a
+	// restored database: what it has seen is never granted again.
+	s.Wanted = max(s.Wanted, snap.Stored)
+	if snap.Seen > 0 {
+		s.Wanted = max(s.Wanted, snap.Seen-1)
+	}
+	if snap.Stored > s.Stored {
+		s.Observe(Observation{Type: ObsRevoked, UpTo: snap.Stored, At: now}, src)
+	}
+	guard := snap.Guard && !src.Without.Has(lease.GuardBeforeAbsent)
+	switch snap.State {
+	case IsRunning:
+		s.started(snap.Run, snap.Mark, now, src)
+	case IsIdle:
+		s.Observe(Observation{Type: ObsAdded, At: now}, src)
+		if !guard {
+			s.exited(snap.Run, now, src)
+		}
+	case IsAbsent:
+		if s.Status != Launched && s.Status != Starting && !guard {
+			s.removed(0, now, src)
+		}
+	}
+	if src.Quarantined {
+		return
+	}
+	s.Ended = max(s.Ended, min(snap.Ended, snap.Stored))
+	if l := s.Lease; l != nil {
+		gone := snap.State != IsRunning && !guard && l.Kind == lease.Floating
+		if gone || l.Generation <= s.Ended {
+			s.Lease = nil
+		}
+	}
+	s.settle(now, src.Without)
+	s.flag(now)
+}

@@ -1,0 +1,347 @@
+// Package wire holds the messages between an agent and the server, version 1: JSON over
+// HTTPS, one request and one answer at a time.
+//
+// The check-in is the truth. One request carries all sessions of the agent: the journal
+// entries that the server has not acknowledged, each with its number and real time, and
+// what the agent knows of every session now. The answer acknowledges, and carries leases,
+// refusals, directives and the time of the next check-in. Every directive is derived from
+// what the server wants and the agent has not yet reported, so it is repeated until it is
+// done and may arrive any number of times. The event stream says only "check in now".
+//
+// docs/protocol.md describes the exchange; the golden files beside this package fix its form.
+package wire
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/invalid"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+)
+
+// Version of the protocol. A server answers a request of another version with
+// [ErrVersion] and names the versions it speaks.
+const Version = 1
+
+// Paths of the agents' API.
+const (
+	PathEnrol   = "/agent/v1/enrol"
+	PathCheckIn = "/agent/v1/check-in"
+	PathRedeem  = "/agent/v1/redeem"
+	PathEvents  = "/agent/v1/events" // server-sent events; each says only: check in now
+)
+
+// Limits on what one message may hold. An agent with more to say says it in several.
+const (
+	MaxBody         = 4 << 20 // bytes of a request or an answer
+	MaxSessions     = 5000    // sessions of one agent
+	MaxObservations = 2000    // journal entries in one check-in
+	MaxText         = 500     // bytes of a reason or a name
+)
+
+// ErrVersion: the message is of a version that this side does not speak.
+var ErrVersion = errors.New("wire: protocol version not supported")
+
+// AgentKind says what an agent runs.
+type AgentKind string
+
+const (
+	Player AgentKind = "player" // apps on a person's device
+	Host   AgentKind = "host"   // streamed apps
+)
+
+// Enrol asks to become an agent.
+type Enrol struct {
+	V       int       `json:"v"`
+	Key     string    `json:"key"`
+	Kind    AgentKind `json:"kind"`
+	Name    string    `json:"name"` // the machine's name
+	OS      string    `json:"os"`   // as GOOS
+	Arch    string    `json:"arch"` // as GOARCH
+	Version string    `json:"version"`
+}
+
+// Enrolled is the answer to Enrol. Credential is shown once: "Authorization: Bearer" of
+// every later request.
+type Enrolled struct {
+	V          int             `json:"v"`
+	AgentID    int64           `json:"agent_id"`
+	Credential string          `json:"credential"`
+	Keys       json.RawMessage `json:"keys"` // JWK set of the lease signing keys
+}
+
+// Observation is one journal entry. Its key is (agent, epoch, Seq): the server applies
+// each once, in order.
+type Observation struct {
+	Seq     uint64                  `json:"seq"`
+	Session int64                   `json:"session"`
+	Type    session.ObservationType `json:"type"`
+	At      time.Time               `json:"at"`
+	Run     uint32                  `json:"run,omitempty"`
+	Mark    uint64                  `json:"mark,omitempty"`
+	UpTo    uint64                  `json:"up_to,omitempty"`
+	Seconds int                     `json:"seconds,omitempty"`
+	Reason  string                  `json:"reason,omitempty"`
+}
+
+// SessionState is what the agent knows of one session as it sends the check-in.
+type SessionState struct {
+	Session int64         `json:"session"`
+	State   session.State `json:"state"`
+	Run     uint32        `json:"run,omitempty"`
+	Mark    uint64        `json:"mark,omitempty"`
+	Stored  uint64        `json:"stored,omitempty"`
+	Ended   uint64        `json:"ended,omitempty"`
+	Seen    uint64        `json:"seen,omitempty"`
+	Guard   bool          `json:"guard,omitempty"`
+	Holds   bool          `json:"holds,omitempty"`
+	// Progress is how much of the package is there, in percent, while it is added.
+	Progress int `json:"progress,omitempty"`
+}
+
+// CheckIn is an agent's heartbeat.
+type CheckIn struct {
+	V      int    `json:"v"`
+	Number uint64 `json:"number"` // greater than any before, every attempt its own
+	Acked  uint64 `json:"acked"`  // the highest number that was answered
+	Token  string `json:"token"`  // from the last granting answer
+	Epoch  uint64 `json:"epoch"`  // of the journal; a lost journal begins the next
+
+	Observations []Observation `json:"observations,omitempty"`
+	// More says that further journal entries follow in the next check-in, so that
+	// Sessions are ahead of Observations and are not reconciled yet.
+	More bool `json:"more,omitempty"`
+	// Complete says that the agent has looked for guards that are alive and lists every
+	// session it knows: one that is not listed is absent, with no guard alive.
+	Complete bool           `json:"complete,omitempty"`
+	Sessions []SessionState `json:"sessions,omitempty"`
+}
+
+// Ack says up to which journal entry everything was applied.
+type Ack struct {
+	Epoch uint64 `json:"epoch"`
+	Seq   uint64 `json:"seq"`
+}
+
+// Lease is a signed lease for one session.
+type Lease struct {
+	Session int64  `json:"session"`
+	Token   string `json:"token"` // JWT, EdDSA; see lease.Claims
+}
+
+// Refusal says that a session gets no lease, and why, in words for its user.
+type Refusal struct {
+	Session int64               `json:"session"`
+	Run     uint32              `json:"run,omitempty"`
+	Code    session.RefusalCode `json:"code"`
+	Message string              `json:"message"`
+}
+
+// DirectiveType is what the agent is to do.
+type DirectiveType string
+
+const (
+	DirAdd     DirectiveType = "add"     // add the app's package; App says which
+	DirRevoke  DirectiveType = "revoke"  // store that generations up to UpTo are revoked, end what runs under them
+	DirRemove  DirectiveType = "remove"  // end and remove the app
+	DirUpgrade DirectiveType = "upgrade" // the session moved to a successor; App is what runs at the next start
+)
+
+// Directive is something the server wants of the agent. It is repeated until the agent
+// reports it done.
+type Directive struct {
+	Type    DirectiveType  `json:"type"`
+	Session int64          `json:"session"`
+	UpTo    uint64         `json:"up_to,omitempty"`
+	Action  session.Action `json:"action,omitempty"`
+	Reason  string         `json:"reason,omitempty"`
+	App     *App           `json:"app,omitempty"`
+}
+
+// App is what an agent needs to add and run a session's app.
+type App struct {
+	Name             string           `json:"name"`
+	DeliveryMethod   int64            `json:"delivery_method"`
+	Licence          lease.Kind       `json:"licence"`
+	HeartbeatSeconds int              `json:"heartbeat_seconds"`
+	WarningsSeconds  []int            `json:"warnings_seconds"`
+	ForceSeconds     int              `json:"force_seconds"`
+	WaitSeconds      int              `json:"wait_seconds"`      // the authorisation wait
+	User             string           `json:"user"`              // whose session it is
+	Package          *catalog.Package `json:"package,omitempty"` // nil: none for this platform
+	Start            bool             `json:"start,omitempty"`   // run it once it is added
+}
+
+// Answer is the answer to a check-in.
+type Answer struct {
+	V          int         `json:"v"`
+	Number     uint64      `json:"number"`
+	Ack        Ack         `json:"ack"`
+	Token      string      `json:"token,omitempty"` // to show from now on; empty: the last one stays
+	Leases     []Lease     `json:"leases,omitempty"`
+	Refusals   []Refusal   `json:"refusals,omitempty"`
+	Directives []Directive `json:"directives,omitempty"`
+	// NextMillis is the time to the next check-in, in milliseconds, jittered.
+	NextMillis int64 `json:"next_millis"`
+	// NextEpoch asks the agent to begin this epoch with a full snapshot: the server knows
+	// another journal, or has lost this one.
+	NextEpoch uint64 `json:"next_epoch,omitempty"`
+	// JumpTo asks the agent to number its check-ins above this.
+	JumpTo      uint64          `json:"jump_to,omitempty"`
+	Quarantined bool            `json:"quarantined,omitempty"`
+	Keys        json.RawMessage `json:"keys,omitempty"` // when the signing keys changed
+}
+
+// Redeem turns a launch link's ticket into a session on this device.
+type Redeem struct {
+	V      int    `json:"v"`
+	Ticket string `json:"ticket"`
+}
+
+// Redeemed is the answer to Redeem: the directive that adds the app.
+type Redeemed struct {
+	V         int       `json:"v"`
+	Directive Directive `json:"directive"`
+}
+
+// LinkScheme is the scheme of launch links: leasehold://launch?server=…&ticket=…
+const LinkScheme = "leasehold"
+
+// Decode reads one JSON message of at most MaxBody bytes into m, strictly: no unknown
+// field, nothing after it. Errors are an [invalid.Error] or wrap the reader's.
+func Decode(r io.Reader, m any) error {
+	b, err := io.ReadAll(io.LimitReader(r, MaxBody+1))
+	if err != nil {
+		return fmt.Errorf("wire: read: %w", err)
+	}
+	if len(b) > MaxBody {
+		return invalid.Of("body", "must have at most %d bytes", MaxBody)
+	}
+	d := json.NewDecoder(bytes.NewReader(b))
+	d.DisallowUnknownFields()
+	if err := d.Decode(m); err != nil {
+		return invalid.JSON(err)
+	}
+	if d.More() {
+		return invalid.Of("body", "must hold one JSON value and nothing after it")
+	}
+	return nil
+}
+
+// Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
+func (m *Enrol) Validate() error {
+	if m.V != Version {
+		return ErrVersion
+	}
+	var e invalid.Error
+	e.OneOf("kind", string(m.Kind), string(Player), string(Host))
+	e.Text("name", m.Name, 1, 200)
+	e.Text("os", m.OS, 1, 20)
+	e.Text("arch", m.Arch, 1, 20)
+	e.Text("version", m.Version, 0, 100)
+	e.Text("key", m.Key, 1, 200)
+	return e.Err()
+}
+
+// Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
+func (m *Redeem) Validate() error {
+	if m.V != Version {
+		return ErrVersion
+	}
+	var e invalid.Error
+	e.Text("ticket", m.Ticket, 1, 4096)
+	return e.Err()
+}
+
+// maxGeneration bounds generations, runs' marks and the like, so that a forged report
+// cannot push a counter to its end.
+const maxGeneration = 1 << 40
+
+// Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
+func (m *CheckIn) Validate() error {
+	if m.V != Version {
+		return ErrVersion
+	}
+	var e invalid.Error
+	if m.Number == 0 || m.Number > maxGeneration {
+		e.Add("number", "must be between 1 and %d", int64(maxGeneration))
+	}
+	if m.Acked >= max(m.Number, 1) {
+		e.Add("acked", "must be below number")
+	}
+	if m.Epoch == 0 || m.Epoch > maxGeneration {
+		e.Add("epoch", "must be between 1 and %d", int64(maxGeneration))
+	}
+	if len(m.Token) > 100 {
+		e.Add("token", "must have at most 100 bytes")
+	}
+	if len(m.Observations) > MaxObservations {
+		e.Add("observations", "must have at most %d entries", MaxObservations)
+	}
+	if len(m.Sessions) > MaxSessions {
+		e.Add("sessions", "must have at most %d entries", MaxSessions)
+	}
+	for i := range m.Observations {
+		o := &m.Observations[i]
+		at := func(f string) string { return fmt.Sprintf("observations.%d.%s", i, f) }
+		if o.Seq == 0 || i > 0 && o.Seq != m.Observations[i-1].Seq+1 {
+			e.Add(at("seq"), "must follow the entry before it")
+		}
+		if !observationTypes[o.Type] {
+			e.Add(at("type"), "is not a known observation")
+		}
+		if o.At.IsZero() || o.At.Year() < 2000 || o.At.Year() > 9000 {
+			e.Add(at("at"), "must be the time it happened")
+		}
+		if o.Session <= 0 {
+			e.Add(at("session"), "is required")
+		}
+		if o.Mark > maxGeneration || o.UpTo > maxGeneration {
+			e.Add(at("up_to"), "is too large")
+		}
+		e.Text(at("reason"), o.Reason, 0, MaxText)
+		if len(e) > 20 {
+			return e
+		}
+	}
+	seen := make(map[int64]bool, len(m.Sessions))
+	for i := range m.Sessions {
+		s := &m.Sessions[i]
+		at := func(f string) string { return fmt.Sprintf("sessions.%d.%s", i, f) }
+		if s.Session <= 0 || seen[s.Session] {
+			e.Add(at("session"), "must be a session's number, listed once")
+		}
+		seen[s.Session] = true
+		switch s.State {
+		case session.IsRunning, session.IsIdle, session.IsAbsent:
+		default:
+			e.Add(at("state"), "must be one of running, idle, absent")
+		}
+		if s.Stored > maxGeneration || s.Seen > maxGeneration || s.Mark > maxGeneration {
+			e.Add(at("stored"), "is too large")
+		}
+		if s.Ended > s.Stored {
+			e.Add(at("ended"), "must not be above stored")
+		}
+		if s.Progress < 0 || s.Progress > 100 {
+			e.Add(at("progress"), "must be between 0 and 100")
+		}
+		if len(e) > 20 {
+			return e
+		}
+	}
+	return e.Err()
+}
+
+var observationTypes = map[session.ObservationType]bool{
+	session.ObsAdded: true, session.ObsStarted: true, session.ObsExited: true, session.ObsRevoked: true,
+	session.ObsWarned: true, session.ObsRenewalAsked: true, session.ObsUpgradeAsked: true,
+	session.ObsUpgradePutOff: true, session.ObsReturned: true, session.ObsRemoved: true,
+	session.ObsUp: true, session.ObsFailed: true, session.ObsEnded: true,
+}
