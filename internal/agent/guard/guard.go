@@ -1,0 +1,239 @@
+// Package guard is the small process that each app runs under, as containerd's
+// shim is for a container. It outlives the player that started it, holds the
+// deadline of the run, warns the user, asks the app to close, and then ends
+// every process that the app has left behind. So an app ends on time even if
+// the player was killed and never comes back.
+//
+// One run is one folder, which the player makes and both sides share:
+//
+//	spec.json     what to run and until when; written by the player before
+//	guard.json    which process is the guard; made once, so that a run never
+//	              has two guards, nor one after it was swept
+//	events.jsonl  what happened, appended and synced to disk before anything
+//	              is told to anybody: the player reads it when it can
+//	guard.sock    orders: extend, close, stop, status
+//	guard.log     what went wrong, for people
+//	app.log       what the app printed, its last mebibytes
+//
+// The guard knows nothing of leases and their signatures: the player verifies
+// a lease and passes on its end. Deadlines are moments of the boot clock (see
+// package boottime), so suspend and a changed wall clock do not move them.
+//
+// # When a run ends
+//
+// A run has ended when the app's main process has exited and none of its
+// descendants is left. An app whose launcher forks and exits is still
+// running; [Status].MainExited tells. At the deadline the main process and
+// its process group get a close request for their windows (and SIGTERM when
+// they have none, or half a margin later); at the deadline plus the margin
+// everything that is left is killed.
+//
+// # How far "every process" goes
+//
+//   - Linux: the guard is a subreaper, so whatever the app starts stays below
+//     it, new sessions and double forks included. It is frozen first and then
+//     killed, over and over until nothing is left; where a cgroup v2 is
+//     delegated to us, that is killed too, and so is whatever carries the
+//     run's marker in its environment. Services that the app asks systemd or
+//     D-Bus to start are not its descendants and not ended. Processes of
+//     another user (setuid) are beyond a player that is not root.
+//   - Windows: a job object that nothing breaks away from and that ends with
+//     the guard.
+//   - macOS and other systems: there is no subreaper. The guard looks at the
+//     process table once a second and remembers what it saw below the app;
+//     on macOS also by the marker. A process that leaves between two looks
+//     and clears its environment gets away.
+//
+// A user who kills the guard takes at least the app's main process with it on
+// Linux, and all of it on Windows; [Sweep] ends the rest when the player sees
+// it. A user who kills guard and player is out of scope.
+package guard
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"leasehold/internal/agent/boottime"
+)
+
+// The names of the files of a run.
+const (
+	specFile   = "spec.json"
+	claimFile  = "guard.json"
+	eventsFile = "events.jsonl"
+	socketFile = "guard.sock"
+	logFile    = "guard.log"
+	outputFile = "app.log"
+)
+
+// Names in the environment of an app.
+const (
+	// EnvRun tells an app its session and run, as "SESSION.RUN".
+	EnvRun = "LEASEHOLD_RUN"
+	// envToken marks the processes of a run; unlike EnvRun it is different
+	// for two players on one machine.
+	envToken = "LEASEHOLD_RUN_TOKEN"
+	// envDialog marks the guard's own dialogs, which are no part of the run.
+	envDialog = "LEASEHOLD_DIALOG_TOKEN"
+)
+
+// Errors of this package; compare with errors.Is.
+var (
+	// ErrGone means that no guard is alive for the folder.
+	ErrGone = errors.New("guard is gone")
+	// ErrAlive means that a guard is alive where none may be.
+	ErrAlive = errors.New("guard is alive")
+	// ErrUnresponsive means that the guard is alive but does not answer. The
+	// run must be taken as running.
+	ErrUnresponsive = errors.New("guard does not answer")
+	// ErrExists means that the folder of the run is there already.
+	ErrExists = errors.New("run exists")
+	// ErrRefused is an order that makes no sense to the guard.
+	ErrRefused = errors.New("guard refused the order")
+	// ErrNotStarted means that the app could not be started.
+	ErrNotStarted = errors.New("app did not start")
+)
+
+// Spec says what a guard runs. The player writes it once.
+type Spec struct {
+	Session int64  `json:"session"`
+	Run     int64  `json:"run"`             // number of the run within the session
+	App     string `json:"app"`             // the app's name as users know it
+	Title   string `json:"title,omitempty"` // title of the dialogs; App if empty
+
+	Argv []string `json:"argv"`          // program and arguments
+	Env  []string `json:"env,omitempty"` // additions to the player's environment, KEY=VALUE
+	Dir  string   `json:"dir,omitempty"` // working directory; the player's if empty
+
+	Warnings []time.Duration `json:"warnings"` // before the deadline, in nanoseconds
+	Margin   time.Duration   `json:"margin"`   // from the deadline to force
+	Deadline boottime.Stamp  `json:"deadline"` // the first deadline; of this boot
+
+	// Dialogs allows desktop dialogs. Without them, or without a display, a
+	// warning is written to Terminal.
+	Dialogs bool `json:"dialogs"`
+	// Terminal is a file or terminal that takes a line for each warning; may
+	// be empty. It is opened for each line and never made a controlling one.
+	Terminal string `json:"terminal,omitempty"`
+
+	// NoCgroup leaves cgroups alone even where one is delegated.
+	NoCgroup bool `json:"no_cgroup,omitempty"`
+
+	// Token marks the run's processes; [Spawn] makes one up.
+	Token string `json:"token"`
+}
+
+// Order is a close: evicted, expired, refused, not authorised.
+type Order struct {
+	// Deadline is when the app is asked to close; the zero Stamp means after
+	// the largest warning. The guard keeps its present deadline if that is
+	// earlier.
+	Deadline boottime.Stamp `json:"deadline"`
+	// Reason is shown in the warnings; may be empty.
+	Reason string `json:"reason,omitempty"`
+	// Title is that of the dialogs from now on; empty keeps it.
+	Title string `json:"title,omitempty"`
+}
+
+// Status is what a guard says of its run.
+type Status struct {
+	Session    int64          `json:"session"`
+	Run        int64          `json:"run"`
+	Guard      int            `json:"guard"`      // pid
+	PID        int            `json:"pid"`        // of the app's main process
+	Phase      string         `json:"phase"`      // running, asked, forced
+	Deadline   boottime.Stamp `json:"deadline"`   // when it is asked to close
+	Generation uint64         `json:"generation"` // of the lease it runs under; 0 before the first
+	Ordered    bool           `json:"ordered"`    // a close was ordered: nothing extends it
+	Reason     string         `json:"reason,omitempty"`
+	MainExited bool           `json:"main_exited"` // only descendants are left
+	Left       int            `json:"left"`        // processes counted after the main one exited
+	Ended      bool           `json:"ended"`       // the run is over
+}
+
+func readSpec(dir string) (Spec, error) {
+	var s Spec
+	b, err := os.ReadFile(filepath.Join(dir, specFile))
+	if err != nil {
+		return s, fmt.Errorf("read the spec of a run: %w", err)
+	}
+	if err := json.Unmarshal(b, &s); err != nil {
+		return s, fmt.Errorf("read the spec of a run: %w", err)
+	}
+	return s, nil
+}
+
+// writeFile makes a file that is there whole or not at all.
+func writeFile(path string, v any) error {
+	b, err := json.MarshalIndent(v, "", "\t")
+	if err != nil {
+		return err
+	}
+	tmp := fmt.Sprintf("%s.%d.tmp", path, os.Getpid())
+	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+		return err
+	}
+	if err := os.Rename(tmp, path); err != nil {
+		return err
+	}
+	return syncDir(filepath.Dir(path))
+}
+
+func writeSynced(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+// claim says which process is the guard of a folder.
+type claim struct {
+	PID    int            `json:"pid"`
+	Start  string         `json:"start"` // when the process started, in the system's own words
+	At     boottime.Stamp `json:"at"`
+	Cgroup string         `json:"cgroup,omitempty"` // folder of the run's cgroup
+	Swept  bool           `json:"swept,omitempty"`  // taken so that no guard starts here any more
+}
+
+// take claims a folder for ever; the error is os.ErrExist if it was claimed.
+func take(dir string, c claim) error {
+	b, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	tmp := filepath.Join(dir, fmt.Sprintf("%s.%d.tmp", claimFile, os.Getpid()))
+	if err := writeSynced(tmp, append(b, '\n')); err != nil {
+		return err
+	}
+	defer os.Remove(tmp)
+	// A link, unlike a rename, fails if the name is taken.
+	if err := os.Link(tmp, filepath.Join(dir, claimFile)); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func readClaim(dir string) (claim, error) {
+	var c claim
+	b, err := os.ReadFile(filepath.Join(dir, claimFile))
+	if err != nil {
+		return c, err
+	}
+	return c, json.Unmarshal(b, &c)
+}
+
+// alive reports whether the guard of the claim is: the same process, not
+// another one with its number, and not a zombie.
+func (c claim) alive() bool {
+	if c.Swept || !c.At.SameBoot(boottime.Now()) {
+		return false
+	}
+	start, err := processStart(c.PID)
+	return err == nil && start == c.Start
+}
