@@ -25,12 +25,21 @@ const (
 	// Copied: it shows a token that has been replaced twice. The agent is quarantined:
 	// it gets no leases, its reports free nothing, its seats end with their leases.
 	Copied
+	// Restored: the agent holds a token from a later check-in than the last one known
+	// here, so the database was restored from before it.
+	Restored
 )
 
-// Present judges a check-in by its number and the token it shows.
-func (c *Chain) Present(number uint64, token string, without Rule) Verdict {
+// Present judges a check-in by its number, the token it shows, and the number of the
+// check-in whose answer brought that token. A check-in that granted was committed, so one
+// from beyond Last proves that the database was restored: the chain goes on from there.
+func (c *Chain) Present(number uint64, token string, granted uint64, without Rule) Verdict {
 	if c.Quarantined {
 		return Copied
+	}
+	if granted > c.Last && granted < number && !without.Has(HoldAfterRestore) {
+		c.Last, c.Token, c.Previous = granted, token, token
+		return Restored
 	}
 	if number <= c.Last && !without.Has(NoLeaseForStale) {
 		return Stale

@@ -107,11 +107,13 @@ type SessionState struct {
 
 // CheckIn is an agent's heartbeat.
 type CheckIn struct {
-	V      int    `json:"v"`
-	Number uint64 `json:"number"` // greater than any before, every attempt its own
-	Acked  uint64 `json:"acked"`  // the highest number that was answered
-	Token  string `json:"token"`  // from the last granting answer
-	Epoch  uint64 `json:"epoch"`  // of the journal; a lost journal begins the next
+	V int `json:"v"`
+	// Number is greater than any before; every attempt has its own.
+	Number uint64 `json:"number"`
+	// Token is from the last granting answer, and Granted the number of its check-in.
+	Token   string `json:"token,omitempty"`
+	Granted uint64 `json:"granted,omitempty"`
+	Epoch   uint64 `json:"epoch"` // of the journal; a lost journal begins the next
 
 	Observations []Observation `json:"observations,omitempty"`
 	// More says that further journal entries follow in the next check-in, so that
@@ -192,7 +194,7 @@ type Answer struct {
 	// NextEpoch asks the agent to begin this epoch with a full snapshot: the server knows
 	// another journal, or has lost this one.
 	NextEpoch uint64 `json:"next_epoch,omitempty"`
-	// JumpTo asks the agent to number its check-ins above this.
+	// JumpTo asks the agent to number its check-ins above this: the last was stale.
 	JumpTo      uint64          `json:"jump_to,omitempty"`
 	Quarantined bool            `json:"quarantined,omitempty"`
 	Keys        json.RawMessage `json:"keys,omitempty"` // when the signing keys changed
@@ -272,8 +274,8 @@ func (m *CheckIn) Validate() error {
 	if m.Number == 0 || m.Number > maxGeneration {
 		e.Add("number", "must be between 1 and %d", int64(maxGeneration))
 	}
-	if m.Acked >= max(m.Number, 1) {
-		e.Add("acked", "must be below number")
+	if m.Granted >= max(m.Number, 1) {
+		e.Add("granted", "must be below number")
 	}
 	if m.Epoch == 0 || m.Epoch > maxGeneration {
 		e.Add("epoch", "must be between 1 and %d", int64(maxGeneration))

@@ -1,0 +1,194 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
+	"leasehold/internal/store"
+)
+
+// TokenLife is how long an API token is good.
+const TokenLife = 12 * time.Hour
+
+const settingSetup = "setup_hash"
+
+// dummyHash is checked when there is no such account, so that the time taken does not
+// tell which user names exist.
+var dummyHash = auth.HashPassword("no account has this password")
+
+// SignIn checks a user name and password. It returns ErrSignIn for every reason to say no.
+func (c *Control) SignIn(ctx context.Context, username, password, from string) (*directory.User, error) {
+	var u *directory.User
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		u, err = orNil(tx.UserByName(username))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	phc := dummyHash
+	if u != nil && u.PasswordHash != "" {
+		phc = u.PasswordHash
+	}
+	select {
+	case c.hashes <- struct{}{}:
+		defer func() { <-c.hashes }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	ok, err := auth.CheckPassword(phc, password)
+	if err != nil {
+		return nil, fmt.Errorf("control: sign in %q: %w", username, err)
+	}
+	if !ok || u == nil || u.PasswordHash == "" || u.Status != directory.Active {
+		c.Log.Info("sign-in refused", "username", username, "from", from)
+		return nil, ErrSignIn
+	}
+	return u, nil
+}
+
+// NewToken signs in and returns an API token, shown once, and when it expires.
+func (c *Control) NewToken(ctx context.Context, username, password, from string) (string, time.Time, error) {
+	u, err := c.SignIn(ctx, username, password, from)
+	if err != nil {
+		return "", time.Time{}, err
+	}
+	token, h := secret()
+	var expires time.Time
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		expires = tx.Now().Add(TokenLife).Truncate(time.Second)
+		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, CreatedAt: tx.Now(), ExpiresAt: expires})
+	})
+	return token, expires, err
+}
+
+// Bearer returns the active user of an API token, or ErrSignIn.
+func (c *Control) Bearer(ctx context.Context, token string) (*directory.User, error) {
+	var u *directory.User
+	err := c.Store.View(ctx, func(tx store.Tx) error {
+		t, err := tx.Token(hash(token))
+		if err != nil {
+			return err
+		}
+		u, err = tx.User(t.UserID)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
+		return nil, ErrSignIn
+	}
+	return u, err
+}
+
+// ActiveUser returns the user of a browser session, or ErrSignIn if they may not come in
+// any more.
+func (c *Control) ActiveUser(ctx context.Context, id int64) (*directory.User, error) {
+	var u *directory.User
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		u, err = tx.User(id)
+		return err
+	})
+	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
+		return nil, ErrSignIn
+	}
+	return u, err
+}
+
+func mayCome(u *directory.User) bool { return u.Status == directory.Active && u.DeletedAt.IsZero() }
+
+// WhoIs is the user as the use cases know callers.
+func WhoIs(u *directory.User, from string) Who {
+	return Who{UserID: u.ID, Username: u.Username, Admin: u.Role == directory.RoleAdmin, From: from}
+}
+
+// EnsureAdmin makes the first administrator if there is none: from the given name and
+// password, or else by a one-time set-up secret, which it returns for the set-up link.
+func (c *Control) EnsureAdmin(ctx context.Context, username, password string) (setup string, err error) {
+	var have int
+	err = c.Store.View(ctx, func(tx store.Tx) (err error) {
+		have, err = tx.CountAdmins()
+		return err
+	})
+	if err != nil || have > 0 {
+		return "", err
+	}
+	if username != "" {
+		_, err = c.createAdmin(ctx, username, username, password, "start")
+		return "", err
+	}
+	setup, h := secret()
+	return setup, c.Store.Update(ctx, func(tx store.Tx) error { return tx.SetSetting(settingSetup, fmt.Sprintf("%x", h)) })
+}
+
+// NeedsSetup reports whether the set-up link with this secret is still good.
+func (c *Control) NeedsSetup(ctx context.Context, setup string) (bool, error) {
+	var want string
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		want, err = tx.Setting(settingSetup)
+		return err
+	})
+	return err == nil && want != "" && want == fmt.Sprintf("%x", hash(setup)), err
+}
+
+// Setup makes the first administrator by the one-time set-up link. It returns ErrDenied
+// if the link is not good any more.
+func (c *Control) Setup(ctx context.Context, setup, username, name, password, from string) (*directory.User, error) {
+	ok, err := c.NeedsSetup(ctx, setup)
+	if err != nil {
+		return nil, err
+	}
+	if !ok {
+		return nil, ErrDenied
+	}
+	return c.createAdmin(ctx, username, name, password, from)
+}
+
+func (c *Control) createAdmin(ctx context.Context, username, name, password, from string) (*directory.User, error) {
+	u := &directory.User{Username: username, Name: name, Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
+	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
+		return nil, flatten(err)
+	}
+	u.PasswordHash = auth.HashPassword(password)
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		u.CreatedAt = tx.Now()
+		if err := tx.CreateUser(u); err != nil {
+			return taken("username", err)
+		}
+		if err := tx.SetSetting(settingSetup, ""); err != nil {
+			return err
+		}
+		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: "server", From: from, Action: "user.create",
+			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done", Reason: "the first administrator"})
+	})
+	return u, err
+}
+
+// flatten joins several invalid.Errors into one.
+func flatten(err error) error {
+	var all invalid.Error
+	var walk func(error)
+	walk = func(err error) {
+		switch x := err.(type) {
+		case interface{ Unwrap() []error }:
+			for _, e := range x.Unwrap() {
+				walk(e)
+			}
+		case invalid.Error:
+			all = append(all, x...)
+		}
+	}
+	walk(err)
+	return all.Err()
+}
+
+// taken turns store.ErrNameTaken into an error at the field.
+func taken(field string, err error) error {
+	if errors.Is(err, store.ErrNameTaken) {
+		return invalid.Of(field, "is taken")
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// maxReason is the longest reason of an action, in characters.
+const maxReason = 500
+
+// Act carries out an administrator's action on one session: its status moves at once, its
+// order and the audit entry are stored with it, and its agent is told to check in.
+// It returns store.ErrNotFound, an [invalid.Error], or a [*session.RefusedError] where the
+// action does not apply.
+func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Action, reason string) (*store.SessionRow, error) {
+	reason = strings.TrimSpace(reason)
+	var e invalid.Error
+	e.Text("reason", reason, 0, maxReason)
+	if !action.Valid() {
+		e.Add("action", "must be one of evict, expire, kill")
+	}
+	if err := e.Err(); err != nil {
+		return nil, err
+	}
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	var row store.SessionRow
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		s, err := tx.LockSession(id)
+		if err != nil {
+			return err
+		}
+		before := store.Clone(s)
+		window := time.Duration(0)
+		if dm, err := tx.DeliveryMethod(s.DeliveryMethodID); err == nil {
+			window = dm.Terms(c.Force).Window
+		} else if !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+		if err := s.Act(action, who.Actor(), reason, tx.Now(), c.unauthorised(window)); err != nil {
+			return err
+		}
+		if err := tx.SaveSession(before, s); err != nil {
+			return err
+		}
+		rows, err := tx.SessionRows([]int64{id})
+		if err != nil {
+			return err
+		}
+		row = rows[0]
+		return tx.AddAudit(store.AuditEntry{
+			At: tx.Now(), Actor: who.Actor().String(), From: who.From, Action: "session." + string(action),
+			Target: fmt.Sprintf("session %d", id), Name: row.UserName + ", " + row.AppName, Reason: reason, Outcome: "done",
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Hub.Changed(id)
+	if row.AgentID != 0 {
+		c.Hub.Wake(row.AgentID)
+	}
+	return &row, nil
+}

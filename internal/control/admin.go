@@ -1,0 +1,388 @@
+package control
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
+	"leasehold/internal/store"
+)
+
+// admin runs an administrator's change and its audit entry in one transaction. do returns
+// the target, as "app 12", and what people call it.
+func (c *Control) admin(ctx context.Context, who Who, action, reason string, do func(store.Tx) (target, name string, err error)) error {
+	if !who.Admin {
+		return ErrDenied
+	}
+	return c.Store.Update(ctx, func(tx store.Tx) error {
+		target, name, err := do(tx)
+		if err != nil {
+			return err
+		}
+		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: who.Actor().String(), From: who.From,
+			Action: action, Target: target, Name: name, Reason: reason, Outcome: "done"})
+	})
+}
+
+// Audit lists the audit log, newest first.
+func (c *Control) Audit(ctx context.Context, page store.Page) (list []store.AuditEntry, next string, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, next, err = tx.ListAudit(page)
+		return err
+	})
+	return list, next, err
+}
+
+// Apps
+
+// ListApps lists apps whose name contains q, by name.
+func (c *Control) ListApps(ctx context.Context, q string, page store.Page) (list []*catalog.App, next string, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, next, err = tx.ListApps(q, page)
+		return err
+	})
+	return list, next, err
+}
+
+// App returns an app that is not deleted, or store.ErrNotFound.
+func (c *Control) App(ctx context.Context, id int64) (a *catalog.App, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		a, err = liveApp(tx, id)
+		return err
+	})
+	return a, err
+}
+
+func liveApp(tx store.Tx, id int64) (*catalog.App, error) {
+	a, err := tx.App(id)
+	if err == nil && !a.DeletedAt.IsZero() {
+		return nil, store.ErrNotFound
+	}
+	return a, err
+}
+
+// CreateApp stores a new app and sets its id.
+func (c *Control) CreateApp(ctx context.Context, who Who, a *catalog.App) error {
+	a.Name, a.Status = strings.TrimSpace(a.Name), catalog.Active
+	if err := a.Validate(); err != nil {
+		return err
+	}
+	return c.admin(ctx, who, "app.create", "", func(tx store.Tx) (string, string, error) {
+		a.CreatedAt = tx.Now()
+		err := taken("name", tx.CreateApp(a))
+		return fmt.Sprintf("app %d", a.ID), a.Name, err
+	})
+}
+
+// UpdateApp lets change alter an app and stores it. change may return an error to stop.
+func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, change func(*catalog.App) error) (a *catalog.App, err error) {
+	err = c.admin(ctx, who, "app.update", "", func(tx store.Tx) (string, string, error) {
+		if a, err = liveApp(tx, id); err != nil {
+			return "", "", err
+		}
+		if err := change(a); err != nil {
+			return "", "", err
+		}
+		a.Name = strings.TrimSpace(a.Name)
+		if err := a.Validate(); err != nil {
+			return "", "", err
+		}
+		return fmt.Sprintf("app %d", id), a.Name, taken("name", tx.SaveApp(a))
+	})
+	return a, err
+}
+
+// DeleteApp deletes an app: nobody can launch it, renewals are refused. Its sessions keep
+// its name.
+func (c *Control) DeleteApp(ctx context.Context, who Who, id int64) error {
+	return c.admin(ctx, who, "app.delete", "", func(tx store.Tx) (string, string, error) {
+		a, err := liveApp(tx, id)
+		if err != nil {
+			return "", "", err
+		}
+		a.DeletedAt = tx.Now()
+		return fmt.Sprintf("app %d", id), a.Name, tx.SaveApp(a)
+	})
+}
+
+// Delivery methods
+
+// ListDeliveryMethods lists those of an app, or of all with 0, whose name contains q.
+func (c *Control) ListDeliveryMethods(ctx context.Context, app int64, q string, page store.Page) (list []*catalog.DeliveryMethod, next string, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, next, err = tx.ListDeliveryMethods(app, q, page)
+		return err
+	})
+	return list, next, err
+}
+
+// DeliveryMethod returns one that is not deleted, or store.ErrNotFound.
+func (c *Control) DeliveryMethod(ctx context.Context, id int64) (d *catalog.DeliveryMethod, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		d, err = liveMethod(tx, id)
+		return err
+	})
+	return d, err
+}
+
+func liveMethod(tx store.Tx, id int64) (*catalog.DeliveryMethod, error) {
+	d, err := tx.DeliveryMethod(id)
+	if err == nil && !d.DeletedAt.IsZero() {
+		return nil, store.ErrNotFound
+	}
+	return d, err
+}
+
+func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod) error {
+	d.Name = strings.TrimSpace(d.Name)
+	d.SetDefaults()
+	if err := d.Validate(); err != nil {
+		return err
+	}
+	if a, err := orNil(tx.App(d.AppID)); err != nil {
+		return err
+	} else if a == nil || !a.DeletedAt.IsZero() {
+		return invalid.Of("app_id", "is not an app")
+	}
+	// A chain of successors that leads back would upgrade for ever.
+	for id, n := d.SuccessorID, 0; id != 0; n++ {
+		next, err := orNil(tx.DeliveryMethod(id))
+		switch {
+		case err != nil:
+			return err
+		case next == nil || !next.DeletedAt.IsZero():
+			return invalid.Of("successor_id", "is not a delivery method")
+		case next.AppID != d.AppID || next.Kind != d.Kind:
+			return invalid.Of("successor_id", "must be a delivery method of the same app and kind")
+		case d.ID != 0 && id == d.ID || n > 100:
+			return invalid.Of("successor_id", "leads back to this delivery method")
+		}
+		id = next.SuccessorID
+	}
+	return nil
+}
+
+// CreateDeliveryMethod stores a new one and sets its id.
+func (c *Control) CreateDeliveryMethod(ctx context.Context, who Who, d *catalog.DeliveryMethod) error {
+	return c.admin(ctx, who, "delivery-method.create", "", func(tx store.Tx) (string, string, error) {
+		if err := c.checkMethod(tx, d); err != nil {
+			return "", "", err
+		}
+		d.CreatedAt = tx.Now()
+		err := tx.CreateDeliveryMethod(d)
+		return fmt.Sprintf("delivery method %d", d.ID), d.Name, err
+	})
+}
+
+// UpdateDeliveryMethod lets change alter one and stores it. Leases out keep their ends.
+func (c *Control) UpdateDeliveryMethod(ctx context.Context, who Who, id int64, change func(*catalog.DeliveryMethod) error) (d *catalog.DeliveryMethod, err error) {
+	err = c.admin(ctx, who, "delivery-method.update", "", func(tx store.Tx) (string, string, error) {
+		if d, err = liveMethod(tx, id); err != nil {
+			return "", "", err
+		}
+		app, kind := d.AppID, d.Kind
+		if err := change(d); err != nil {
+			return "", "", err
+		}
+		if d.AppID != app {
+			return "", "", invalid.Of("app_id", "cannot change")
+		}
+		if d.Kind != kind {
+			return "", "", invalid.Of("kind", "cannot change")
+		}
+		if err := c.checkMethod(tx, d); err != nil {
+			return "", "", err
+		}
+		return fmt.Sprintf("delivery method %d", id), d.Name, tx.SaveDeliveryMethod(d)
+	})
+	return d, err
+}
+
+// DeleteDeliveryMethod deletes one: nobody can launch by it, renewals are refused.
+func (c *Control) DeleteDeliveryMethod(ctx context.Context, who Who, id int64) error {
+	return c.admin(ctx, who, "delivery-method.delete", "", func(tx store.Tx) (string, string, error) {
+		d, err := liveMethod(tx, id)
+		if err != nil {
+			return "", "", err
+		}
+		d.DeletedAt = tx.Now()
+		return fmt.Sprintf("delivery method %d", id), d.Name, tx.SaveDeliveryMethod(d)
+	})
+}
+
+// SeatsTaken counts the seats of a delivery method that are taken now.
+func (c *Control) SeatsTaken(ctx context.Context, id int64) (n int, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		n, err = tx.SeatsTaken(id)
+		return err
+	})
+	return n, err
+}
+
+// Users
+
+// ListUsers lists users whose user name, name or email contains q, by user name.
+func (c *Control) ListUsers(ctx context.Context, q string, page store.Page) (list []*directory.User, next string, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, next, err = tx.ListUsers(q, page)
+		return err
+	})
+	return list, next, err
+}
+
+// User returns a user who is not deleted, or store.ErrNotFound.
+func (c *Control) User(ctx context.Context, id int64) (u *directory.User, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		u, err = liveUser(tx, id)
+		return err
+	})
+	return u, err
+}
+
+func liveUser(tx store.Tx, id int64) (*directory.User, error) {
+	u, err := tx.User(id)
+	if err == nil && !u.DeletedAt.IsZero() {
+		return nil, store.ErrNotFound
+	}
+	return u, err
+}
+
+// CreateUser stores a new local user, with a password or without, and sets its id.
+func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, password string) error {
+	u.Username, u.Name = strings.TrimSpace(u.Username), strings.TrimSpace(u.Name)
+	if u.Role == "" {
+		u.Role = directory.RoleUser
+	}
+	u.Status, u.Source = directory.Active, "local"
+	if u.Name == "" {
+		u.Name = u.Username
+	}
+	if err := u.Validate(); err != nil {
+		return err
+	}
+	if password != "" {
+		if err := directory.CheckPassword(password); err != nil {
+			return err
+		}
+		u.PasswordHash = auth.HashPassword(password)
+	}
+	return c.admin(ctx, who, "user.create", "", func(tx store.Tx) (string, string, error) {
+		u.CreatedAt = tx.Now()
+		if err := knownGroups(tx, u.GroupIDs); err != nil {
+			return "", "", err
+		}
+		err := taken("username", tx.CreateUser(u))
+		return fmt.Sprintf("user %d", u.ID), u.Username, err
+	})
+}
+
+// UpdateUser lets change alter a user and stores it, with a new password unless that is
+// "". The last active administrator stays one.
+func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, change func(*directory.User) error) (u *directory.User, err error) {
+	if password != "" {
+		if err := directory.CheckPassword(password); err != nil {
+			return nil, err
+		}
+	}
+	err = c.admin(ctx, who, "user.update", "", func(tx store.Tx) (string, string, error) {
+		if u, err = liveUser(tx, id); err != nil {
+			return "", "", err
+		}
+		wasAdmin := u.Role == directory.RoleAdmin && u.Status == directory.Active
+		if err := change(u); err != nil {
+			return "", "", err
+		}
+		u.Username, u.Name = strings.TrimSpace(u.Username), strings.TrimSpace(u.Name)
+		if err := u.Validate(); err != nil {
+			return "", "", err
+		}
+		if err := knownGroups(tx, u.GroupIDs); err != nil {
+			return "", "", err
+		}
+		if password != "" {
+			u.PasswordHash = auth.HashPassword(password)
+		}
+		if wasAdmin && (u.Role != directory.RoleAdmin || u.Status != directory.Active) {
+			if err := notLastAdmin(tx, "role"); err != nil {
+				return "", "", err
+			}
+		}
+		if password != "" || u.Status != directory.Active {
+			if err := tx.DeleteTokens(id); err != nil {
+				return "", "", err
+			}
+		}
+		return fmt.Sprintf("user %d", id), u.Username, taken("username", tx.SaveUser(u))
+	})
+	return u, err
+}
+
+func notLastAdmin(tx store.Tx, field string) error {
+	n, err := tx.CountAdmins()
+	if err == nil && n <= 1 {
+		return invalid.Of(field, "must stay: this is the last active administrator")
+	}
+	return err
+}
+
+func knownGroups(tx store.Tx, ids []int64) error {
+	for _, id := range ids {
+		if g, err := orNil(tx.Group(id)); err != nil {
+			return err
+		} else if g == nil {
+			return invalid.Of("group_ids", "%d is not a group", id)
+		}
+	}
+	return nil
+}
+
+// DeleteUser deletes a user: they cannot sign in, launch or renew.
+func (c *Control) DeleteUser(ctx context.Context, who Who, id int64) error {
+	return c.admin(ctx, who, "user.delete", "", func(tx store.Tx) (string, string, error) {
+		u, err := liveUser(tx, id)
+		if err != nil {
+			return "", "", err
+		}
+		if u.Role == directory.RoleAdmin && u.Status == directory.Active {
+			if err := notLastAdmin(tx, "id"); err != nil {
+				return "", "", err
+			}
+		}
+		u.DeletedAt = tx.Now()
+		if err := tx.DeleteTokens(id); err != nil {
+			return "", "", err
+		}
+		return fmt.Sprintf("user %d", id), u.Username, tx.SaveUser(u)
+	})
+}
+
+// methodsExist checks the delivery methods that a provision names.
+func methodsExist(tx store.Tx, ids []int64) error {
+	for _, id := range ids {
+		d, err := orNil(tx.DeliveryMethod(id))
+		if err != nil {
+			return err
+		}
+		if d == nil || !d.DeletedAt.IsZero() {
+			return invalid.Of("delivery_method_ids", "%d is not a delivery method", id)
+		}
+	}
+	return nil
+}
+
+func usersExist(tx store.Tx, ids []int64) error {
+	for _, id := range ids {
+		u, err := orNil(tx.User(id))
+		if err != nil {
+			return err
+		}
+		if u == nil || !u.DeletedAt.IsZero() {
+			return invalid.Of("user_ids", "%d is not a user", id)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,519 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"leasehold/internal/invalid"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+// settingRestored is the setting that holds when a restored database was noticed.
+const settingRestored = "restored_at"
+
+// CheckIn is an agent's heartbeat: it applies what the agent observed and answers with
+// what the server wants. What it changes is committed before it returns.
+// It returns an [invalid.Error] or wire.ErrVersion for a message that is not right.
+func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn) (*wire.Answer, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	var out *outcome
+	// A check-in that says nothing new, of an agent whose apps all rest, only reads.
+	quiet := len(m.Observations) == 0 && !slices.ContainsFunc(m.Sessions, func(s wire.SessionState) bool { return s.State == session.IsRunning })
+	if quiet {
+		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+			out, err = c.checkIn(tx, agent, m, true)
+			return err
+		})
+		if err != nil && !errors.Is(err, errMustWrite) {
+			return nil, err
+		}
+		quiet = err == nil
+	}
+	if !quiet {
+		err := c.Store.Update(ctx, func(tx store.Tx) (err error) {
+			out, err = c.checkIn(tx, agent, m, false)
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	c.seen.mark(agent, out.now)
+	c.Hub.Changed(out.changed...)
+	ring := c.keys.Load()
+	for i, g := range out.grants {
+		token, err := ring.sign.Sign(g, agent, out.lengths[i])
+		if err != nil {
+			return nil, err
+		}
+		out.answer.Leases = append(out.answer.Leases, wire.Lease{Session: g.Session, Token: token})
+	}
+	if len(out.grants) > 0 {
+		out.answer.Keys = ring.jwks
+	}
+	return out.answer, nil
+}
+
+// errMustWrite ends a read-only attempt that found something to write.
+var errMustWrite = errors.New("control: this check-in changes something")
+
+type outcome struct {
+	answer  *wire.Answer
+	grants  []*lease.Grant
+	lengths []time.Duration
+	changed []int64
+	now     time.Time
+}
+
+// checkIn is one check-in in one transaction.
+type checkIn struct {
+	*Control
+	tx       store.Tx
+	view     view
+	m        *wire.CheckIn
+	agent    *store.Agent
+	src      session.Source
+	now      time.Time
+	out      *outcome
+	readonly bool
+
+	sessions map[int64]*session.Session
+	before   map[int64]*session.Session
+	order    []int64 // ids in ascending order
+}
+
+func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, readonly bool) (*outcome, error) {
+	ci := &checkIn{Control: c, tx: tx, m: m, readonly: readonly, now: tx.Now()}
+	ci.out = &outcome{now: ci.now, answer: &wire.Answer{V: wire.Version, Number: m.Number}}
+	if err := ci.load(agentID); err != nil {
+		return nil, err
+	}
+	before := *ci.agent
+	verdict := ci.agent.Chain.Present(m.Number, m.Token, m.Granted, 0)
+	ci.src = session.Source{
+		Agent:       session.Actor{Role: session.Agent, Name: ci.agent.Name},
+		Quarantined: verdict == lease.Copied,
+	}
+	a := ci.out.answer
+	a.Quarantined = ci.src.Quarantined
+	if verdict == lease.Restored {
+		if err := ci.restored(); err != nil {
+			return nil, err
+		}
+	}
+	if err := ci.journal(); err != nil {
+		return nil, err
+	}
+	// What a stale message says of now is not so any more; its journal entries are keyed.
+	if verdict == lease.Stale {
+		a.JumpTo = ci.agent.Chain.Last
+	} else if !m.More && a.NextEpoch == 0 {
+		ci.reconcile()
+		if verdict != lease.Copied {
+			if err := ci.ask(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	next := ""
+	if len(ci.out.grants) > 0 {
+		next, _ = secret()
+		a.Token = next
+	}
+	if err := ci.direct(verdict); err != nil {
+		return nil, err
+	}
+	if err := ci.save(); err != nil {
+		return nil, err
+	}
+	if verdict != lease.Stale && (len(ci.out.changed) > 0 || next != "") {
+		ci.agent.Chain.Commit(m.Number, m.Token, next)
+	}
+	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq {
+		if readonly {
+			return nil, errMustWrite
+		}
+		if err := tx.SaveAgent(ci.agent); err != nil {
+			return nil, err
+		}
+	}
+	return ci.out, ci.pace()
+}
+
+// load reads the agent and its sessions, locked unless read-only.
+func (ci *checkIn) load(agentID int64) (err error) {
+	if ci.view, err = ci.Control.view(ci.tx); err != nil {
+		return err
+	}
+	var list []*session.Session
+	if ci.readonly {
+		if ci.agent, err = ci.tx.Agent(agentID); err != nil {
+			return err
+		}
+		list, err = ci.tx.SessionsOfAgent(agentID)
+	} else {
+		if ci.agent, err = ci.tx.LockAgent(agentID); err != nil {
+			return err
+		}
+		var ids []int64
+		for i := range ci.m.Observations {
+			ids = append(ids, ci.m.Observations[i].Session)
+		}
+		for i := range ci.m.Sessions {
+			ids = append(ids, ci.m.Sessions[i].Session)
+		}
+		slices.Sort(ids)
+		list, err = ci.tx.LockSessionsOfAgent(agentID, slices.Compact(ids))
+	}
+	if err != nil {
+		return err
+	}
+	ci.sessions = make(map[int64]*session.Session, len(list))
+	ci.before = make(map[int64]*session.Session, len(list))
+	for _, s := range list {
+		ci.sessions[s.ID], ci.before[s.ID] = s, store.Clone(s)
+		ci.order = append(ci.order, s.ID)
+	}
+	return nil
+}
+
+// restored notes that the database is behind this agent, and so behind others: no new
+// seat is granted until every lease from before must be over.
+func (ci *checkIn) restored() error {
+	if ci.readonly {
+		return errMustWrite
+	}
+	ci.Log.Warn("the database is behind its agents: it was restored; new seats wait", "agent", ci.agent.ID)
+	return ci.tx.SetSetting(settingRestored, ci.now.Format(time.RFC3339Nano))
+}
+
+// journal applies the entries that are new, each once, in order.
+func (ci *checkIn) journal() error {
+	m, ag, a := ci.m, ci.agent, ci.out.answer
+	switch {
+	case m.Epoch < ag.Epoch:
+		a.NextEpoch = ag.Epoch + 1
+	case m.Epoch > ag.Epoch:
+		if !m.Complete {
+			return invalid.Of("complete", "must be true where an epoch begins")
+		}
+		ag.Epoch, ag.Seq = m.Epoch, 0
+	}
+	for i := range m.Observations {
+		o := &m.Observations[i]
+		if a.NextEpoch != 0 || o.Seq <= ag.Seq {
+			continue
+		}
+		if o.Seq != ag.Seq+1 {
+			// The server has lost entries that the agent has dropped as acknowledged.
+			a.NextEpoch = ag.Epoch + 1
+			break
+		}
+		s, err := ci.own(o.Session, fmt.Sprintf("observations.%d.session", i))
+		if err != nil {
+			return err
+		}
+		if s != nil {
+			was := s.Status
+			at := o.At.UTC().Truncate(time.Microsecond)
+			if at.After(ci.now) {
+				at = ci.now
+			}
+			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, At: at}, ci.src)
+			if was == session.Launched && s.Status != session.Launched {
+				if err := ci.supersede(s); err != nil {
+					return err
+				}
+			}
+		}
+		ag.Seq = o.Seq
+	}
+	a.Ack = wire.Ack{Epoch: ag.Epoch, Seq: ag.Seq}
+	return nil
+}
+
+// own returns the agent's session of that number, nil if there is none any more. A
+// session of another agent is an error that names the field.
+func (ci *checkIn) own(id int64, field string) (*session.Session, error) {
+	if s := ci.sessions[id]; s != nil {
+		return s, nil
+	}
+	s, err := ci.tx.Session(id)
+	switch {
+	case errors.Is(err, store.ErrNotFound):
+		ci.forget(id)
+		return nil, nil
+	case err != nil:
+		return nil, err
+	case s.AgentID != ci.agent.ID:
+		return nil, invalid.Of(field, "is not a session of this agent")
+	}
+	// Read-only, and one that the agent has nothing more to do with: lock and look again.
+	return nil, errMustWrite
+}
+
+// forget tells the agent to remove what the server does not know.
+func (ci *checkIn) forget(id int64) {
+	d := wire.Directive{Type: wire.DirRemove, Session: id, Reason: "the server does not know this session"}
+	for _, x := range ci.out.answer.Directives {
+		if x.Session == id {
+			return
+		}
+	}
+	ci.out.answer.Directives = append(ci.out.answer.Directives, d)
+}
+
+// supersede flags the user's older sessions of the same app on this device: a newer one
+// has just been added.
+func (ci *checkIn) supersede(s *session.Session) error {
+	if ci.readonly {
+		return errMustWrite
+	}
+	olds, err := ci.tx.Superseded(s.UserID, s.AppID, s.AgentID, s.ID)
+	if err != nil {
+		return err
+	}
+	for _, old := range olds {
+		if mine := ci.sessions[old.ID]; mine != nil {
+			old = mine
+		} else {
+			ci.sessions[old.ID], ci.before[old.ID] = old, store.Clone(old)
+			ci.order = append(ci.order, old.ID)
+		}
+		old.Supersede(ci.now)
+	}
+	return nil
+}
+
+// reconcile applies what the agent says of every session now.
+func (ci *checkIn) reconcile() {
+	listed := map[int64]bool{}
+	for i := range ci.m.Sessions {
+		st := &ci.m.Sessions[i]
+		listed[st.Session] = true
+		if s := ci.sessions[st.Session]; s != nil {
+			was := s.Status
+			s.Reconcile(snapshot(st), ci.now, ci.src)
+			if was == session.Launched && s.Status != session.Launched {
+				// The entry that said so was lost with the journal.
+				if err := ci.supersede(s); err != nil {
+					ci.Log.Error("supersede", "session", s.ID, "err", err)
+				}
+			}
+		}
+	}
+	if ci.m.Complete {
+		for _, id := range ci.order {
+			if s := ci.sessions[id]; !listed[id] && s.AgentID == ci.agent.ID {
+				s.Reconcile(session.Snapshot{State: session.IsAbsent, Run: s.Run, Stored: s.Wanted, Ended: s.Wanted}, ci.now, ci.src)
+			}
+		}
+	}
+}
+
+func snapshot(st *wire.SessionState) session.Snapshot {
+	return session.Snapshot{
+		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
+		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
+	}
+}
+
+// ask decides on a lease for every session that the agent lists.
+func (ci *checkIn) ask() error {
+	restored, err := ci.restoredAt()
+	if err != nil {
+		return err
+	}
+	for i := range ci.m.Sessions {
+		st := &ci.m.Sessions[i]
+		s, err := ci.own(st.Session, fmt.Sprintf("sessions.%d.session", i))
+		if err != nil {
+			return err
+		}
+		if s == nil {
+			continue
+		}
+		method := s.LeaseDeliveryMethod()
+		dm, err := ci.view.method(method)
+		if err != nil {
+			return err
+		}
+		if dm == nil {
+			continue
+		}
+		terms := dm.Terms(ci.Force)
+		var failed error
+		grant, refusal := s.Ask(snapshot(st), session.Asking{
+			Now: ci.now, Terms: terms, Agent: ci.src.Agent,
+			Hold: ci.now.Before(restored.Add(terms.Length() + terms.Margin(terms.Length()))),
+			Entitled: func() *session.Refusal {
+				_, r, err := ci.view.decide(s.UserID, s.AppID, method, ci.now)
+				failed = errors.Join(failed, err)
+				return r
+			},
+			Seat: func() *session.Refusal {
+				if ci.readonly {
+					failed = errMustWrite
+					return nil
+				}
+				ok, err := ci.tx.TakeSeat(method, s.ID, dm.Licence.Seats)
+				failed = errors.Join(failed, err)
+				if ok || err != nil {
+					return nil
+				}
+				return &session.Refusal{
+					Code:    session.RefusedNoSeat,
+					Message: fmt.Sprintf("All %d seats are in use. Try again when somebody has closed the app.", dm.Licence.Seats),
+				}
+			},
+		})
+		if failed != nil {
+			return failed
+		}
+		if grant != nil {
+			ci.out.grants = append(ci.out.grants, grant)
+			ci.out.lengths = append(ci.out.lengths, terms.Length())
+		}
+		if refusal != nil {
+			if err := ci.refuse(s, refusal); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (ci *checkIn) restoredAt() (time.Time, error) {
+	v, err := ci.tx.Setting(settingRestored)
+	if v == "" || err != nil {
+		return time.Time{}, err
+	}
+	t, err := time.Parse(time.RFC3339Nano, v)
+	if err != nil {
+		return t, fmt.Errorf("control: setting %s: %w", settingRestored, err)
+	}
+	return t, nil
+}
+
+func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {
+	if ci.readonly {
+		return errMustWrite
+	}
+	ci.out.answer.Refusals = append(ci.out.answer.Refusals, wire.Refusal{Session: s.ID, Run: s.Run, Code: r.Code, Message: r.Message})
+	return ci.tx.AddDenial(store.Denial{
+		At: ci.now, Session: s.ID, Run: s.Run, UserID: s.UserID, AppID: s.AppID,
+		DeliveryMethodID: s.DeliveryMethodID, AgentID: s.AgentID, Code: r.Code, Message: r.Message,
+	})
+}
+
+// direct derives what the agent is to do from what is wanted and what it reported.
+func (ci *checkIn) direct(verdict lease.Verdict) error {
+	states := map[int64]*wire.SessionState{}
+	for i := range ci.m.Sessions {
+		states[ci.m.Sessions[i].Session] = &ci.m.Sessions[i]
+	}
+	for _, id := range ci.order {
+		s, st := ci.sessions[id], states[id]
+		if s.AgentID != ci.agent.ID {
+			continue
+		}
+		gone := !s.DeletedAt.IsZero() || s.Status == session.Removed
+		switch {
+		case st == nil && s.Status == session.Launched && s.DeletedAt.IsZero() && verdict != lease.Stale:
+			app, err := ci.appFor(s)
+			if err != nil {
+				return err
+			}
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirAdd, Session: id, App: app})
+		case st != nil && gone && st.State != session.IsAbsent:
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted})
+		case st != nil && s.Wanted > st.Stored:
+			d := wire.Directive{Type: wire.DirRevoke, Session: id, UpTo: s.Wanted}
+			if s.Order != nil {
+				d.Action, d.Reason = s.Order.Action, s.Order.Reason
+			}
+			ci.out.answer.Directives = append(ci.out.answer.Directives, d)
+		}
+	}
+	return nil
+}
+
+// appFor is what the session's agent needs to add and run its app.
+func (ci *checkIn) appFor(s *session.Session) (*wire.App, error) {
+	return ci.Control.appFor(ci.view, s, ci.agent)
+}
+
+func (c *Control) appFor(v view, s *session.Session, ag *store.Agent) (*wire.App, error) {
+	dm, err := v.method(s.DeliveryMethodID)
+	if err != nil {
+		return nil, err
+	}
+	a, err := v.app(s.AppID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := v.user(s.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if dm == nil || a == nil || u == nil {
+		return nil, fmt.Errorf("control: session %d: %w", s.ID, store.ErrNotFound)
+	}
+	return &wire.App{
+		Name: a.Name, DeliveryMethod: dm.ID, Licence: dm.Licence.Type,
+		HeartbeatSeconds: dm.HeartbeatSeconds, WarningsSeconds: dm.WarningsSeconds,
+		ForceSeconds: int(c.Force / time.Second), WaitSeconds: int(c.Wait / time.Second),
+		User: u.Name, Package: dm.PackageFor(ag.OS, ag.Arch), Start: true,
+	}, nil
+}
+
+// save stores what changed.
+func (ci *checkIn) save() error {
+	for _, id := range ci.order {
+		if !changed(ci.before[id], ci.sessions[id]) {
+			continue
+		}
+		if ci.readonly {
+			return errMustWrite
+		}
+		if err := ci.tx.SaveSession(ci.before[id], ci.sessions[id]); err != nil {
+			return err
+		}
+		ci.out.changed = append(ci.out.changed, id)
+	}
+	return nil
+}
+
+// pace sets the time of the next check-in: the shortest heartbeat among the agent's live
+// sessions, spread so that agents do not come all at once.
+func (ci *checkIn) pace() error {
+	a := ci.out.answer
+	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.Heartbeat}, rand.Float64())
+	for _, id := range ci.order {
+		s := ci.sessions[id]
+		if s.Status.Ended() || !s.DeletedAt.IsZero() {
+			continue
+		}
+		dm, err := ci.view.method(s.LeaseDeliveryMethod())
+		if err != nil {
+			return err
+		}
+		if dm != nil {
+			next = min(next, lease.NextCheckIn(dm.Terms(ci.Force), rand.Float64()))
+		}
+	}
+	if ci.m.More || a.NextEpoch != 0 || a.JumpTo != 0 {
+		next = 0 // the agent has more to say, or has to say it again
+	}
+	a.NextMillis = next.Milliseconds()
+	return nil
+}

@@ -1,0 +1,225 @@
+// Package control holds the use cases, a file each: launch, check-in, act, list, enrol,
+// sign in, administer. It is the only caller of the store, and decides nothing that the
+// pure packages decide: it loads what a rule needs, applies the rule, and stores what
+// came out in one transaction.
+package control
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"crypto/ed25519"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// Config is what a Control needs. Zero durations mean their defaults.
+type Config struct {
+	Store     store.Store
+	PublicURL string        // as people and agents reach the server, without a final slash
+	Log       *slog.Logger  // nil: discarded
+	Force     time.Duration // from the polite close to the end by force, default 10 s
+	Wait      time.Duration // the authorisation wait, default 30 s
+	Heartbeat time.Duration // of an agent with no live session, default 5 min
+}
+
+// Control is the use cases over one store. Its methods are safe for concurrent use.
+type Control struct {
+	Config
+	keys   atomic.Pointer[keyring]
+	Hub    *Hub
+	cache  atomic.Pointer[entitlements]
+	seen   seenBuffer
+	hashes chan struct{} // bounds password hashing
+	sweeps sweeper
+}
+
+type keyring struct {
+	sign   lease.Key
+	verify lease.Keys
+	jwks   json.RawMessage
+}
+
+// Errors of the use cases, besides those of store, session and invalid.
+var (
+	// ErrDenied: the caller may not do this.
+	ErrDenied = errors.New("you may not do this")
+	// ErrSignIn: no such account, wrong password, or suspended; which is not said.
+	ErrSignIn = errors.New("the user name or the password is not right")
+	// ErrBadCredential: not a credential of an agent, or one that was taken away.
+	ErrBadCredential = errors.New("not a valid agent credential")
+	// ErrTicketUsed: the launch link was redeemed by another device.
+	ErrTicketUsed = errors.New("this launch link was used on another device; launch the app again from the portal")
+	// ErrTicketOver: the launch link is too old, or its session is over.
+	ErrTicketOver = errors.New("this launch link is no longer good; launch the app again from the portal")
+)
+
+// Who is the person on whose behalf a use case runs.
+type Who struct {
+	UserID   int64
+	Username string
+	Admin    bool
+	From     string // the address it came from
+}
+
+// Actor is who as the history names them.
+func (w Who) Actor() session.Actor {
+	if w.Admin {
+		return session.Actor{Role: session.Admin, Name: w.Username}
+	}
+	return session.Actor{Role: session.User, Name: w.Username}
+}
+
+// New returns a Control, and makes the first signing key if there is none.
+func New(ctx context.Context, cfg Config) (*Control, error) {
+	if cfg.Force == 0 {
+		cfg.Force = 10 * time.Second
+	}
+	if cfg.Wait == 0 {
+		cfg.Wait = 30 * time.Second
+	}
+	if cfg.Heartbeat == 0 {
+		cfg.Heartbeat = 5 * time.Minute
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	c := &Control{Config: cfg, Hub: newHub(), hashes: make(chan struct{}, 2)}
+	c.seen.at = map[int64]time.Time{}
+	if _, err := cfg.Store.Tick(ctx); err != nil {
+		return nil, fmt.Errorf("control: start the lease clock: %w", err)
+	}
+	if err := c.loadKeys(ctx); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+func (c *Control) loadKeys(ctx context.Context) error {
+	var keys []store.SigningKey
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		var err error
+		if keys, err = tx.SigningKeys(); err != nil || len(keys) > 0 {
+			return err
+		}
+		k, err := lease.NewKey()
+		if err != nil {
+			return err
+		}
+		der, err := x509.MarshalPKCS8PrivateKey(k.Private)
+		if err != nil {
+			return err
+		}
+		keys = []store.SigningKey{{ID: k.ID, PKCS8: der, CreatedAt: tx.Now()}}
+		return tx.AddSigningKey(keys[0])
+	})
+	if err != nil {
+		return fmt.Errorf("control: signing keys: %w", err)
+	}
+	ring := &keyring{verify: lease.Keys{}}
+	for i, k := range keys {
+		p, err := x509.ParsePKCS8PrivateKey(k.PKCS8)
+		priv, ok := p.(ed25519.PrivateKey)
+		if err != nil || !ok {
+			return fmt.Errorf("control: signing key %s is not an Ed25519 key", k.ID)
+		}
+		if i == 0 {
+			ring.sign = lease.Key{ID: k.ID, Private: priv}
+		}
+		ring.verify[k.ID] = priv.Public().(ed25519.PublicKey)
+	}
+	if ring.jwks, err = json.Marshal(ring.verify); err != nil {
+		return err
+	}
+	c.keys.Store(ring)
+	return nil
+}
+
+// JWKS is the set of public keys that verify leases (RFC 7517).
+func (c *Control) JWKS() json.RawMessage { return c.keys.Load().jwks }
+
+// Run keeps time until ctx is done: the lease clock, lapses, orders due, last-seen times.
+// Any number of nodes may run it; each pass is harmless when another did the same.
+func (c *Control) Run(ctx context.Context) {
+	t := time.NewTicker(time.Second)
+	defer t.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			// What was seen last is worth a moment more.
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+			c.FlushSeen(last)
+			cancel()
+			return
+		case <-t.C:
+			c.Beat(ctx)
+		}
+	}
+}
+
+// Beat does once what Run does every second.
+func (c *Control) Beat(ctx context.Context) {
+	unexplained, err := c.Store.Tick(ctx)
+	if err != nil {
+		c.Log.Error("lease clock", "err", err)
+		return
+	}
+	if unexplained > 0 {
+		c.Log.Warn("the clock was not watched, or leapt: leases and orders are put off", "by", unexplained)
+	}
+	if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
+		c.Log.Error("sweep", "err", err)
+	}
+	c.FlushSeen(ctx)
+}
+
+// secret returns a new secret of 256 bits and its hash as it is stored.
+func secret() (string, []byte) {
+	b := make([]byte, 32)
+	rand.Read(b)
+	s := base64.RawURLEncoding.EncodeToString(b)
+	return s, hash(s)
+}
+
+func hash(s string) []byte {
+	h := sha256.Sum256([]byte(s))
+	return h[:]
+}
+
+// seenBuffer keeps when agents were last heard from until it is written, in bulk.
+type seenBuffer struct {
+	mu sync.Mutex
+	at map[int64]time.Time
+}
+
+func (b *seenBuffer) mark(agent int64, at time.Time) {
+	b.mu.Lock()
+	b.at[agent] = at
+	b.mu.Unlock()
+}
+
+// FlushSeen writes the last-seen times that wait.
+func (c *Control) FlushSeen(ctx context.Context) {
+	c.seen.mu.Lock()
+	at := c.seen.at
+	c.seen.at = make(map[int64]time.Time, len(at))
+	c.seen.mu.Unlock()
+	if len(at) == 0 {
+		return
+	}
+	if err := c.Store.MarkSeen(ctx, at); err != nil {
+		c.Log.Error("last-seen times", "err", err)
+	}
+}

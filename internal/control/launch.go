@@ -1,0 +1,266 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/url"
+	"slices"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+// Offer is an app as the portal offers it to a user.
+type Offer struct {
+	App     *catalog.App
+	Method  *catalog.DeliveryMethod // the first that the user may launch
+	Refusal *session.Refusal        // why it cannot be launched now; nil if it can
+}
+
+// Portal is what a user sees of their own.
+type Portal struct {
+	Offers   []Offer
+	Sessions []store.SessionRow // listed and not over, newest first
+	Devices  []*store.Agent     // recorded as the user's, latest first
+}
+
+// Portal returns the apps that provisions entitle the user to, and only those, with what
+// of theirs is there.
+func (c *Control) Portal(ctx context.Context, who Who) (*Portal, error) {
+	p := &Portal{}
+	err := c.Store.View(ctx, func(tx store.Tx) error {
+		*p = Portal{}
+		offers, err := c.offers(tx, who.UserID)
+		if err != nil {
+			return err
+		}
+		p.Offers = offers
+		list, err := tx.UserSessions(who.UserID, 50)
+		if err != nil {
+			return err
+		}
+		ids := make([]int64, len(list))
+		for i, s := range list {
+			ids[i] = s.ID
+		}
+		if p.Sessions, err = tx.SessionRows(ids); err != nil {
+			return err
+		}
+		p.Devices, err = tx.DevicesOf(who.UserID)
+		return err
+	})
+	return p, err
+}
+
+func (c *Control) offers(tx store.Tx, user int64) ([]Offer, error) {
+	v, err := c.view(tx)
+	if err != nil {
+		return nil, err
+	}
+	ps, err := tx.ProvisionsFor(user, 0)
+	if err != nil {
+		return nil, err
+	}
+	var methods []int64
+	for _, p := range ps {
+		methods = append(methods, p.DeliveryMethodIDs...)
+	}
+	slices.Sort(methods) // preference is the order of ids
+	byApp := map[int64]int{}
+	var offers []Offer
+	for _, m := range slices.Compact(methods) {
+		d, err := v.method(m)
+		if err != nil {
+			return nil, err
+		}
+		if d == nil || !d.DeletedAt.IsZero() {
+			continue
+		}
+		a, err := v.app(d.AppID)
+		if err != nil {
+			return nil, err
+		}
+		if a == nil || !a.DeletedAt.IsZero() {
+			continue
+		}
+		_, refusal, err := v.decide(user, a.ID, m, tx.Now())
+		if err != nil {
+			return nil, err
+		}
+		i, known := byApp[a.ID]
+		switch {
+		case !known:
+			byApp[a.ID] = len(offers)
+			offers = append(offers, Offer{a, d, refusal})
+		case offers[i].Refusal != nil && refusal == nil:
+			offers[i] = Offer{a, d, nil}
+		}
+	}
+	slices.SortFunc(offers, func(x, y Offer) int { return compareFold(x.App.Name, y.App.Name) })
+	return offers, nil
+}
+
+// Launched is a launch: the new session, and where to go with it.
+type Launched struct {
+	Session store.SessionRow
+	Link    string // leasehold://… for the player of any device; "" when it was pushed
+	Pushed  bool   // the device was told
+}
+
+// Launch begins a session for the user. With a device, one recorded as theirs, it is
+// pushed there; with 0 the answer holds a link that the first device to redeem it binds.
+// It returns a [*session.Refusal] if the user may not launch the app, and an
+// [invalid.Error] for an app or device that is not one.
+func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Launched, error) {
+	out := &Launched{}
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		*out = Launched{}
+		v, err := c.view(tx)
+		if err != nil {
+			return err
+		}
+		if a, err := v.app(app); err != nil {
+			return err
+		} else if a == nil || !a.DeletedAt.IsZero() {
+			return invalid.Of("app_id", "is not an app")
+		}
+		methods, err := tx.DeliveryMethodsOf(app)
+		if err != nil {
+			return err
+		}
+		refusal := &session.Refusal{Code: session.RefusedEntitled, Message: "This app has no delivery method. Ask your administrator."}
+		var dm *catalog.DeliveryMethod
+		var provision *directory.Provision
+		for _, d := range methods {
+			if d.Kind != session.Device {
+				continue
+			}
+			p, r, err := v.decide(who.UserID, app, d.ID, tx.Now())
+			if err != nil {
+				return err
+			}
+			if r == nil {
+				dm, provision, refusal = d, p, nil
+				break
+			}
+			refusal = r
+		}
+		if refusal != nil {
+			return refusal
+		}
+		by := session.Actor{Role: session.User, Name: who.Username}
+		s := session.Launch(dm.Kind, who.UserID, app, dm.ID, provision.ID, by, tx.Now())
+		if device != 0 {
+			if err := ownDevice(tx, who.UserID, device); err != nil {
+				return err
+			}
+			s.AgentID, out.Pushed = device, true
+		}
+		if err := tx.CreateSession(s); err != nil {
+			return err
+		}
+		rows, err := tx.SessionRows([]int64{s.ID})
+		if err != nil || len(rows) != 1 {
+			return errors.Join(err, fmt.Errorf("control: session %d was not stored", s.ID))
+		}
+		out.Session = rows[0]
+		if out.Pushed {
+			return nil
+		}
+		ticket, err := c.keys.Load().sign.SignTicket(s.ID, tx.Now())
+		if err != nil {
+			return err
+		}
+		out.Link = wire.LinkScheme + "://launch?" + url.Values{"server": {c.PublicURL}, "ticket": {ticket}}.Encode()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	c.Hub.Changed(out.Session.ID)
+	if out.Pushed {
+		c.Hub.Wake(device)
+	}
+	return out, nil
+}
+
+func ownDevice(tx store.Tx, user, device int64) error {
+	devices, err := tx.DevicesOf(user)
+	if err != nil {
+		return err
+	}
+	for _, d := range devices {
+		if d.ID == device && d.DeletedAt.IsZero() {
+			return nil
+		}
+	}
+	return invalid.Of("device_id", "must be a device that you have used before; leave it out to get a link")
+}
+
+// Redeem binds the session of a launch ticket to the device that shows it first, and
+// tells that device what to add. The same device may redeem it again; another is refused
+// with ErrTicketUsed. It returns lease.ErrForged or ErrTicketOver for other tickets.
+func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem) (*wire.Redeemed, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	var out *wire.Redeemed
+	var bound int64
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		id, over, err := c.keys.Load().verify.VerifyTicket(m.Ticket, tx.Now())
+		if err != nil {
+			return err
+		}
+		ag, err := tx.LockAgent(agent)
+		if err != nil {
+			return err
+		}
+		s, err := tx.LockSession(id)
+		if errors.Is(err, store.ErrNotFound) {
+			return lease.ErrForged
+		}
+		if err != nil {
+			return err
+		}
+		bound = 0
+		switch {
+		case s.AgentID == agent && s.Status != session.Removed && s.DeletedAt.IsZero():
+		case s.AgentID != 0:
+			return ErrTicketUsed
+		case over || s.Status != session.Launched || !s.DeletedAt.IsZero():
+			return ErrTicketOver
+		case ag.Kind != wire.Player:
+			return invalid.Of("ticket", "is for a player, not a stream host")
+		default:
+			before := store.Clone(s)
+			s.AgentID = agent
+			if err := tx.SaveSession(before, s); err != nil {
+				return err
+			}
+			if err := tx.RecordDevice(s.UserID, agent, tx.Now()); err != nil {
+				return err
+			}
+			bound = id
+		}
+		v, err := c.view(tx)
+		if err != nil {
+			return err
+		}
+		app, err := c.appFor(v, s, ag)
+		if err != nil {
+			return err
+		}
+		out = &wire.Redeemed{V: wire.Version, Directive: wire.Directive{Type: wire.DirAdd, Session: id, App: app}}
+		return nil
+	})
+	if err == nil && bound != 0 {
+		c.Hub.Changed(bound)
+	}
+	return out, err
+}

@@ -1,0 +1,124 @@
+package control
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// ExactTotal is how far a total is counted; beyond it a list says "more than".
+const ExactTotal = 10_000
+
+// DefaultPageSize and MaxPageSize bound a page of a list.
+const (
+	DefaultPageSize = 50
+	MaxPageSize     = 500
+)
+
+// List is one page of sessions with the total of what matches.
+type List struct {
+	store.SessionPage
+	Total int
+	Exact bool // Total is all; else there are more
+	Now   time.Time
+}
+
+// ListSessions returns one page of the sessions that match.
+// It returns an [invalid.Error] that names the parameter which is not right.
+func (c *Control) ListSessions(ctx context.Context, q store.SessionQuery) (*List, error) {
+	if q.PageSize == 0 {
+		q.PageSize = DefaultPageSize
+	}
+	if q.Sort == "" {
+		q.Sort = "-id"
+	}
+	var e invalid.Error
+	e.Range("page_size", q.PageSize, 1, MaxPageSize)
+	for _, s := range q.Statuses {
+		if !s.Valid() {
+			e.Add("status", "%q is not a status", s)
+		}
+	}
+	if q.Kind != "" {
+		e.OneOf("kind", string(q.Kind), string(session.Device), string(session.Stream))
+	}
+	if !slices.Contains(store.SortKeys, strings.TrimPrefix(string(q.Sort), "-")) {
+		e.Add("sort", "must be one of %s, with - before it for the other direction", strings.Join(store.SortKeys, ", "))
+	}
+	for _, t := range []struct{ name, v string }{{"q", q.Q}, {"username", q.Username}, {"email", q.Email}} {
+		e.Text(t.name, t.v, 0, 200)
+	}
+	e.Text("page_token", q.PageToken, 0, 2000)
+	if err := e.Err(); err != nil {
+		return nil, err
+	}
+	out := &List{}
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		out.Now = tx.Now()
+		if out.SessionPage, err = tx.ListSessions(q); err != nil {
+			return err
+		}
+		out.Total, out.Exact, err = tx.CountSessions(q, ExactTotal)
+		return err
+	})
+	return out, err
+}
+
+// Detail is everything about one session.
+type Detail struct {
+	Row         store.SessionRow
+	Transitions []session.Transition
+	Denials     []store.Denial
+	Method      *catalog.DeliveryMethod
+	Now         time.Time
+}
+
+// Session returns one session, deleted ones too, or store.ErrNotFound.
+func (c *Control) Session(ctx context.Context, id int64) (*Detail, error) {
+	d := &Detail{}
+	err := c.Store.View(ctx, func(tx store.Tx) error {
+		*d = Detail{Now: tx.Now()}
+		rows, err := tx.SessionRows([]int64{id})
+		if err != nil {
+			return err
+		}
+		if len(rows) == 0 {
+			return store.ErrNotFound
+		}
+		d.Row = rows[0]
+		if d.Transitions, err = tx.Transitions(id); err != nil {
+			return err
+		}
+		if d.Denials, err = tx.Denials(id, 50); err != nil {
+			return err
+		}
+		d.Method, err = orNil(tx.DeliveryMethod(d.Row.DeliveryMethodID))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return d, nil
+}
+
+// SessionRows returns sessions by id for a live update, in that order.
+func (c *Control) SessionRows(ctx context.Context, ids []int64) ([]store.SessionRow, time.Time, error) {
+	var rows []store.SessionRow
+	var now time.Time
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		now = tx.Now()
+		rows, err = tx.SessionRows(ids)
+		return err
+	})
+	return rows, now, err
+}
+
+func compareFold(a, b string) int {
+	return strings.Compare(strings.ToLower(a), strings.ToLower(b))
+}

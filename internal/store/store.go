@@ -1,0 +1,363 @@
+// Package store is the contract between the use cases and the databases: small
+// interfaces whose comments say what an implementation promises, and the errors it
+// returns. internal/store/storetest holds every implementation to it.
+//
+// All work happens in a transaction. [Store.Update] is serialisable as far as the rows it
+// locked go: what it read with a Lock… method, and the seats it counted, nobody else
+// changes until it commits. Times are UTC, kept to the microsecond; the zero time means
+// "not". Times that decide about leases come from [Tx.Now] alone.
+package store
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/wire"
+)
+
+var (
+	// ErrNotFound: no such row, or it is deleted.
+	ErrNotFound = errors.New("store: not found")
+	// ErrNameTaken: another row of the kind has this name.
+	ErrNameTaken = errors.New("store: the name is taken")
+	// ErrInUse: other rows need it, so it cannot be deleted.
+	ErrInUse = errors.New("store: in use")
+	// ErrBadPageToken: a page token that was not made for this query.
+	ErrBadPageToken = errors.New("store: page token of another query")
+)
+
+// Store is a database.
+type Store interface {
+	// View runs fn on one consistent state; what it writes fails.
+	View(ctx context.Context, fn func(Tx) error) error
+	// Update runs fn in a transaction and commits it before returning, or changes
+	// nothing if fn fails. fn may be run again after a serialisation failure or
+	// deadlock, so it keeps no state between runs. Concurrent updates may share a commit.
+	Update(ctx context.Context, fn func(Tx) error) error
+	// Tick lets the lease clock go on. Every node calls it about every second. If nobody
+	// did for longer than Slack, nobody knows whether that time really passed: every
+	// lease out and every open order is then put off by what is unexplained, which is
+	// returned.
+	Tick(ctx context.Context) (unexplained time.Duration, err error)
+	// MarkSeen records when agents were last heard from, in bulk and behind.
+	MarkSeen(ctx context.Context, seen map[int64]time.Time) error
+	// Ping reports whether the database answers.
+	Ping(ctx context.Context) error
+	Close() error
+}
+
+// Slack is how far the lease clock may run ahead of the last Tick. Beyond it the
+// database's clock is not believed until the next Tick.
+const Slack = 10 * time.Second
+
+// Tx is a transaction.
+type Tx interface {
+	// Now is the lease clock: the database's, but it never goes back, and never leaps
+	// further than Slack beyond the last Tick. It is the same throughout a transaction.
+	Now() time.Time
+	Sessions
+	Agents
+	Catalog
+	Directory
+	Access
+	Records
+}
+
+// Sessions keeps sessions, their leases, seats, orders and histories.
+type Sessions interface {
+	// CreateSession stores a new session with its transitions and sets its ID, which is
+	// greater than any before.
+	CreateSession(*session.Session) error
+	// Session returns a session, deleted ones too, with its lease and its latest order.
+	Session(id int64) (*session.Session, error)
+	// LockSession is Session, and nobody else changes it until the transaction ends.
+	LockSession(id int64) (*session.Session, error)
+	// SessionsOfAgent returns the sessions that an agent still has to do with, by id;
+	// see Live.
+	SessionsOfAgent(agent int64) ([]*session.Session, error)
+	// LockSessionsOfAgent is SessionsOfAgent, locked in the order of their ids, together
+	// with those of ids that are of this agent whether Live or not.
+	LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, error)
+	// SaveSession stores what changed from before to after, with after's transitions:
+	// the row, the lease and its seat, the order. A lease that was replaced by nil frees
+	// its seat. before is what Session or a Lock method returned, copied with Clone.
+	SaveSession(before, after *session.Session) error
+	// Superseded returns the locked sessions of the same user, app and agent with an id
+	// below id that are not over, by id.
+	Superseded(user, app, agent, id int64) ([]*session.Session, error)
+	// UserSessions returns a user's sessions that are listed and not over, newest first,
+	// at most limit.
+	UserSessions(user int64, limit int) ([]*session.Session, error)
+
+	// TakeSeat takes a seat of a delivery method for a session that holds none there, if
+	// fewer than seats are taken; seats 0 means no limit. Seats whose lease is over at
+	// Now do not count. Concurrent calls for one delivery method wait for each other.
+	TakeSeat(deliveryMethod, session int64, seats int) (bool, error)
+	// SeatsTaken counts the seats of a delivery method that are taken at Now.
+	SeatsTaken(deliveryMethod int64) (int, error)
+	// LeasesOver returns up to limit ids above after of sessions whose lease is over at
+	// Now, walking at most scan leases, and where to go on; next 0 means all were seen.
+	LeasesOver(after int64, scan, limit int) (ids []int64, next int64, err error)
+	// OrdersDue returns up to limit ids of sessions with an open order whose ETA has
+	// passed at Now.
+	OrdersDue(limit int) ([]int64, error)
+
+	// Transitions returns a session's history, oldest first.
+	Transitions(id int64) ([]session.Transition, error)
+	// ListSessions returns one page. It returns ErrBadPageToken.
+	ListSessions(q SessionQuery) (SessionPage, error)
+	// CountSessions counts what matches, up to bound; exact says whether that is all.
+	CountSessions(q SessionQuery, bound int) (n int, exact bool, err error)
+	// SessionRows returns sessions with their names, in the order of ids; unknown ids
+	// are left out.
+	SessionRows(ids []int64) ([]SessionRow, error)
+}
+
+// Live reports whether an agent still has to do with a session: it is listed there and
+// may run, or what it holds is not gone yet.
+func Live(s *session.Session) bool {
+	if s.AgentID == 0 {
+		return false
+	}
+	if s.Lease != nil || s.Order.Open() {
+		return true
+	}
+	if s.Status.Ended() || !s.DeletedAt.IsZero() {
+		return s.Observed != session.IsAbsent
+	}
+	return true
+}
+
+// Clone copies a session as SaveSession needs it.
+func Clone(s *session.Session) *session.Session {
+	c := *s
+	c.Unneeded = append([]string(nil), s.Unneeded...)
+	if s.Lease != nil {
+		l := *s.Lease
+		c.Lease = &l
+	}
+	if s.Order != nil {
+		o := *s.Order
+		c.Order = &o
+	}
+	return &c
+}
+
+// SessionRow is a session with the names of what it refers to, for lists.
+type SessionRow struct {
+	*session.Session
+	Username, UserName, UserEmail string
+	AppName                       string
+	DeliveryMethodName            string
+	Licence                       lease.Kind
+	ProvisionName                 string
+	AgentName                     string
+	LastSeenAt                    time.Time // when the agent was last heard from
+	Simulated                     bool      // its agent is a simulated one
+}
+
+// SessionQuery selects sessions. Empty fields select everything.
+type SessionQuery struct {
+	Kind             session.Kind
+	Statuses         []session.Status
+	Q                string // contains, any case: app, user, provision name, status label
+	Username         string // contains, any case: user name or display name
+	Email            string // contains, any case
+	AppID            int64
+	UserID           int64
+	ProvisionID      int64
+	DeliveryMethodID int64
+	AgentID          int64
+	From, To         time.Time // started in [From, To)
+	History          bool      // deleted ones too
+	Sort             Sort
+	PageSize         int    // 1 to 500
+	PageToken        string // from a page of the same query
+}
+
+// Sort is the order of a list: a key, descending if it begins with "-". Rows of the same
+// key go by id in the same direction.
+type Sort string
+
+// SortKeys are the keys that sessions can be sorted by.
+var SortKeys = []string{"id", "user", "email", "app", "provision", "delivery_method", "device", "status", "since", "started_at", "last_activity_at", "duration"}
+
+// SessionPage is one page of a list.
+type SessionPage struct {
+	Rows []SessionRow
+	// Next and Prev are the tokens of the pages beside this one, "" where there is none.
+	Next, Prev string
+}
+
+// Agent is a player or host as the server knows it.
+type Agent struct {
+	ID         int64
+	Kind       wire.AgentKind
+	Name       string
+	OS, Arch   string
+	Version    string
+	Simulated  bool
+	Credential []byte // SHA-256 of the credential
+	CreatedAt  time.Time
+	LastSeenAt time.Time
+	DeletedAt  time.Time
+
+	Chain lease.Chain // its check-ins
+	Epoch uint64      // of its journal
+	Seq   uint64      // the last entry applied
+}
+
+// EnrolmentKey lets machines become agents.
+type EnrolmentKey struct {
+	ID        int64
+	Kind      wire.AgentKind
+	Hash      []byte // SHA-256
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	CreatedBy string
+	Simulated bool // what enrols with it is labelled as simulated
+}
+
+// Agents keeps players and hosts.
+type Agents interface {
+	CreateAgent(*Agent) error
+	Agent(id int64) (*Agent, error)
+	// LockAgent is Agent, and check-ins of the same agent wait for each other.
+	LockAgent(id int64) (*Agent, error)
+	// SaveAgent stores the agent's name, version, chain, epoch and sequence.
+	SaveAgent(*Agent) error
+	// DeleteAgent takes its credential away.
+	DeleteAgent(id int64) error
+	// ListAgents lists those of the kind whose name contains q.
+	ListAgents(kind wire.AgentKind, q string, page Page) ([]*Agent, string, error)
+	CreateEnrolmentKey(*EnrolmentKey) error
+	EnrolmentKey(hash []byte) (*EnrolmentKey, error)
+	// RecordDevice records that a user uses a device.
+	RecordDevice(user, agent int64, at time.Time) error
+	// DevicesOf lists the devices recorded for a user, latest first.
+	DevicesOf(user int64) ([]*Agent, error)
+}
+
+// Page asks for one page of a list by name; Token is "" for the first.
+type Page struct {
+	Size  int // 1 to 500
+	Token string
+}
+
+// Catalog keeps apps and delivery methods.
+type Catalog interface {
+	CreateApp(*catalog.App) error
+	App(id int64) (*catalog.App, error) // deleted ones too
+	SaveApp(*catalog.App) error
+	ListApps(q string, page Page) ([]*catalog.App, string, error)
+	CreateDeliveryMethod(*catalog.DeliveryMethod) error
+	DeliveryMethod(id int64) (*catalog.DeliveryMethod, error) // deleted ones too
+	SaveDeliveryMethod(*catalog.DeliveryMethod) error
+	// ListDeliveryMethods lists by name those of an app, or of all with app 0.
+	ListDeliveryMethods(app int64, q string, page Page) ([]*catalog.DeliveryMethod, string, error)
+	// DeliveryMethodsOf returns an app's in order of preference: the order of their ids.
+	DeliveryMethodsOf(app int64) ([]*catalog.DeliveryMethod, error)
+}
+
+// Directory keeps users, groups and provisions.
+type Directory interface {
+	CreateUser(*directory.User) error
+	User(id int64) (*directory.User, error) // deleted ones too, with group ids
+	UserByName(username string) (*directory.User, error)
+	SaveUser(*directory.User) error // with its groups
+	ListUsers(q string, page Page) ([]*directory.User, string, error)
+	CountAdmins() (int, error) // active ones
+	CreateGroup(*directory.Group) error
+	Group(id int64) (*directory.Group, error)
+	SaveGroup(*directory.Group) error
+	DeleteGroup(id int64) error
+	ListGroups(q string, page Page) ([]*directory.Group, string, error)
+	CreateProvision(*directory.Provision) error
+	Provision(id int64) (*directory.Provision, error)
+	SaveProvision(*directory.Provision) error
+	DeleteProvision(id int64) error
+	ListProvisions(q string, page Page) ([]*directory.Provision, string, error)
+	// ProvisionsFor returns the provisions that name the user, directly or by a group,
+	// and the delivery method, or any with 0; by id.
+	ProvisionsFor(user, deliveryMethod int64) ([]*directory.Provision, error)
+	// Version grows with every change to the catalogue or the directory, so that what
+	// was read under the same version is still so.
+	Version() (int64, error)
+}
+
+// Token is an API token: the bearer acts as its user.
+type Token struct {
+	Hash      []byte // SHA-256
+	UserID    int64
+	CreatedAt time.Time
+	ExpiresAt time.Time
+}
+
+// Access keeps what lets people and machines in.
+type Access interface {
+	CreateToken(*Token) error
+	Token(hash []byte) (*Token, error) // not one that has expired
+	DeleteTokens(user int64) error
+	// WebSession, SaveWebSession and DeleteWebSession keep the browser sessions of scs.
+	WebSession(token string) (data []byte, ok bool, err error)
+	SaveWebSession(token string, data []byte, expires time.Time) error
+	DeleteWebSession(token string) error
+	// DeleteExpired clears tokens and browser sessions that have expired.
+	DeleteExpired() error
+	// SigningKeys returns the servers' keys, newest first, in PKCS #8.
+	SigningKeys() ([]SigningKey, error)
+	AddSigningKey(SigningKey) error
+	// Setting returns "" if it is not set.
+	Setting(name string) (string, error)
+	SetSetting(name, value string) error
+}
+
+// SigningKey is a servers' key for leases and tickets.
+type SigningKey struct {
+	ID        string
+	PKCS8     []byte
+	CreatedAt time.Time
+}
+
+// AuditEntry is one change that an administrator, or the server, made.
+type AuditEntry struct {
+	ID      int64
+	At      time.Time
+	Actor   string // "admin ann"
+	From    string // the address it came from
+	Action  string // "session.evict", "app.create"
+	Target  string // "session 48213"
+	Name    string // what people call it
+	Reason  string
+	Outcome string // "done", or why not
+}
+
+// Denial is a lease that was refused.
+type Denial struct {
+	ID               int64
+	At               time.Time
+	Session          int64
+	Run              uint32
+	UserID           int64
+	AppID            int64
+	DeliveryMethodID int64
+	AgentID          int64
+	Code             session.RefusalCode
+	Message          string
+}
+
+// Records keeps what happened beside the sessions' own histories.
+type Records interface {
+	AddAudit(AuditEntry) error
+	// ListAudit lists newest first; token as in Page.
+	ListAudit(page Page) ([]AuditEntry, string, error)
+	// AddDenial records a denial once for a session's run.
+	AddDenial(Denial) error
+	// Denials lists those of a session, newest first, at most limit.
+	Denials(session int64, limit int) ([]Denial, error)
+}
