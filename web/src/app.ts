@@ -1,0 +1,20 @@
+// The little script there is. Pages work without it as links and forms; it makes
+// them live, quick and usable from the keyboard.
+import "htmx.org";
+import { startDialogs } from "./dialog";
+import { startKeys } from "./keys";
+import { startList } from "./list";
+import { startLive } from "./live";
+import { startMenus } from "./menus";
+import { startPortal } from "./portal";
+import { startTimes } from "./times";
+import { startToasts } from "./toasts";
+
+startTimes();
+startMenus();
+startToasts();
+startDialogs();
+startList();
+startKeys();
+startPortal();
+startLive();
