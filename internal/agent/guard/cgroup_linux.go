@@ -85,6 +85,15 @@ func killCgroup(path string) {
 	_ = os.WriteFile(filepath.Join(path, "cgroup.kill"), []byte("1"), 0o200)
 }
 
+// cgroupPopulated reports whether anything lives in a cgroup; not if there is
+// no such cgroup.
+func cgroupPopulated(path string) (populated bool) {
+	scan(filepath.Join(path, "cgroup.events"), func(line string) {
+		populated = populated || line == "populated 1"
+	})
+	return populated
+}
+
 func (c *cgroup) remove() error {
 	return errors.Join(c.dir.Close(), removeCgroup(c.path))
 }

@@ -12,17 +12,18 @@ import (
 func killStray(ctx context.Context, spec Spec, c claim) (killed bool, err error) {
 	targets := func() ([]process, error) { return marked(spec.Token) }
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		if c.Cgroup != "" {
-			killCgroup(c.Cgroup)
-		}
 		list, err := targets()
 		if err != nil {
 			return killed, err
 		}
-		if len(list) == 0 {
+		populated := c.Cgroup != "" && cgroupPopulated(c.Cgroup)
+		if len(list) == 0 && !populated {
 			break
 		}
 		killed = true
+		if populated {
+			killCgroup(c.Cgroup)
+		}
 		kerr := killAll(targets)
 		select {
 		case <-time.After(wait):
