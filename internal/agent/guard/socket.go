@@ -47,12 +47,15 @@ func (h *Handle) Dir() string { return h.dir }
 func (h *Handle) Spec() Spec { return h.spec }
 
 // Alive reports whether the guard is: by its process and when that started,
-// not by whether it answers. After an end the run may still stand in the
-// events as not ended; see [Sweep].
+// not by whether it answers. It lives a moment longer than its run; and if it
+// was killed, the run stands in the events as not ended, see [Sweep].
 func (h *Handle) Alive() bool {
 	c, err := readClaim(h.dir)
 	return err == nil && c.alive()
 }
+
+// Ended returns the Exited event, if the run is over.
+func (h *Handle) Ended() (Event, bool, error) { return ended(h.dir) }
 
 // Extend moves the deadline to the end of a lease that the caller has
 // verified. It reports whether anything changed: not once a close was ordered
@@ -125,11 +128,20 @@ func (h *Handle) AwaitEvents(ctx context.Context, from int64) ([]Event, int64, e
 	return nil, from, h.unreachable(errors.New("it hung up"))
 }
 
+// unreachable says why a guard does not answer. One that has written its last
+// event, or was killed, is gone from the process table a moment after it is
+// gone from its socket.
 func (h *Handle) unreachable(err error) error {
-	if h.Alive() {
-		return fmt.Errorf("%w: %w", ErrUnresponsive, err)
+	for range 100 {
+		if !h.Alive() {
+			return fmt.Errorf("%w: %w", ErrGone, err)
+		}
+		if _, over, _ := ended(h.dir); over {
+			return fmt.Errorf("%w: the run is over: %w", ErrGone, err)
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
-	return fmt.Errorf("%w: %w", ErrGone, err)
+	return fmt.Errorf("%w: %w", ErrUnresponsive, err)
 }
 
 func (h *Handle) dial(ctx context.Context) (net.Conn, error) {

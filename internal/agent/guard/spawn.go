@@ -190,6 +190,9 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
+	if e, ok, err := ended(dir); ok || err != nil {
+		return e, err
+	}
 	c := claim{PID: os.Getpid(), At: boottime.Now(), Cgroup: cgroupPath(spec), Swept: true}
 	err = take(dir, c)
 	if errors.Is(err, fs.ErrExist) {
@@ -201,7 +204,7 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	if c.alive() {
 		return Event{}, fmt.Errorf("sweep run %s: %w", spec.marker(), ErrAlive)
 	}
-	// Only now: a guard that was alive a moment ago has written all it will.
+	// Again: a guard that was alive a moment ago has now written all it will.
 	if e, ok, err := ended(dir); ok || err != nil {
 		return e, err
 	}
