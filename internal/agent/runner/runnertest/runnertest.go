@@ -58,8 +58,8 @@ func Run(t *testing.T, each func(t *testing.T, test func(t *testing.T, h Harness
 }
 
 const (
-	large, small = 400 * time.Millisecond, 200 * time.Millisecond
-	margin       = 300 * time.Millisecond
+	large, small = 1200 * time.Millisecond, 600 * time.Millisecond
+	margin       = 600 * time.Millisecond
 )
 
 func (h Harness) spec(app string, lifetime time.Duration) runner.Spec {
@@ -155,7 +155,7 @@ func at(events []runner.Event, typ guard.EventType) runner.Event {
 }
 
 func runsOut(t *testing.T, h Harness) {
-	r := h.start(t, Polite, 800*time.Millisecond)
+	r := h.start(t, Polite, 2500*time.Millisecond)
 	if !r.Alive() {
 		t.Error("not alive")
 	}
@@ -173,7 +173,7 @@ func runsOut(t *testing.T, h Harness) {
 }
 
 func forced(t *testing.T, h Harness) {
-	r := h.start(t, Deaf, 500*time.Millisecond)
+	r := h.start(t, Deaf, 2*time.Second)
 	events := finish(t, r)
 	want(t, events, "starting started warned warned asked forced exited", guard.Killed)
 	if at(events, guard.ForceUsed).At.Before(r.Spec().Deadline.Add(margin)) {
@@ -219,7 +219,7 @@ func once(t *testing.T, h Harness) {
 }
 
 func extend(t *testing.T, h Harness) {
-	r := h.start(t, Polite, 700*time.Millisecond)
+	r := h.start(t, Polite, 2*time.Second)
 	ctx := t.Context()
 	end := r.Spec().Deadline.Add(500 * time.Millisecond)
 	if changed, err := r.Extend(ctx, end, 3); err != nil || !changed {
@@ -244,7 +244,7 @@ func extend(t *testing.T, h Harness) {
 func closes(t *testing.T, h Harness) {
 	r := h.start(t, Polite, time.Minute)
 	ctx := t.Context()
-	soon := h.Clock.Now().Add(800 * time.Millisecond)
+	soon := h.Clock.Now().Add(time.Second)
 	if changed, err := r.Close(ctx, runner.Order{Deadline: soon, Reason: "maintenance"}); err != nil || !changed {
 		t.Fatal(changed, err)
 	}

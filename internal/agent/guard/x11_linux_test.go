@@ -1,0 +1,92 @@
+package guard_test
+
+import (
+	"bufio"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"leasehold/internal/agent/boottime"
+)
+
+// need fails the test, and says how to help, when a program is missing.
+func need(t *testing.T, program, pkg string) {
+	t.Helper()
+	if _, err := exec.LookPath(program); err != nil {
+		t.Fatalf("%s is missing, and this test needs it: apt-get install %s", program, pkg)
+	}
+}
+
+// xvfb starts a virtual display and returns its name.
+func xvfb(t *testing.T) string {
+	t.Helper()
+	need(t, "Xvfb", "xvfb")
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.Close()
+	// Xvfb picks a free display itself and writes its number when it is ready.
+	cmd := exec.Command("Xvfb", "-displayfd", "3", "-screen", "0", "800x600x24", "-nolisten", "tcp")
+	cmd.ExtraFiles = []*os.File{w}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	_ = r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	line, err := bufio.NewReader(r).ReadString('\n')
+	if err != nil {
+		t.Fatalf("Xvfb did not come up: %v", err)
+	}
+	return ":" + strings.TrimSpace(line)
+}
+
+// On a desktop: the app's window is asked to close by its own protocol, and
+// warnings are dialogs that go when they are no longer true. The dialogs are
+// the guard's children and no part of the run.
+func TestOnADesktop(t *testing.T) {
+	t.Parallel()
+	need(t, "zenity", "zenity")
+	need(t, "xwininfo", "x11-utils")
+	display := xvfb(t)
+	s := spec(0)
+	s.Argv = []string{sample, "--title", "The App"}
+	s.Env = []string{"DISPLAY=" + display, "XAUTHORITY=", "WAYLAND_DISPLAY=", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1"}
+	s.Title = "Closing soon"
+	s.Dialogs = true
+	s.Warnings = []time.Duration{time.Minute}
+	s.Margin = 20 * time.Second
+	s.Deadline = boottime.Now().Add(time.Minute + 300*time.Millisecond)
+	h := spawn(t, s)
+	windows := func() string {
+		out, _ := exec.Command("xwininfo", "-display", display, "-root", "-tree").CombinedOutput()
+		return string(out)
+	}
+	shows := func(title string) func() bool { return func() bool { return strings.Contains(windows(), title) } }
+	await(t, "the app's window", shows("The App"))
+	await(t, "the dialog", shows("Closing soon"))
+	if _, err := h.Extend(t.Context(), boottime.Now().Add(time.Hour), 1); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the dialog to go", func() bool { return !shows("Closing soon")() })
+	if _, err := h.Close(t.Context(), orderIn(2*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the next dialog", shows("Evicted"))
+	events := follow(t, h)
+	wantTypes(t, events, "starting started warned extended closing warned asked exited")
+	asked, exited := events[6], events[7]
+	if took := exited.At.Sub(asked.At); took > s.Margin/2 {
+		t.Errorf("closed %v after it was asked: by a signal, not by its window", took)
+	}
+	if exited.Code == nil || *exited.Code != 0 {
+		t.Errorf("exited %+v", exited)
+	}
+	await(t, "the last dialog to go", func() bool { return !shows("Evicted")() })
+}
