@@ -59,7 +59,7 @@ func Run(t *testing.T, each func(t *testing.T, test func(t *testing.T, h Harness
 
 const (
 	large, small = 1200 * time.Millisecond, 600 * time.Millisecond
-	margin       = 600 * time.Millisecond
+	margin       = 2 * time.Second
 )
 
 func (h Harness) spec(app string, lifetime time.Duration) runner.Spec {
