@@ -47,6 +47,8 @@ type Asking struct {
 // It returns a grant to sign, or a refusal, or neither: nothing is due, or the answer is
 // pending. A refused renewal evicts.
 func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
+	// A lease that is over gives no claim to its seat, though nobody has swept it yet.
+	s.Tick(a.Now, a.Without)
 	if s.Status.Ended() || !s.DeletedAt.IsZero() {
 		if s.Observed == IsRunning {
 			return nil, &Refusal{RefusedEnded, "This session is " + label(s.Status) + ". Launch the app again from the portal."}

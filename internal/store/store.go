@@ -185,7 +185,7 @@ type SessionQuery struct {
 type Sort string
 
 // SortKeys are the keys that sessions can be sorted by.
-var SortKeys = []string{"id", "user", "email", "app", "provision", "delivery_method", "device", "status", "since", "started_at", "last_activity_at", "duration"}
+var SortKeys = []string{"id", "user", "email", "app", "provision", "delivery_method", "device", "status", "since", "started_at", "last_activity_at"}
 
 // SessionPage is one page of a list.
 type SessionPage struct {

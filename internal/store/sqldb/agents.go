@@ -1,0 +1,137 @@
+package sqldb
+
+import (
+	"database/sql"
+	"time"
+
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+const agentColumns = `id, kind, name, os, arch, version, simulated, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
+	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0)`
+
+func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
+	a := &store.Agent{}
+	var created, deleted, seen, simulated, quarantined int64
+	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Credential, &created, &deleted,
+		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen}, more...)...)
+	a.CreatedAt, a.DeletedAt, a.LastSeenAt = when(created), when(deleted), when(seen)
+	a.Simulated, a.Chain.Quarantined = simulated != 0, quarantined != 0
+	return a, err
+}
+
+// CreateAgent implements store.Agents.
+func (t *Tx) CreateAgent(a *store.Agent) (err error) {
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(15)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
+	if err != nil {
+		return err
+	}
+	if err := t.markSeen(a.ID, a.LastSeenAt); err != nil {
+		return err
+	}
+	return t.setName("agent", a.ID, a.Name)
+}
+
+// Agent implements store.Agents.
+func (t *Tx) Agent(id int64) (*store.Agent, error) {
+	return found(scanAgent(t.row("SELECT "+agentColumns+" FROM agents WHERE id = ?", id).Scan))
+}
+
+// LockAgent implements store.Agents.
+func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
+	return found(scanAgent(t.row("SELECT "+agentColumns+" FROM agents WHERE id = ?"+t.d.ForUpdate, id).Scan))
+}
+
+// SaveAgent implements store.Agents.
+func (t *Tx) SaveAgent(a *store.Agent) error {
+	var name string
+	if err := t.one("SELECT name FROM agents WHERE id = ?", []any{a.ID}, &name); err != nil {
+		return err
+	}
+	if _, err := t.exec("UPDATE agents SET name = ?, version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ? WHERE id = ?",
+		a.Name, a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), a.ID); err != nil {
+		return err
+	}
+	if name == a.Name {
+		return nil
+	}
+	if err := t.setName("agent", a.ID, a.Name); err != nil {
+		return err
+	}
+	return t.resort("agent_sort", a.Name, "agent_id", a.ID)
+}
+
+// DeleteAgent implements store.Agents.
+func (t *Tx) DeleteAgent(id int64) error {
+	n, err := t.exec("UPDATE agents SET deleted_at = ? WHERE id = ? AND deleted_at = 0", micros(t.now), id)
+	if err == nil && n == 0 {
+		return store.ErrNotFound
+	}
+	return err
+}
+
+// ListAgents implements store.Agents.
+func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []*store.Agent, next string, err error) {
+	cond, args := t.contains("deleted_at = 0 AND kind = ?", []any{string(kind)}, "agent", q)
+	next, err = t.namedList("agents", agentColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+		var key string
+		a, err := scanAgent(r.Scan, &key)
+		list = append(list, a)
+		return a.ID, err
+	})
+	return list, next, err
+}
+
+// CreateEnrolmentKey implements store.Agents.
+func (t *Tx) CreateEnrolmentKey(k *store.EnrolmentKey) (err error) {
+	k.ID, err = t.insert("INSERT INTO enrolment_keys (kind, hash, created_at, expires_at, created_by, simulated) VALUES (?, ?, ?, ?, ?, ?)",
+		string(k.Kind), k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), k.CreatedBy, b2i(k.Simulated))
+	return err
+}
+
+// EnrolmentKey implements store.Agents.
+func (t *Tx) EnrolmentKey(hash []byte) (*store.EnrolmentKey, error) {
+	k := &store.EnrolmentKey{}
+	var created, expires, simulated int64
+	err := t.one("SELECT id, kind, hash, created_at, expires_at, created_by, simulated FROM enrolment_keys WHERE hash = ?", []any{hash},
+		&k.ID, &k.Kind, &k.Hash, &created, &expires, &k.CreatedBy, &simulated)
+	k.CreatedAt, k.ExpiresAt, k.Simulated = when(created), when(expires), simulated != 0
+	if err != nil {
+		return nil, err
+	}
+	return k, nil
+}
+
+// RecordDevice implements store.Agents.
+func (t *Tx) RecordDevice(user, agent int64, at time.Time) error {
+	_, err := t.exec("INSERT INTO device_users (user_id, agent_id, used_at) VALUES (?, ?, ?) ON CONFLICT (user_id, agent_id) DO UPDATE SET used_at = excluded.used_at", user, agent, micros(at))
+	return err
+}
+
+// DevicesOf implements store.Agents.
+func (t *Tx) DevicesOf(user int64) (list []*store.Agent, err error) {
+	err = t.each("SELECT "+agentColumns+" FROM agents JOIN device_users du ON du.agent_id = agents.id WHERE du.user_id = ? AND deleted_at = 0 ORDER BY du.used_at DESC LIMIT 100", []any{user}, func(r *sql.Rows) error {
+		a, err := scanAgent(r.Scan)
+		list = append(list, a)
+		return err
+	})
+	return list, err
+}
+
+func (t *Tx) markSeen(agent int64, at time.Time) error {
+	_, err := t.exec("INSERT INTO agent_seen (agent_id, at) VALUES (?, ?) ON CONFLICT (agent_id) DO UPDATE SET at = excluded.at WHERE excluded.at > agent_seen.at", agent, micros(at))
+	return err
+}
+
+// MarkSeen records when agents were last heard from; see store.Store.
+func (t *Tx) MarkSeen(seen map[int64]time.Time) error {
+	for id, at := range seen {
+		if err := t.markSeen(id, at); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,348 @@
+package sqldb
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// sessionColumns are those of a session's own row, in the order of sessionArgs.
+var sessionColumns = []string{
+	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
+	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
+	"run", "mark", "wanted", "stored", "ended",
+	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "live",
+}
+
+func sessionArgs(s *session.Session) []any {
+	return []any{
+		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
+		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
+		int64(s.Run), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
+		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(store.Live(s)),
+	}
+}
+
+// selectSession reads a session with its lease and latest order.
+const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_method_id, s.provision_id, s.agent_id,
+	s.status, s.reason, s.status_since, s.before, s.unneeded, s.observed, s.observed_since,
+	s.run, s.mark, s.wanted, s.stored, s.ended,
+	s.started_at, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
+	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
+	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta`
+
+const fromSession = ` FROM sessions s LEFT JOIN leases l ON l.session_id = s.id LEFT JOIN orders o ON o.id = s.order_id`
+
+func scanSession(scan func(...any) error, more ...any) (*session.Session, error) {
+	s := &session.Session{}
+	var unneeded string
+	var since, observedSince, started, firstRun, activity, ended, deleted int64
+	var lDM, lGen, lRun, lGranted, lExpires, lFree sql.NullInt64
+	var lKind, oAction, oRole, oName, oReason, oClosedBy sql.NullString
+	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA sql.NullInt64
+	err := scan(append([]any{
+		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
+		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
+		&s.Run, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
+		&started, &firstRun, &activity, &ended, &deleted,
+		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
+		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA,
+	}, more...)...)
+	if err != nil {
+		return nil, err
+	}
+	if unneeded != "" {
+		s.Unneeded = strings.Split(unneeded, "\n")
+	}
+	s.StatusSince, s.ObservedSince, s.StartedAt, s.FirstRunAt = when(since), when(observedSince), when(started), when(firstRun)
+	s.LastActivityAt, s.EndedAt, s.DeletedAt = when(activity), when(ended), when(deleted)
+	if lDM.Valid {
+		s.Lease = &lease.Grant{
+			Session: s.ID, DeliveryMethod: lDM.Int64, Kind: lease.Kind(lKind.String), Generation: uint64(lGen.Int64), Run: uint32(lRun.Int64),
+			GrantedAt: when(lGranted.Int64), ExpiresAt: when(lExpires.Int64), FreeAt: when(lFree.Int64),
+		}
+	}
+	if oAction.Valid {
+		s.Order = &session.Order{
+			Action: session.Action(oAction.String), By: session.Actor{Role: session.Role(oRole.String), Name: oName.String}, Reason: oReason.String,
+			UpTo: uint64(oUpTo.Int64), RequestedAt: when(oRequested.Int64), DeliveredAt: when(oDelivered.Int64), WarnedAt: when(oWarned.Int64),
+			ClosedAt: when(oClosed.Int64), ClosedBy: oClosedBy.String, Already: oAlready.Int64 != 0, ETA: when(oETA.Int64),
+		}
+	}
+	return s, nil
+}
+
+// CreateSession implements store.Sessions.
+func (t *Tx) CreateSession(s *session.Session) error {
+	var err error
+	cols := strings.Join(sessionColumns, ", ")
+	s.ID, err = t.insert("INSERT INTO sessions ("+cols+", user_sort, email_sort, app_sort, provision_sort, method_sort, agent_sort) VALUES ("+marks(len(sessionColumns))+`,
+		`+sortKeys+")", append(sessionArgs(s), s.UserID, s.UserID, s.AppID, s.ProvisionID, s.DeliveryMethodID, s.AgentID)...)
+	if err != nil {
+		return err
+	}
+	return t.saveParts(&session.Session{}, s)
+}
+
+// sortKeys are the names that lists sort by, kept in the session's own row.
+const sortKeys = `coalesce((SELECT lower(name) FROM users WHERE id = ?), ''), coalesce((SELECT lower(email) FROM users WHERE id = ?), ''),
+	coalesce((SELECT lower(name) FROM apps WHERE id = ?), ''), coalesce((SELECT lower(name) FROM provisions WHERE id = ?), ''),
+	coalesce((SELECT lower(name) FROM delivery_methods WHERE id = ?), ''), coalesce((SELECT lower(name) FROM agents WHERE id = ?), '')`
+
+// Session implements store.Sessions.
+func (t *Tx) Session(id int64) (*session.Session, error) { return t.session(id, "") }
+
+// LockSession implements store.Sessions.
+func (t *Tx) LockSession(id int64) (*session.Session, error) {
+	if err := t.lock("s.id = ?", id); err != nil {
+		return nil, err
+	}
+	return t.session(id, "")
+}
+
+// lock locks sessions in the order of their ids before they are read with what hangs on
+// them, because an outer join cannot be locked.
+func (t *Tx) lock(cond string, args ...any) error {
+	if t.d.ForUpdate == "" {
+		return nil
+	}
+	_, err := t.ids("SELECT s.id FROM sessions s WHERE "+cond+" ORDER BY s.id"+t.d.ForUpdate, args...)
+	return err
+}
+
+func (t *Tx) session(id int64, end string) (*session.Session, error) {
+	s, err := scanSession(t.row(selectSession+fromSession+" WHERE s.id = ?"+end, id).Scan)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, store.ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("session %d: %w", id, err)
+	}
+	return s, nil
+}
+
+func (t *Tx) sessions(cond string, args ...any) ([]*session.Session, error) {
+	var out []*session.Session
+	err := t.each(selectSession+fromSession+" WHERE "+cond, args, func(r *sql.Rows) error {
+		s, err := scanSession(r.Scan)
+		out = append(out, s)
+		return err
+	})
+	return out, err
+}
+
+// SessionsOfAgent implements store.Sessions.
+func (t *Tx) SessionsOfAgent(agent int64) ([]*session.Session, error) {
+	return t.sessions("s.agent_id = ? AND s.live = 1 ORDER BY s.id", agent)
+}
+
+// LockSessionsOfAgent implements store.Sessions.
+func (t *Tx) LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, error) {
+	if err := t.lock("s.agent_id = ? AND s.live = 1", agent); err != nil {
+		return nil, err
+	}
+	out, err := t.SessionsOfAgent(agent)
+	if err != nil {
+		return nil, err
+	}
+	var others []int64
+	for _, id := range ids {
+		if _, found := slices.BinarySearchFunc(out, id, func(s *session.Session, id int64) int { return int(s.ID - id) }); !found {
+			others = append(others, id)
+		}
+	}
+	for part := range slices.Chunk(others, 500) {
+		cond := "s.id IN (" + marks(len(part)) + ") AND s.agent_id = ?"
+		args := append(anys(part), agent)
+		if err := t.lock(cond, args...); err != nil {
+			return nil, err
+		}
+		more, err := t.sessions(cond, args...)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, more...)
+	}
+	slices.SortFunc(out, func(a, b *session.Session) int { return int(a.ID - b.ID) })
+	return out, nil
+}
+
+// Superseded implements store.Sessions.
+func (t *Tx) Superseded(user, app, agent, id int64) ([]*session.Session, error) {
+	cond := "s.user_id = ? AND s.app_id = ? AND s.agent_id = ? AND s.id < ? AND s.live = 1 AND s.deleted_at = 0 AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed')"
+	args := []any{user, app, agent, id}
+	if err := t.lock(cond, args...); err != nil {
+		return nil, err
+	}
+	return t.sessions(cond+" ORDER BY s.id", args...)
+}
+
+// UserSessions implements store.Sessions.
+func (t *Tx) UserSessions(user int64, limit int) ([]*session.Session, error) {
+	return t.sessions("s.user_id = ? AND s.deleted_at = 0 AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') ORDER BY s.id DESC LIMIT ?", user, limit)
+}
+
+// SaveSession implements store.Sessions.
+func (t *Tx) SaveSession(before, after *session.Session) error {
+	was, is := sessionArgs(before), sessionArgs(after)
+	var sets []string
+	var args []any
+	for i, c := range sessionColumns {
+		if was[i] != is[i] {
+			sets, args = append(sets, c+" = ?"), append(args, is[i])
+		}
+	}
+	if before.AgentID != after.AgentID {
+		sets, args = append(sets, "agent_sort = coalesce((SELECT lower(name) FROM agents WHERE id = ?), '')"), append(args, after.AgentID)
+	}
+	if before.DeliveryMethodID != after.DeliveryMethodID {
+		sets, args = append(sets, "method_sort = coalesce((SELECT lower(name) FROM delivery_methods WHERE id = ?), '')"), append(args, after.DeliveryMethodID)
+	}
+	if len(sets) > 0 {
+		if _, err := t.exec("UPDATE sessions SET "+strings.Join(sets, ", ")+" WHERE id = ?", append(args, after.ID)...); err != nil {
+			return err
+		}
+	}
+	return t.saveParts(before, after)
+}
+
+// saveParts stores the lease, its seat, the order and the history.
+func (t *Tx) saveParts(before, after *session.Session) error {
+	if err := t.saveLease(before.Lease, after.Lease, after.ID); err != nil {
+		return err
+	}
+	if err := t.saveOrder(before.Order, after.Order, after.ID); err != nil {
+		return err
+	}
+	for _, tr := range after.TakeTransitions() {
+		_, err := t.exec(`INSERT INTO transitions (session_id, from_status, to_status, event, at, role, name, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`,
+			after.ID, string(tr.From), string(tr.To), string(tr.Event), micros(tr.At), string(tr.Actor.Role), tr.Actor.Name, tr.Reason)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *Tx) saveLease(was, is *lease.Grant, id int64) error {
+	if is == nil && was == nil || is != nil && was != nil && *is == *was {
+		return nil
+	}
+	if was != nil && (is == nil || is.DeliveryMethod != was.DeliveryMethod) {
+		if _, err := t.exec("DELETE FROM seats WHERE delivery_method_id = ? AND session_id = ?", was.DeliveryMethod, id); err != nil {
+			return err
+		}
+	}
+	if is == nil {
+		_, err := t.exec("DELETE FROM leases WHERE session_id = ?", id)
+		return err
+	}
+	if was == nil || is.DeliveryMethod != was.DeliveryMethod {
+		if _, err := t.exec("INSERT INTO seats (delivery_method_id, session_id) VALUES (?, ?) ON CONFLICT DO NOTHING", is.DeliveryMethod, id); err != nil {
+			return err
+		}
+	}
+	_, err := t.exec(`INSERT INTO leases (session_id, delivery_method_id, kind, generation, run, granted_at, expires_at, free_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+		ON CONFLICT (session_id) DO UPDATE SET delivery_method_id = excluded.delivery_method_id, kind = excluded.kind, generation = excluded.generation,
+		run = excluded.run, granted_at = excluded.granted_at, expires_at = excluded.expires_at, free_at = excluded.free_at`,
+		id, is.DeliveryMethod, string(is.Kind), int64(is.Generation), int64(is.Run), micros(is.GrantedAt), micros(is.ExpiresAt), micros(is.FreeAt))
+	return err
+}
+
+func (t *Tx) saveOrder(was, is *session.Order, id int64) error {
+	if is == nil || was != nil && *is == *was {
+		return nil
+	}
+	if was != nil && was.UpTo == is.UpTo {
+		_, err := t.exec(`UPDATE orders SET delivered_at = ?, warned_at = ?, closed_at = ?, closed_by = ?, already = ?, eta = ? WHERE id = (SELECT order_id FROM sessions WHERE id = ?)`,
+			micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), micros(is.ETA), id)
+		return err
+	}
+	if was.Open() {
+		if _, err := t.exec("UPDATE orders SET closed_at = ?, closed_by = 'replaced' WHERE id = (SELECT order_id FROM sessions WHERE id = ?)", micros(is.RequestedAt), id); err != nil {
+			return err
+		}
+	}
+	order, err := t.insert(`INSERT INTO orders (session_id, action, by_role, by_name, reason, up_to, requested_at, delivered_at, warned_at, closed_at, closed_by, already, eta)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, string(is.Action), string(is.By.Role), is.By.Name, is.Reason, int64(is.UpTo),
+		micros(is.RequestedAt), micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), micros(is.ETA))
+	if err != nil {
+		return err
+	}
+	_, err = t.exec("UPDATE sessions SET order_id = ? WHERE id = ?", order, id)
+	return err
+}
+
+// TakeSeat implements store.Sessions.
+func (t *Tx) TakeSeat(method, id int64, seats int) (bool, error) {
+	if seats > 0 {
+		// Whoever wants a seat of this delivery method waits here for the others.
+		if t.d.ForUpdate != "" {
+			if _, err := t.ids("SELECT id FROM delivery_methods WHERE id = ?"+t.d.ForUpdate, method); err != nil {
+				return false, err
+			}
+		}
+		n, err := t.seatsTaken(method, id)
+		if err != nil || n >= seats {
+			return false, err
+		}
+	}
+	_, err := t.exec("INSERT INTO seats (delivery_method_id, session_id) VALUES (?, ?) ON CONFLICT DO NOTHING", method, id)
+	return err == nil, err
+}
+
+// SeatsTaken implements store.Sessions.
+func (t *Tx) SeatsTaken(method int64) (int, error) { return t.seatsTaken(method, 0) }
+
+// seatsTaken counts the seats taken by others than one session. A seat whose lease is
+// still to be written in this transaction counts.
+func (t *Tx) seatsTaken(method, but int64) (n int, err error) {
+	err = t.one(`SELECT count(*) FROM seats s LEFT JOIN leases l ON l.session_id = s.session_id
+		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ?)`, []any{method, but, micros(t.now)}, &n)
+	return n, err
+}
+
+// LeasesOver implements store.Sessions.
+func (t *Tx) LeasesOver(after int64, scan, limit int) (ids []int64, next int64, err error) {
+	var last, n sql.NullInt64
+	err = t.one("SELECT max(session_id), count(*) FROM (SELECT session_id FROM leases WHERE session_id > ? ORDER BY session_id LIMIT ?) x", []any{after, scan}, &last, &n)
+	if err != nil || !last.Valid {
+		return nil, 0, err
+	}
+	ids, err = t.ids("SELECT session_id FROM leases WHERE session_id > ? AND session_id <= ? AND free_at <= ? ORDER BY session_id LIMIT ?", after, last.Int64, micros(t.now), limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	switch {
+	case len(ids) == limit:
+		return ids, ids[limit-1], nil
+	case n.Int64 < int64(scan):
+		return ids, 0, nil
+	}
+	return ids, last.Int64, nil
+}
+
+// OrdersDue implements store.Sessions.
+func (t *Tx) OrdersDue(limit int) ([]int64, error) {
+	return t.ids("SELECT o.session_id FROM orders o WHERE o.closed_at = 0 AND o.eta <= ? ORDER BY o.eta LIMIT ?", micros(t.now), limit)
+}
+
+// Transitions implements store.Sessions.
+func (t *Tx) Transitions(id int64) ([]session.Transition, error) {
+	var out []session.Transition
+	err := t.each("SELECT from_status, to_status, event, at, role, name, reason FROM transitions WHERE session_id = ? ORDER BY id", []any{id}, func(r *sql.Rows) error {
+		var tr session.Transition
+		var at int64
+		err := r.Scan(&tr.From, &tr.To, &tr.Event, &at, &tr.Actor.Role, &tr.Actor.Name, &tr.Reason)
+		tr.At = when(at)
+		out = append(out, tr)
+		return err
+	})
+	return out, err
+}

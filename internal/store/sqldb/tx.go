@@ -1,0 +1,270 @@
+// Package sqldb holds what the two databases share: the SQL that both read the same way,
+// and the code that turns rows into the types of the pure packages and back. What is best
+// said differently in each, a [Dialect] brings: how rows are locked, how text is searched,
+// how the database's clock is read, which errors mean what. See docs/adr/0002.
+//
+// Times are whole microseconds since 1970 in columns of 64-bit integers, 0 for none, so
+// that both databases compare and index them alike.
+package sqldb
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"leasehold/internal/store"
+)
+
+// Querier is what a transaction offers: a *sql.Tx, or one that prepares ahead.
+type Querier interface {
+	ExecContext(ctx context.Context, query string, args ...any) (sql.Result, error)
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Dialect is what differs between the databases.
+type Dialect struct {
+	Name string
+	// Rebind turns ? placeholders into the database's.
+	Rebind func(string) string
+	// ForUpdate ends a SELECT that locks its rows; "" where a writer is alone anyway.
+	ForUpdate string
+	// Clock is an expression for the database's time in microseconds, or "" if Now
+	// tells it.
+	Clock string
+	Now   func() time.Time
+	// Unique reports whether an error is a broken unique constraint.
+	Unique func(error) bool
+	// Names is a condition on the table names that finds those whose text contains a
+	// term, in any case, with its arguments. The term is in lower case.
+	Names func(term string) (cond string, args []any)
+}
+
+// Tx implements store.Tx over a Querier.
+type Tx struct {
+	ctx     context.Context
+	q       Querier
+	d       *Dialect
+	now     time.Time
+	version int64
+	dirty   bool // the version was raised in this transaction
+}
+
+// Begin reads the lease clock and the version, and returns the transaction.
+func Begin(ctx context.Context, q Querier, d *Dialect) (*Tx, error) {
+	t := &Tx{ctx: ctx, q: q, d: d}
+	now, hwm, version, err := t.clock("")
+	if err != nil {
+		return nil, err
+	}
+	t.now, t.version = clamp(now, hwm), version
+	return t, nil
+}
+
+var _ store.Tx = (*Tx)(nil)
+
+// clamp is the lease clock: never before the high-water mark, never further than Slack
+// beyond it. A database that was never ticked goes by its own clock.
+func clamp(now, hwm time.Time) time.Time {
+	switch limit := hwm.Add(store.Slack); {
+	case hwm.IsZero():
+		return now
+	case now.Before(hwm):
+		return hwm
+	case now.After(limit):
+		return limit
+	}
+	return now
+}
+
+func (t *Tx) clock(lock string) (now, hwm time.Time, version int64, err error) {
+	clock := t.d.Clock
+	if clock == "" {
+		clock = "0"
+	}
+	var n, h int64
+	err = t.row("SELECT "+clock+", hwm, version FROM clock WHERE id = 1"+lock).Scan(&n, &h, &version)
+	if err != nil {
+		return now, hwm, 0, fmt.Errorf("read the clock: %w", err)
+	}
+	if t.d.Clock == "" {
+		n = micros(t.d.Now())
+	}
+	return when(n), when(h), version, nil
+}
+
+// Tick lets the lease clock go on; see store.Store.
+func (t *Tx) Tick() (unexplained time.Duration, err error) {
+	now, hwm, _, err := t.clock(t.d.ForUpdate)
+	if err != nil || !now.After(hwm) {
+		return 0, err
+	}
+	if gap := now.Sub(hwm); !hwm.IsZero() && gap > store.Slack {
+		unexplained = gap - store.Slack
+		u := unexplained.Microseconds()
+		if _, err := t.exec("UPDATE leases SET expires_at = expires_at + ?, free_at = free_at + ?", u, u); err != nil {
+			return 0, err
+		}
+		if _, err := t.exec("UPDATE orders SET eta = eta + ? WHERE closed_at = 0", u); err != nil {
+			return 0, err
+		}
+	}
+	_, err = t.exec("UPDATE clock SET hwm = ? WHERE id = 1", micros(now))
+	return unexplained, err
+}
+
+// Now is the lease clock.
+func (t *Tx) Now() time.Time { return t.now }
+
+// Version implements store.Directory.
+func (t *Tx) Version() (int64, error) { return t.version, nil }
+
+// touch raises the version: the catalogue or the directory changed.
+func (t *Tx) touch() error {
+	if t.dirty {
+		return nil
+	}
+	t.dirty = true
+	_, err := t.exec("UPDATE clock SET version = version + 1 WHERE id = 1")
+	return err
+}
+
+func (t *Tx) exec(query string, args ...any) (int64, error) {
+	r, err := t.q.ExecContext(t.ctx, t.d.Rebind(query), args...)
+	if err != nil {
+		if t.d.Unique(err) {
+			return 0, store.ErrNameTaken
+		}
+		return 0, fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	return r.RowsAffected()
+}
+
+func (t *Tx) row(query string, args ...any) *sql.Row {
+	return t.q.QueryRowContext(t.ctx, t.d.Rebind(query), args...)
+}
+
+// insert runs an INSERT … RETURNING id.
+func (t *Tx) insert(query string, args ...any) (id int64, err error) {
+	err = t.row(query+" RETURNING id", args...).Scan(&id)
+	if err != nil {
+		if t.d.Unique(err) {
+			return 0, store.ErrNameTaken
+		}
+		return 0, fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	return id, nil
+}
+
+// one runs a query for one row and turns "no rows" into store.ErrNotFound.
+func (t *Tx) one(query string, args []any, dest ...any) error {
+	err := t.row(query, args...).Scan(dest...)
+	if errors.Is(err, sql.ErrNoRows) {
+		return store.ErrNotFound
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	return nil
+}
+
+// each runs a query and calls scan for every row.
+func (t *Tx) each(query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := t.q.QueryContext(t.ctx, t.d.Rebind(query), args...)
+	if err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return fmt.Errorf("%s: %w", firstWords(query), err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("%s: %w", firstWords(query), err)
+	}
+	return nil
+}
+
+// ids runs a query for a column of numbers.
+func (t *Tx) ids(query string, args ...any) ([]int64, error) {
+	var out []int64
+	err := t.each(query, args, func(r *sql.Rows) error {
+		var id int64
+		out = append(out, 0)
+		err := r.Scan(&id)
+		out[len(out)-1] = id
+		return err
+	})
+	return out, err
+}
+
+// firstWords names a statement in an error without its arguments.
+func firstWords(q string) string {
+	w := strings.Fields(q)
+	return strings.Join(w[:min(len(w), 4)], " ")
+}
+
+func micros(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMicro()
+}
+
+func when(us int64) time.Time {
+	if us == 0 {
+		return time.Time{}
+	}
+	return time.UnixMicro(us).UTC()
+}
+
+func toJSON(v any) string {
+	b, err := json.Marshal(v)
+	if err != nil {
+		panic("sqldb: " + err.Error()) // plain structs and slices of ours
+	}
+	return string(b)
+}
+
+// marks is "?, ?, ?" for n values.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?, ", n), ", ") }
+
+func anys(ids []int64) []any {
+	out := make([]any, len(ids))
+	for i, id := range ids {
+		out[i] = id
+	}
+	return out
+}
+
+func b2i(b bool) int64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+// setName keeps the text by which something is found.
+func (t *Tx) setName(kind string, id int64, text string) error {
+	if _, err := t.exec("DELETE FROM names WHERE kind = ? AND ref = ?", kind, id); err != nil {
+		return err
+	}
+	_, err := t.exec("INSERT INTO names (kind, ref, text) VALUES (?, ?, ?)", kind, id, strings.ToLower(text))
+	return err
+}
+
+// named is a subquery for the refs of a kind whose text contains the term.
+func (t *Tx) named(kind, term string) (string, []any) {
+	cond, args := t.d.Names(strings.ToLower(term))
+	return "SELECT ref FROM names WHERE kind = ? AND " + cond, append([]any{kind}, args...)
+}
+
+// Like escapes a term for LIKE '%…%' ESCAPE '\'.
+func Like(term string) string {
+	return "%" + strings.NewReplacer(`\`, `\\`, `%`, `\%`, `_`, `\_`).Replace(term) + "%"
+}

@@ -1,0 +1,274 @@
+// Package sqlite is the embedded database: one file, no server, one process.
+//
+// SQLite has one writer at a time, so all updates go through one goroutine. It runs those
+// that wait together in one transaction, each in its own savepoint, and commits once: a
+// commit costs an fsync, and concurrent check-ins share it. Readers have connections of
+// their own and are never in the way (WAL).
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"leasehold/internal/store"
+	"leasehold/internal/store/sqldb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// maxShared is how many updates share one commit.
+const maxShared = 256
+
+// Store is a database in a file.
+type Store struct {
+	read    *sql.DB
+	write   *sql.DB
+	conn    *sql.Conn // the writer's
+	rstmts  *statements
+	wstmts  *statements
+	dialect *sqldb.Dialect
+	jobs    chan *job
+	done    chan struct{}
+	closing chan struct{}
+	once    sync.Once
+}
+
+var _ store.Store = (*Store)(nil)
+
+type job struct {
+	ctx  context.Context
+	fn   func(store.Tx) error
+	err  error
+	done chan struct{}
+}
+
+// Option changes how Open opens.
+type Option func(*Store)
+
+// WithClock takes the time from now instead of the system's clock.
+func WithClock(now func() time.Time) Option {
+	return func(s *Store) { s.dialect.Now = now }
+}
+
+// Open opens the database file in the folder, and brings its schema up to date.
+func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
+	dsn := func(extra ...string) string {
+		v := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-65536)", "temp_store(MEMORY)"}, extra...)}
+		return "file:" + filepath.Join(folder, "leasehold.db") + "?" + v.Encode()
+	}
+	s := &Store{
+		jobs: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),
+		dialect: &sqldb.Dialect{
+			Name:   "sqlite",
+			Rebind: func(q string) string { return q },
+			Now:    func() time.Time { return time.Now().UTC() },
+			Unique: unique,
+			Names:  names,
+		},
+	}
+	for _, o := range opts {
+		o(s)
+	}
+	var err error
+	if s.write, err = sql.Open("sqlite", dsn()+"&_txlock=immediate"); err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	s.write.SetMaxOpenConns(1)
+	if err := migrate(ctx, s.write); err != nil {
+		s.write.Close()
+		return nil, err
+	}
+	if s.read, err = sql.Open("sqlite", dsn("query_only(1)")); err != nil {
+		s.write.Close()
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	s.read.SetMaxOpenConns(8)
+	s.read.SetMaxIdleConns(8)
+	if s.conn, err = s.write.Conn(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("sqlite: %w", err), s.read.Close(), s.write.Close())
+	}
+	s.rstmts = &statements{prepare: s.read.PrepareContext, kept: map[string]*sql.Stmt{}}
+	s.wstmts = &statements{prepare: s.conn.PrepareContext, kept: map[string]*sql.Stmt{}}
+	go s.writer()
+	return s, nil
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	sub, err := goose.NewProvider(goose.DialectSQLite3, db, sqldb.Sub(migrations), goose.WithLogger(goose.NopLogger()))
+	if err != nil {
+		return fmt.Errorf("sqlite: migrations: %w", err)
+	}
+	if _, err := sub.Up(ctx); err != nil {
+		return fmt.Errorf("sqlite: migrate: %w", err)
+	}
+	return nil
+}
+
+func unique(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
+}
+
+// names finds by the trigram index; a term of one or two letters has no trigram and is
+// looked for among the names themselves, which are few beside the sessions.
+func names(term string) (string, []any) {
+	if len([]rune(term)) < 3 {
+		return `text LIKE ? ESCAPE '\'`, []any{sqldb.Like(term)}
+	}
+	// In quotes, so that it is one string of characters and not a query.
+	return `id IN (SELECT rowid FROM names_text WHERE names_text MATCH ?)`, []any{`"` + strings.ReplaceAll(term, `"`, `""`) + `"`}
+}
+
+// View implements store.Store.
+func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
+	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		return fmt.Errorf("sqlite: begin: %w", err)
+	}
+	defer tx.Rollback()
+	t, err := sqldb.Begin(ctx, &prepared{tx, s.rstmts, tx.StmtContext}, s.dialect)
+	if err != nil {
+		return err
+	}
+	return fn(t)
+}
+
+// Update implements store.Store.
+func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+	select {
+	case s.jobs <- j:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return errClosed
+	}
+	<-j.done
+	return j.err
+}
+
+var errClosed = errors.New("sqlite: closed")
+
+// writer runs the updates, those that wait together in one transaction.
+func (s *Store) writer() {
+	defer close(s.done)
+	for {
+		select {
+		case <-s.closing:
+			return
+		case j := <-s.jobs:
+			batch := []*job{j}
+		more:
+			for len(batch) < maxShared {
+				select {
+				case j := <-s.jobs:
+					batch = append(batch, j)
+				default:
+					break more
+				}
+			}
+			s.share(batch)
+		}
+	}
+}
+
+// share runs a batch in one transaction.
+func (s *Store) share(batch []*job) {
+	err := func() error {
+		// Not the callers' contexts: one that ends must not take the others with it.
+		ctx := context.Background()
+		q := &prepared{s.conn, s.wstmts, func(_ context.Context, st *sql.Stmt) *sql.Stmt { return st }}
+		if _, err := q.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
+			return fmt.Errorf("sqlite: begin: %w", err)
+		}
+		committed := false
+		defer func() {
+			if !committed {
+				s.conn.ExecContext(ctx, "ROLLBACK")
+			}
+		}()
+		for _, j := range batch {
+			if j.err = j.ctx.Err(); j.err != nil {
+				continue
+			}
+			if _, err := q.ExecContext(ctx, "SAVEPOINT one"); err != nil {
+				return err
+			}
+			j.err = s.run(ctx, q, j.fn)
+			end := "RELEASE one"
+			if j.err != nil {
+				end = "ROLLBACK TO one"
+			}
+			if _, err := q.ExecContext(ctx, end); err != nil {
+				return err
+			}
+		}
+		if _, err := q.ExecContext(ctx, "COMMIT"); err != nil {
+			return fmt.Errorf("sqlite: commit: %w", err)
+		}
+		committed = true
+		return nil
+	}()
+	for _, j := range batch {
+		if err != nil && j.err == nil {
+			j.err = err
+		}
+		close(j.done)
+	}
+}
+
+func (s *Store) run(ctx context.Context, q sqldb.Querier, fn func(store.Tx) error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("sqlite: panic in an update: %v", p)
+		}
+	}()
+	t, err := sqldb.Begin(ctx, q, s.dialect)
+	if err != nil {
+		return err
+	}
+	return fn(t)
+}
+
+// Tick implements store.Store.
+func (s *Store) Tick(ctx context.Context) (unexplained time.Duration, err error) {
+	err = s.Update(ctx, func(tx store.Tx) error {
+		unexplained, err = tx.(*sqldb.Tx).Tick()
+		return err
+	})
+	return unexplained, err
+}
+
+// MarkSeen implements store.Store.
+func (s *Store) MarkSeen(ctx context.Context, seen map[int64]time.Time) error {
+	return s.Update(ctx, func(tx store.Tx) error { return tx.(*sqldb.Tx).MarkSeen(seen) })
+}
+
+// Ping implements store.Store.
+func (s *Store) Ping(ctx context.Context) error { return s.read.PingContext(ctx) }
+
+// Close implements store.Store.
+func (s *Store) Close() error {
+	var err error
+	s.once.Do(func() {
+		close(s.closing)
+		<-s.done
+		s.rstmts.close()
+		s.wstmts.close()
+		err = errors.Join(s.conn.Close(), s.read.Close(), s.write.Close())
+	})
+	return err
+}
