@@ -50,6 +50,8 @@ function words(kind: string, t: number): string | null {
       return countdown(t - now());
     case "x":
       return zoned(t);
+    case "t":
+      return zoned(t).slice(11, 16);
   }
   return null;
 }

@@ -70,6 +70,7 @@ type status struct {
 	ETA    time.Time
 	Closed time.Time
 	Note   string // said on hover
+	Extra  string // said beside the word
 }
 
 // tones holds the colour of each status word, for both kinds of session.

@@ -1,0 +1,168 @@
+package web
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+)
+
+// maxForm is the largest form that is read, in bytes.
+const maxForm = 1 << 20
+
+// contentPolicy lets pages load from this origin alone, and nothing inline.
+const contentPolicy = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+
+// Keys of the browser session.
+const (
+	keyUser  = "user"  // int64: who is signed in
+	keyProof = "proof" // string: changes with the password, so that a new one signs others out
+	keyFlash = "flash" // string: a toast for the next page, in JSON
+	keyLinks = "link:" // + session id: a launch link, until it is redeemed
+)
+
+type contextKey int
+
+const (
+	userKey contextKey = iota
+	requestIDKey
+)
+
+// gate lets in whom the access names, says no to others in words, and gives every page
+// the same protection.
+func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
+	h = s.admit(a, h)
+	h = s.sessions.LoadAndSave(h)
+	h = s.guardForms(h)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := w.Header().Get("X-Request-Id") // the outer server's, if it gives one
+		if id == "" {
+			id = rand.Text()[:12]
+			w.Header().Set("X-Request-Id", id)
+		}
+		r = r.WithContext(context.WithValue(r.Context(), requestIDKey, id))
+		hd := w.Header()
+		hd.Set("Content-Security-Policy", contentPolicy)
+		hd.Set("X-Content-Type-Options", "nosniff")
+		hd.Set("Referrer-Policy", "same-origin")
+		hd.Set("Cross-Origin-Opener-Policy", "same-origin")
+		hd.Set("Cache-Control", "private, no-cache")
+		hd.Add("Vary", "HX-Request")
+		defer func() {
+			if v := recover(); v != nil {
+				if v == http.ErrAbortHandler {
+					panic(v)
+				}
+				s.Log.Error("page panicked", "request", id, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
+				s.problem(w, r, http.StatusInternalServerError, broken())
+			}
+		}()
+		h.ServeHTTP(w, r)
+	})
+}
+
+// guardForms refuses forms that another site posts, and forms that are too large.
+func (s *Server) guardForms(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := s.origins.Check(r); err != nil {
+			s.problem(w, r, http.StatusForbidden, problem{
+				Title: "This form came from another site",
+				Text:  "Nothing was changed. Open the page here and send the form from it.",
+			})
+			return
+		}
+		if r.Body != nil {
+			r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// admit finds out who is signed in and lets them in or not.
+func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		u, err := s.signedIn(r)
+		if err != nil {
+			s.fail(w, r, err)
+			return
+		}
+		if u != nil {
+			r = r.WithContext(context.WithValue(r.Context(), userKey, u))
+		}
+		switch {
+		case a == auth.Public:
+		case u == nil:
+			back := "/"
+			if r.Method == http.MethodGet {
+				back = r.URL.RequestURI()
+			}
+			if strings.HasSuffix(r.URL.Path, "/events") {
+				w.WriteHeader(http.StatusUnauthorized)
+				return
+			}
+			target := "/sign-in"
+			if back != "/" {
+				target += "?return=" + url.QueryEscape(back)
+			}
+			http.Redirect(w, r, target, http.StatusSeeOther)
+			return
+		case a == auth.AdminOnly && u.Role != directory.RoleAdmin:
+			s.problem(w, r, http.StatusForbidden, problem{
+				Title: "Only administrators see this page",
+				Text:  "You are signed in as " + u.Username + ", who is not one. An administrator can change that, or you can sign in with another account.",
+				Link:  "/", LinkName: "Your apps",
+			})
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+// signedIn returns the active user of the request's browser session, nil if there is none.
+func (s *Server) signedIn(r *http.Request) (*directory.User, error) {
+	ctx := r.Context()
+	id := s.sessions.GetInt64(ctx, keyUser)
+	if id == 0 {
+		return nil, nil
+	}
+	u, err := s.Control.ActiveUser(ctx, id)
+	if errors.Is(err, control.ErrSignIn) || err == nil && s.sessions.GetString(ctx, keyProof) != proof(u) {
+		return nil, s.sessions.Destroy(ctx)
+	}
+	return u, err
+}
+
+// proof is a short digest of the user's password hash.
+func proof(u *directory.User) string {
+	sum := sha256.Sum256([]byte(u.PasswordHash))
+	return hex.EncodeToString(sum[:8])
+}
+
+func userOf(r *http.Request) *directory.User {
+	u, _ := r.Context().Value(userKey).(*directory.User)
+	return u
+}
+
+func requestID(r *http.Request) string {
+	id, _ := r.Context().Value(requestIDKey).(string)
+	return id
+}
+
+// safeReturn is a path on this site to go back to: never another site, whatever the
+// form says.
+func safeReturn(path, otherwise string) string {
+	u, err := url.Parse(path)
+	if err != nil || path == "" || u.IsAbs() || u.Host != "" || !strings.HasPrefix(path, "/") || strings.HasPrefix(path, "//") || strings.ContainsAny(path, "\\\r\n") {
+		return otherwise
+	}
+	return path
+}

@@ -1,0 +1,222 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"leasehold/internal/control"
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// recent is how lately a device must have been heard from to be the first choice.
+const recent = 30 * time.Minute
+
+// portal is the apps that the signed-in user may launch, with what runs now on top.
+func portal(c *call) error {
+	p, err := c.Control.Portal(c.r.Context(), c.who())
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	q := strings.TrimSpace(c.r.URL.Query().Get("q"))
+	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
+	watch := url.Values{}
+	for _, r := range p.Sessions {
+		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}
+		if r.Lease != nil && r.Observed == session.IsRunning {
+			a.Ends = r.Lease.ExpiresAt
+		}
+		v.Running = append(v.Running, a)
+		watch.Add("id", itoa(r.ID))
+	}
+	v.Events = withQuery("/events", watch)
+	device := firstChoice(p.Devices, now)
+	for _, o := range p.Offers {
+		if q != "" && !strings.Contains(strings.ToLower(o.App.Name+"\n"+o.App.Description), strings.ToLower(q)) {
+			continue
+		}
+		t := tile{ID: itoa(o.App.ID), Name: o.App.Name, Description: o.App.Description, Path: "/launch/" + itoa(o.App.ID)}
+		switch {
+		case o.Refusal != nil:
+			t.Denied = true
+		case device != nil:
+			t.Hint, t.Device, t.Choice = "opens on "+device.Name, itoa(device.ID), true
+		default:
+			t.Hint, t.Choice = "opens here", len(p.Devices) > 0
+		}
+		v.Tiles = append(v.Tiles, t)
+	}
+	return c.show(page{Title: "Apps", Portal: true, Now: now}, portalView(v, now))
+}
+
+// firstChoice is the device that an app opens on unless the user says otherwise: the
+// one used last, if it was heard from lately.
+func firstChoice(devices []*store.Agent, now time.Time) *store.Agent {
+	for _, d := range devices {
+		if d.DeletedAt.IsZero() && now.Sub(d.LastSeenAt) < recent {
+			return d
+		}
+	}
+	return nil
+}
+
+// launchPage says what a launch will do and lets the user choose where it opens. For
+// an app that may not be launched it says why, and whom to ask.
+func launchPage(c *call) error { return c.launchForm(http.StatusOK, "") }
+
+func (c *call) launchForm(code int, bad string) error {
+	p, err := c.Control.Portal(c.r.Context(), c.who())
+	if err != nil {
+		return err
+	}
+	var offer *control.Offer
+	for i := range p.Offers {
+		if p.Offers[i].App.ID == c.id() {
+			offer = &p.Offers[i]
+		}
+	}
+	f := launchForm{Action: c.r.URL.Path, Error: bad}
+	switch {
+	case offer == nil:
+		f.App, f.Denied = "App", "This app is not one of yours."
+		f.Ask = "A provision would give it to you, or to a group you are in. Ask your administrator, and say which app you need."
+		code = http.StatusForbidden
+	case offer.Refusal != nil:
+		f.App, f.Description = offer.App.Name, offer.App.Description
+		f.Denied = offer.Refusal.Message
+		f.Ask = "Your user name is " + c.who().Username + "; your administrator needs it to help."
+		code = http.StatusForbidden
+	default:
+		f.App, f.Description = offer.App.Name, offer.App.Description
+	}
+	now := time.Now()
+	first := firstChoice(p.Devices, now)
+	for _, d := range p.Devices {
+		if !d.DeletedAt.IsZero() {
+			continue
+		}
+		o := option{Value: itoa(d.ID), Label: d.Name, Note: "The player there takes it at once.", Chosen: d == first}
+		if now.Sub(d.LastSeenAt) >= recent {
+			o.Note = fmt.Sprintf("Last seen %s; it opens when that device is online.", agoText(d.LastSeenAt, now))
+		}
+		f.Places = append(f.Places, o)
+	}
+	f.Places = append(f.Places, option{Value: "", Label: "This device", Note: "A link opens the Leasehold player here.", Chosen: first == nil})
+	return c.showAs(code, page{Title: f.App, Portal: true, Now: now}, launchView(f))
+}
+
+// launch begins a session and follows it.
+func launch(c *call) error {
+	device := int64(0)
+	if s := c.r.FormValue("device_id"); s != "" {
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil {
+			return c.launchForm(http.StatusUnprocessableEntity, "Choose one of the devices.")
+		}
+		device = n
+	}
+	l, err := c.Control.Launch(c.r.Context(), c.who(), c.id(), device)
+	var bad invalid.Error
+	var denied *session.Refusal
+	switch {
+	case errors.As(err, &bad):
+		return c.launchForm(http.StatusUnprocessableEntity, title(bad[0].Message)+".")
+	case errors.As(err, &denied):
+		return c.launchForm(http.StatusForbidden, "")
+	case err != nil:
+		return err
+	}
+	if l.Link != "" {
+		// The link is a secret of this browser: it is not in any address.
+		c.sessions.Put(c.r.Context(), keyLinks+itoa(l.Session.ID), l.Link)
+	}
+	return c.redirect("/sessions/" + itoa(l.Session.ID))
+}
+
+// follow shows the user one of their own sessions on its way.
+func follow(c *call) error {
+	if _, err := c.ownSession(c.id()); err != nil {
+		return err
+	}
+	d, err := c.Control.Session(c.r.Context(), c.id())
+	if err != nil {
+		return err
+	}
+	r := d.Row
+	path := "/sessions/" + itoa(r.ID)
+	f := following{
+		App: r.AppName, Device: r.AgentName, Status: statusOf(r.Session, d.Now), Since: r.StatusSince,
+		Events: path + "/events", Rev: rowOf(r, d.Now).Rev,
+		Steps: []step{{Name: "Launched", At: r.StartedAt}, {Name: "Added", Note: "the player adds the app"}, {Name: "Running", Note: "waiting"}},
+	}
+	for _, t := range d.Transitions {
+		if t.To == session.Added && f.Steps[1].At.IsZero() {
+			f.Steps[1].At = t.At
+		}
+		if t.To == session.Running {
+			f.Steps[2].At = t.At
+			if f.Steps[1].At.IsZero() {
+				f.Steps[1].At = t.At
+			}
+		}
+	}
+	key := keyLinks + itoa(r.ID)
+	if r.Status == session.Launched {
+		f.Link = c.sessions.GetString(c.r.Context(), key)
+	} else if c.sessions.Exists(c.r.Context(), key) {
+		c.sessions.Remove(c.r.Context(), key)
+	}
+	switch {
+	case r.Status.Ended() || !r.DeletedAt.IsZero():
+		f.Over = "This session is over: it is " + label(string(r.Status)) + "."
+		if r.Reason != "" {
+			f.Over += " Reason: " + r.Reason + "."
+		}
+		f.Again = "/launch/" + itoa(r.AppID)
+	case r.Status == session.Evicted:
+		f.Over = cmp.Or(evictedText(r, d.Now), "An administrator closed the app.")
+		f.Over += " You can start it again in the player."
+	case len(d.Denials) > 0 && r.Status != session.Running:
+		f.Over = d.Denials[0].Message
+	case r.Status == session.Launched || r.Status == session.Added:
+		f.Stuck = stuckHelp(r, f.Link != "")
+	}
+	return c.show(page{Title: r.AppName, Portal: true, Now: d.Now}, followView(f, d.Now))
+}
+
+func evictedText(r store.SessionRow, now time.Time) string {
+	var s string
+	if r.Order.Open() {
+		s = "The app is being closed; save your work now."
+	}
+	if r.Reason != "" {
+		s += " Reason: " + r.Reason + "."
+	}
+	return strings.TrimSpace(s)
+}
+
+// stuckHelp says what to do when a launch does not get on.
+func stuckHelp(r store.SessionRow, link bool) []string {
+	var out []string
+	switch {
+	case r.Status == session.Added:
+		out = append(out, "The app is in the player on "+r.AgentName+". Start it there if it did not start by itself.")
+	case r.AgentName != "":
+		out = append(out, "Is the Leasehold player running on "+r.AgentName+"? Start it there; it takes the launch by itself.",
+			"If you are at another device, launch the app again and choose “This device”.")
+	case link:
+		out = append(out, "Press “Open in the player”. The browser may ask whether it may open Leasehold links.",
+			"If nothing opens, the Leasehold player is not installed on this device. Ask your administrator for it.")
+	default:
+		out = append(out, "The link was opened in another browser. Launch the app again from here.")
+	}
+	return append(out, fmt.Sprintf("If that does not help, tell your administrator the session’s number, %d.", r.ID))
+}

@@ -1,0 +1,82 @@
+package web
+
+import (
+	"context"
+	"errors"
+	"net/http"
+
+	"leasehold/internal/control"
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+func broken() problem {
+	return problem{
+		Title: "This page could not be made",
+		Text:  "It is the server’s fault, and it is in its log under the number below. Nothing is known to have changed; look before trying again.",
+	}
+}
+
+// fail answers with the page for an error: what happened and what to do.
+func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
+	var refused *session.RefusedError
+	var denied *session.Refusal
+	var bad invalid.Error
+	var tooLarge *http.MaxBytesError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return // nobody waits for the answer
+	case errors.Is(err, store.ErrNotFound):
+		s.problem(w, r, http.StatusNotFound, problem{
+			Title: "There is no such page",
+			Text:  "What it was about may have been deleted, or the address is wrong.",
+			Link:  home(r), LinkName: "Start again",
+		})
+	case errors.Is(err, control.ErrDenied):
+		s.problem(w, r, http.StatusForbidden, problem{Title: "You may not do this", Text: "An administrator can.", Link: "/", LinkName: "Your apps"})
+	case errors.Is(err, store.ErrBadPageToken):
+		s.problem(w, r, http.StatusBadRequest, problem{
+			Title: "This page of the list is gone",
+			Text:  "Its address belongs to another search or order.",
+			Link:  r.URL.Path, LinkName: "First page",
+		})
+	case errors.As(err, &refused):
+		s.problem(w, r, http.StatusConflict, problem{Title: "Nothing was changed", Text: title(refused.Why) + ".", Link: home(r), LinkName: "Back"})
+	case errors.As(err, &denied):
+		s.problem(w, r, http.StatusForbidden, problem{Title: "This cannot be launched", Text: denied.Message, Link: "/", LinkName: "Your apps"})
+	case errors.As(err, &bad):
+		s.problem(w, r, http.StatusBadRequest, problem{
+			Title: "This address is not right",
+			Text:  title(bad.Error()) + ".",
+			Link:  r.URL.Path, LinkName: "Without what is wrong",
+		})
+	case errors.As(err, &tooLarge):
+		s.problem(w, r, http.StatusRequestEntityTooLarge, problem{Title: "This form is too large", Text: "Nothing was changed. A form may have at most 1 MB."})
+	case errors.Is(err, store.ErrInUse):
+		s.problem(w, r, http.StatusConflict, problem{Title: "Nothing was changed", Text: "Something else still needs it.", Link: home(r), LinkName: "Back"})
+	default:
+		s.Log.Error("page failed", "request", requestID(r), "method", r.Method, "path", r.URL.Path, "err", err)
+		s.problem(w, r, http.StatusInternalServerError, broken())
+	}
+}
+
+// problem sends a problem's page.
+func (s *Server) problem(w http.ResponseWriter, r *http.Request, code int, p problem) {
+	p.RequestID = requestID(r)
+	v := viewerOf(userOf(r))
+	if err := s.write(w, r, code, page{Title: p.Title, Portal: !v.Admin, Viewer: v}, problemView(p)); err != nil {
+		s.Log.Error("problem page", "request", p.RequestID, "err", err)
+	}
+}
+
+// home is where somebody who is lost goes.
+func home(r *http.Request) string {
+	if v := viewerOf(userOf(r)); v.Admin {
+		return "/admin/sessions"
+	}
+	return "/"
+}
+
+// notFound is every address that is no page.
+func notFound(*call) error { return store.ErrNotFound }

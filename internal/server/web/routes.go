@@ -1,0 +1,67 @@
+package web
+
+import (
+	"net/http"
+
+	"leasehold/internal/auth"
+)
+
+// A route is one page, and who may call it.
+type route struct {
+	pattern string
+	access  auth.Access
+	handler http.Handler
+}
+
+// pages is the table of every page with its access.
+func (s *Server) pages() []route {
+	var rs []route
+	add := func(a auth.Access, pattern string, h handler) {
+		rs = append(rs, route{pattern, a, s.handle(h)})
+	}
+	add(auth.Public, "GET /sign-in", signInPage)
+	add(auth.Public, "POST /sign-in", signIn)
+	add(auth.Public, "POST /sign-out", signOut)
+	add(auth.Public, "GET /setup", setupPage)
+	add(auth.Public, "POST /setup", setup)
+	add(auth.Public, "POST /theme", setTheme)
+
+	add(auth.SignedIn, "GET /{$}", portal)
+	add(auth.SignedIn, "GET /events", portalEvents)
+	add(auth.SignedIn, "GET /launch/{id}", launchPage)
+	add(auth.SignedIn, "POST /launch/{id}", launch)
+	add(auth.SignedIn, "GET /sessions/{id}", follow)
+	add(auth.SignedIn, "GET /sessions/{id}/events", followEvents)
+
+	add(auth.AdminOnly, "GET /admin", func(c *call) error { return c.redirect("/admin/sessions") })
+	add(auth.AdminOnly, "GET /admin/sessions", sessionsPage)
+	add(auth.AdminOnly, "GET /admin/sessions/events", sessionsEvents)
+	add(auth.AdminOnly, "GET /admin/sessions/filter", filterPage)
+	add(auth.AdminOnly, "GET /admin/sessions/batch", batchPage)
+	add(auth.AdminOnly, "POST /admin/sessions/batch", batch)
+	add(auth.AdminOnly, "GET /admin/sessions/{id}", sessionPage)
+	add(auth.AdminOnly, "GET /admin/sessions/{id}/events", sessionEvents)
+	add(auth.AdminOnly, "GET /admin/sessions/{id}/{action}", actPage)
+	add(auth.AdminOnly, "POST /admin/sessions/{id}/{action}", act)
+
+	for _, k := range kinds {
+		base := "/admin/" + k.path
+		add(auth.AdminOnly, "GET "+base, k.list)
+		if k.create != nil {
+			add(auth.AdminOnly, "GET "+base+"/new", k.blank)
+			add(auth.AdminOnly, "POST "+base, k.create)
+		}
+		if k.edit != nil {
+			add(auth.AdminOnly, "GET "+base+"/{id}", k.edit)
+			add(auth.AdminOnly, "POST "+base+"/{id}", k.save)
+			add(auth.AdminOnly, "GET "+base+"/{id}/{change}", k.changePage)
+			add(auth.AdminOnly, "POST "+base+"/{id}/{change}", k.change)
+		}
+	}
+	add(auth.AdminOnly, "POST /admin/devices/keys", newKey)
+	add(auth.AdminOnly, "GET /admin/pick/{kind}", pick)
+	add(auth.AdminOnly, "GET /admin/audit", auditPage)
+
+	add(auth.AdminOnly, "/admin/", notFound)
+	return rs
+}

@@ -1,0 +1,204 @@
+package web
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"leasehold/internal/control"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// sessionPage is one session: what it is, what happens next, what happened.
+func sessionPage(c *call) error {
+	d, err := c.Control.Session(c.r.Context(), c.id())
+	if errors.Is(err, store.ErrNotFound) {
+		c.problem(c.w, c.r, http.StatusNotFound, problem{
+			Title: "There is no session " + c.r.PathValue("id"),
+			Text:  "Its history may have run out, or the number is wrong.",
+			Link:  sessionsPath, LinkName: "All sessions",
+		})
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	row := rowOf(d.Row, d.Now)
+	v := sessionDetail{
+		Row: row, Title: d.Row.AppName, Reason: d.Row.Reason, Deleted: d.Row.DeletedAt,
+		Facts: factsOf(d), Next: nextOf(d), Order: orderOf(d), Past: pastOf(d),
+		Events: row.path() + "/events",
+	}
+	return c.show(page{Title: fmt.Sprintf("%s, session %d", d.Row.AppName, row.ID), Nav: "sessions", Now: d.Now}, sessionView(v, d.Now))
+}
+
+func factsOf(d *control.Detail) []fact {
+	r := d.Row
+	link := func(path string, id int64) string {
+		if id == 0 {
+			return ""
+		}
+		return "/admin/" + path + "/" + itoa(id)
+	}
+	fs := []fact{
+		{Name: "Number", Text: itoa(r.ID)},
+		{Name: "User", Text: personOf(r), Link: link("users", r.UserID)},
+		{Name: "App", Text: r.AppName, Link: link("apps", r.AppID)},
+		{Name: "Provision", Text: cmp.Or(r.ProvisionName, "–"), Link: link("provisions", r.ProvisionID)},
+		{Name: "Delivery method", Text: r.DeliveryMethodName + ", " + string(r.Licence), Link: link("delivery-methods", r.DeliveryMethodID)},
+		{Name: "Device", Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link("devices", r.AgentID)},
+	}
+	if r.Reason != "" {
+		fs = append(fs, fact{Name: "Reason", Text: r.Reason})
+	}
+	fs = append(fs, fact{Name: "Observed", View: observedView(string(r.Observed), r.ObservedSince, d.Now)})
+	if r.AgentID != 0 {
+		fs = append(fs, fact{Name: "Device last seen", View: ago(r.LastSeenAt, d.Now)})
+	}
+	fs = append(fs, fact{Name: "Launched", View: at(r.StartedAt)})
+	if !r.FirstRunAt.IsZero() {
+		fs = append(fs, fact{Name: "First run", View: at(r.FirstRunAt)})
+	}
+	if r.Run > 0 {
+		fs = append(fs, fact{Name: "Runs", Text: fmt.Sprint(r.Run)})
+	}
+	fs = append(fs, fact{Name: "Last activity", View: at(r.LastActivityAt)})
+	if !r.EndedAt.IsZero() {
+		fs = append(fs, fact{Name: "Ended", View: at(r.EndedAt)})
+	}
+	return fs
+}
+
+// personOf names a session's user with the user name beside it.
+func personOf(r store.SessionRow) string {
+	if r.UserName == "" || r.UserName == r.Username {
+		return r.Username
+	}
+	return r.UserName + " (" + r.Username + ")"
+}
+
+// nextOf lists every timer of the session: what happens, when, who decides.
+func nextOf(d *control.Detail) []fact {
+	r := d.Row
+	var fs []fact
+	if r.Order.Open() {
+		fs = append(fs, fact{Name: "Closed at the latest", View: timerView(r.Order.ETA, d.Now, "by the device, or by the end of the lease")})
+	}
+	if r.AgentID != 0 && d.Method != nil && store.Live(r.Session) {
+		beat := time.Duration(d.Method.HeartbeatSeconds) * time.Second
+		due := r.LastSeenAt.Add(beat + beat/10)
+		if due.After(d.Now) {
+			fs = append(fs, fact{Name: "Next check-in", View: timerView(due, d.Now, "by the device; every "+words(beat))})
+		} else {
+			fs = append(fs, fact{Name: "Next check-in", View: overdueView(due, d.Now)})
+		}
+	}
+	if l := r.Lease; l != nil {
+		what := "the app is closed then, unless the lease is renewed"
+		if r.Order.Open() {
+			what = "the app is closed then, even if the device is never heard from"
+		} else if l.Kind == lease.Fixed {
+			what = "until then the app runs offline"
+		}
+		fs = append(fs,
+			fact{Name: "Lease ends", View: timerView(l.ExpiresAt, d.Now, what)},
+			fact{Name: "Seat free", View: timerView(l.FreeAt, d.Now, "at the latest; a reported close frees it sooner")})
+	}
+	if len(r.Unneeded) > 0 {
+		fs = append(fs, fact{Name: "No longer needed", Text: strings.Join(r.Unneeded, ", ")})
+	}
+	switch {
+	case len(fs) > 0:
+	case r.AgentID == 0 && r.Status == session.Launched:
+		fs = append(fs, fact{Name: "Waiting", Text: "for a player to take the launch"})
+	case r.Status.Ended():
+		fs = append(fs, fact{Name: "Nothing", Text: "the session is over"})
+	default:
+		fs = append(fs, fact{Name: "Nothing", Text: "until the app is started or somebody acts"})
+	}
+	return fs
+}
+
+// orderOf shows how far the latest order has got.
+func orderOf(d *control.Detail) *orderView {
+	o := d.Row.Order
+	if o == nil {
+		return nil
+	}
+	v := &orderView{Head: title(string(o.Action)) + ", asked by " + whoOf(o.By), Reason: o.Reason}
+	warned := step{Name: "Warned", At: o.WarnedAt, Note: "the device warns the user"}
+	closed := step{Name: "Closed", At: o.ClosedAt, Note: "the app and all it started"}
+	if o.Open() {
+		v.ETA = o.ETA
+	} else {
+		v.Result = resultOf(o)
+		if o.WarnedAt.IsZero() {
+			warned.Note = "no warning was reported"
+		}
+	}
+	delivered := step{Name: "Delivered", At: o.DeliveredAt, Note: "at the device’s next check-in"}
+	if !o.Open() && o.DeliveredAt.IsZero() {
+		delivered.Note = "the device did not answer"
+	}
+	v.Steps = []step{{Name: "Requested", At: o.RequestedAt}, delivered, warned, closed}
+	return v
+}
+
+func resultOf(o *session.Order) string {
+	switch {
+	case o.Already:
+		return "already closed before the order arrived"
+	case o.ClosedBy == session.ByLapse:
+		return "closed by the end of the lease"
+	case o.ClosedBy == session.ByAgent:
+		return "closed by the device " + words(o.ClosedAt.Sub(o.RequestedAt)) + " after it was asked"
+	}
+	return "closed"
+}
+
+// whoOf names an actor for people.
+func whoOf(a session.Actor) string {
+	if a.Name != "" {
+		return a.Name
+	}
+	return "the " + string(a.Role)
+}
+
+// pastOf is the timeline, newest first: transitions, what the device reported of the
+// latest order, and leases that were refused.
+func pastOf(d *control.Detail) []event {
+	var es []event
+	for _, t := range d.Transitions {
+		es = append(es, event{At: t.At, From: label(string(t.From)), To: label(string(t.To)), Tone: toneOf(string(t.To)),
+			Who: whoOf(t.Actor), Why: t.Reason, Observed: t.Actor.Role == session.Agent})
+	}
+	if o := d.Row.Order; o != nil {
+		device := cmp.Or(d.Row.AgentName, "the device")
+		for _, s := range []struct {
+			at   time.Time
+			what string
+		}{{o.DeliveredAt, string(o.Action) + " delivered"}, {o.WarnedAt, "user warned"}} {
+			if !s.at.IsZero() {
+				es = append(es, event{At: s.at, To: s.what, Tone: "none", Who: device, Observed: true})
+			}
+		}
+		if !o.ClosedAt.IsZero() {
+			e := event{At: o.ClosedAt, To: "app closed", Tone: "none", Who: device, Why: resultOf(o), Observed: true}
+			if o.ClosedBy == session.ByLapse {
+				e.Who, e.Observed = "the server", false
+			}
+			es = append(es, e)
+		}
+	}
+	for _, n := range d.Denials {
+		es = append(es, event{At: n.At, To: "lease refused", Tone: "amber", Who: "the server", Why: n.Message})
+	}
+	slices.SortStableFunc(es, func(a, b event) int { return b.At.Compare(a.At) })
+	return es
+}

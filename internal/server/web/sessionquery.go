@@ -1,0 +1,189 @@
+package web
+
+import (
+	"cmp"
+	"maps"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+const sessionsPath = "/admin/sessions"
+
+// A sessionQuery is the sessions page's state. It stands in the URL and nowhere else,
+// under the names that the API uses.
+type sessionQuery struct {
+	store.SessionQuery
+	// End reads the list from its end: the page token, if any, is one of the list in
+	// the other direction. That is how the last page is found without counting.
+	End bool
+}
+
+// readSessionQuery reads the state from a URL's query. Numbers that are none are an
+// [invalid.Error]; the rest is checked by the use case.
+func readSessionQuery(v url.Values) (sessionQuery, error) {
+	var e invalid.Error
+	num := func(name string) int64 {
+		s := v.Get(name)
+		if s == "" {
+			return 0
+		}
+		n, err := strconv.ParseInt(s, 10, 64)
+		if err != nil || n < 0 {
+			e.Add(name, "must be a whole number")
+		}
+		return n
+	}
+	q := sessionQuery{End: v.Get("end") == "true", SessionQuery: store.SessionQuery{
+		Kind: session.Device,
+		Q:    strings.TrimSpace(v.Get("q")),
+
+		AppID:            num("app_id"),
+		UserID:           num("user_id"),
+		ProvisionID:      num("provision_id"),
+		DeliveryMethodID: num("delivery_method_id"),
+		AgentID:          num("device_id"),
+		History:          v.Get("history") == "true",
+		Sort:             store.Sort(v.Get("sort")),
+		PageSize:         int(num("page_size")),
+		PageToken:        v.Get("page_token"),
+	}}
+	for _, s := range v["status"] {
+		if s != "" && !slices.Contains(q.Statuses, session.Status(s)) {
+			q.Statuses = append(q.Statuses, session.Status(s))
+		}
+	}
+	return q, e.Err()
+}
+
+// values is the state as a query.
+func (q sessionQuery) values() url.Values {
+	v := url.Values{}
+	set := func(name, value string) {
+		if value != "" && value != "0" {
+			v.Set(name, value)
+		}
+	}
+	set("q", q.Q)
+	for _, s := range q.Statuses {
+		v.Add("status", string(s))
+	}
+	set("app_id", itoa(q.AppID))
+	set("user_id", itoa(q.UserID))
+	set("provision_id", itoa(q.ProvisionID))
+	set("delivery_method_id", itoa(q.DeliveryMethodID))
+	set("device_id", itoa(q.AgentID))
+	if q.History {
+		v.Set("history", "true")
+	}
+	if q.Sort != "-id" {
+		set("sort", string(q.Sort))
+	}
+	set("page_size", strconv.Itoa(q.PageSize))
+	set("page_token", q.PageToken)
+	if q.End {
+		v.Set("end", "true")
+	}
+	return v
+}
+
+// path is the page with this state.
+func (q sessionQuery) path() string { return withQuery(sessionsPath, q.values()) }
+
+// with is the first page of the state after a change: another filter or sort begins
+// the list anew.
+func (q sessionQuery) with(change func(*sessionQuery)) sessionQuery {
+	q.Statuses = slices.Clone(q.Statuses)
+	q.PageToken, q.End = "", false
+	change(&q)
+	return q
+}
+
+// at is the page of the same list that a token leads to, read from the end or not.
+func (q sessionQuery) at(token string, end bool) string {
+	q.PageToken, q.End = token, end
+	return q.path()
+}
+
+// asked is the query for the store: from the end, it is the list in the other direction.
+func (q sessionQuery) asked() store.SessionQuery {
+	sq := q.SessionQuery
+	if q.End {
+		sq.Sort = cmp.Or(sq.Sort, "-id")
+		if s, down := strings.CutPrefix(string(sq.Sort), "-"); down {
+			sq.Sort = store.Sort(s)
+		} else {
+			sq.Sort = "-" + sq.Sort
+		}
+	}
+	return sq
+}
+
+// clear is the list without any filter or search, in the same order.
+func (q sessionQuery) clear() string {
+	return sessionQuery{SessionQuery: store.SessionQuery{Sort: q.Sort, PageSize: q.PageSize}}.path()
+}
+
+// newestFirst reports whether new sessions appear at the top of this page.
+func (q sessionQuery) newestFirst() bool {
+	return (q.Sort == "" || q.Sort == "-id") && q.PageToken == "" && !q.End
+}
+
+// sortBy is the list sorted by a key: a second click on the same header reverses.
+func (q sessionQuery) sortBy(key string, down bool) string {
+	next := store.Sort(key)
+	if down {
+		next = "-" + next
+	}
+	switch current := q.Sort; {
+	case current == store.Sort(key), current == "" && key == "id" && !down:
+		next = "-" + store.Sort(key)
+	case current == "-"+store.Sort(key), current == "" && key == "id":
+		next = store.Sort(key)
+	}
+	return q.with(func(q *sessionQuery) { q.Sort = next }).path()
+}
+
+// direction is aria-sort for a column.
+func (q sessionQuery) direction(key string) string {
+	s := string(q.Sort)
+	if s == "" {
+		s = "-id"
+	}
+	switch s {
+	case key:
+		return "ascending"
+	case "-" + key:
+		return "descending"
+	}
+	return ""
+}
+
+// hidden is the state but for one parameter, as a form's hidden fields.
+func (q sessionQuery) hidden(but string) [][2]string {
+	var out [][2]string
+	v := q.values()
+	v.Del("page_token")
+	v.Del("end")
+	for _, name := range slices.Sorted(maps.Keys(v)) {
+		if name == but {
+			continue
+		}
+		for _, value := range v[name] {
+			out = append(out, [2]string{name, value})
+		}
+	}
+	return out
+}
+
+func withQuery(path string, v url.Values) string {
+	if len(v) == 0 {
+		return path
+	}
+	return path + "?" + v.Encode()
+}

@@ -1,0 +1,98 @@
+package web
+
+import (
+	"errors"
+	"net/http"
+
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
+)
+
+func signInPage(c *call) error {
+	back := safeReturn(c.r.URL.Query().Get("return"), "")
+	if userOf(c.r) != nil {
+		return c.redirect(safeReturn(back, "/"))
+	}
+	return c.show(page{Title: "Sign in"}, signInView(signInForm{Return: back}))
+}
+
+func signIn(c *call) error {
+	f := signInForm{Username: c.r.FormValue("username"), Return: safeReturn(c.r.FormValue("return"), "")}
+	u, err := c.Control.SignIn(c.r.Context(), f.Username, c.r.FormValue("password"), c.ClientIP(c.r))
+	if errors.Is(err, control.ErrSignIn) {
+		f.Error = "The user name or the password is not right."
+		return c.showAs(http.StatusUnauthorized, page{Title: "Sign in"}, signInView(f))
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.enter(u); err != nil {
+		return err
+	}
+	return c.redirect(safeReturn(f.Return, "/"))
+}
+
+// enter begins a browser session under a new token, so that one planted before
+// sign-in is worth nothing after it.
+func (c *call) enter(u *directory.User) error {
+	ctx := c.r.Context()
+	if err := c.sessions.RenewToken(ctx); err != nil {
+		return err
+	}
+	c.sessions.Put(ctx, keyUser, u.ID)
+	c.sessions.Put(ctx, keyProof, proof(u))
+	return nil
+}
+
+func signOut(c *call) error {
+	if err := c.sessions.Destroy(c.r.Context()); err != nil {
+		return err
+	}
+	return c.redirect("/sign-in")
+}
+
+func setupPage(c *call) error {
+	token := c.r.URL.Query().Get("token")
+	ok, err := c.Control.NeedsSetup(c.r.Context(), token)
+	if err != nil {
+		return err
+	}
+	if !ok {
+		return c.setupOver()
+	}
+	return c.show(page{Title: "Set up"}, setupView(setupForm{Token: token}))
+}
+
+// setupOver says that the link is used up, or was never one.
+func (c *call) setupOver() error {
+	c.problem(c.w, c.r, http.StatusForbidden, problem{
+		Title: "This set-up link is not good any more",
+		Text:  "It works once, until there is an administrator. If there is none, start the server again: it prints a new link.",
+		Link:  "/sign-in", LinkName: "Sign in",
+	})
+	return nil
+}
+
+func setup(c *call) error {
+	f := setupForm{Token: c.r.FormValue("token"), Username: c.r.FormValue("username"), Name: c.r.FormValue("name")}
+	if f.Name == "" {
+		f.Name = f.Username
+	}
+	u, err := c.Control.Setup(c.r.Context(), f.Token, f.Username, f.Name, c.r.FormValue("password"), c.ClientIP(c.r))
+	var bad invalid.Error
+	switch {
+	case errors.Is(err, control.ErrDenied):
+		return c.setupOver()
+	case errors.As(err, &bad):
+		f.Errors = fieldErrors(bad)
+		return c.showAs(http.StatusUnprocessableEntity, page{Title: "Set up"}, setupView(f))
+	case err != nil:
+		return err
+	}
+	if err := c.enter(u); err != nil {
+		return err
+	}
+	c.setFlash(toast{Text: "You are the first administrator."})
+	return c.redirect("/admin/sessions")
+}
