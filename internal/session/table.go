@@ -233,3 +233,18 @@ func label(s Status) string {
 	l[0] |= 0x20
 	return string(l)
 }
+
+// Summary says in a sentence what the action does.
+func (a Action) Summary() string {
+	switch a {
+	case Evict:
+		return "Close the app after its warnings; the user may run it again"
+	case Expire:
+		return "Let the session never run again; the user may launch another"
+	case Kill:
+		return "End a streamed session at once"
+	case Cancel:
+		return "End a streamed session that is starting"
+	}
+	return ""
+}

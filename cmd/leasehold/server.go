@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"leasehold/internal/server"
+	"leasehold/internal/store"
+	"leasehold/internal/store/postgres"
+	"leasehold/internal/store/sqlite"
+)
+
+type serverCmd struct {
+	Listen       string        `help:"Address to listen on." default:"127.0.0.1:8080" env:"LEASEHOLD_LISTEN"`
+	Data         string        `help:"Folder of the embedded database." type:"path" env:"LEASEHOLD_DATA"`
+	DatabaseURL  string        `help:"PostgreSQL database, instead of the embedded one." env:"LEASEHOLD_DATABASE_URL"`
+	PublicURL    string        `help:"Address by which people and agents reach the server." env:"LEASEHOLD_PUBLIC_URL"`
+	TLSCert      string        `help:"Certificate file (PEM)." type:"existingfile" env:"LEASEHOLD_TLS_CERT"`
+	TLSKey       string        `help:"Key file of the certificate (PEM)." type:"existingfile" env:"LEASEHOLD_TLS_KEY"`
+	TrustedProxy []string      `help:"Addresses (CIDR) of proxies in front, which do TLS and say where requests come from." env:"LEASEHOLD_TRUSTED_PROXY"`
+	Force        time.Duration `help:"From asking an app to close to ending it by force." default:"10s" env:"LEASEHOLD_FORCE"`
+	Wait         time.Duration `help:"How long an app may run before it is authorised, besides its warnings." default:"30s" env:"LEASEHOLD_WAIT"`
+	Heartbeat    time.Duration `help:"Heartbeat of an agent with no live session." default:"5m" env:"LEASEHOLD_HEARTBEAT"`
+	LogLevel     slog.Level    `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
+}
+
+// Run is leasehold server.
+func (c *serverCmd) Run(ctx context.Context, std *stdio) error {
+	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel}))
+	st, err := c.open(ctx)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := c.listen()
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	return c.serve(ctx, std, log, st, l, nil)
+}
+
+// open opens the database that the settings name.
+func (c *serverCmd) open(ctx context.Context) (store.Store, error) {
+	switch {
+	case c.DatabaseURL != "" && c.Data != "":
+		return nil, errors.New("--data and --database-url: give one of them")
+	case c.DatabaseURL != "":
+		return postgres.Open(ctx, c.DatabaseURL)
+	case c.Data == "":
+		return nil, errors.New("--data: give a folder for the embedded database, or --database-url for PostgreSQL")
+	}
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	return sqlite.Open(ctx, c.Data)
+}
+
+// listen listens with TLS, or without it on loopback or behind a trusted proxy.
+func (c *serverCmd) listen() (net.Listener, error) {
+	if (c.TLSCert == "") != (c.TLSKey == "") {
+		return nil, errors.New("--tls-cert and --tls-key: give both or neither")
+	}
+	l, err := net.Listen("tcp", c.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("--listen: %w", err)
+	}
+	if c.TLSCert == "" {
+		if ip := l.Addr().(*net.TCPAddr).IP; !ip.IsLoopback() && len(c.TrustedProxy) == 0 {
+			l.Close()
+			return nil, fmt.Errorf("--listen %s: plain HTTP is for loopback only; give --tls-cert and --tls-key, or --trusted-proxy for a proxy in front that does TLS", c.Listen)
+		}
+		return l, nil
+	}
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		l.Close()
+		return nil, fmt.Errorf("--tls-cert: %w", err)
+	}
+	return tls.NewListener(l, &tls.Config{Certificates: []tls.Certificate{cert}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}}), nil
+}
+
+// serve runs the server on the listener. ready is called once it is set up.
+func (c *serverCmd) serve(ctx context.Context, std *stdio, log *slog.Logger, st store.Store, l net.Listener, ready func(*server.Server) error) error {
+	public := c.PublicURL
+	if public == "" {
+		scheme := "http"
+		if c.TLSCert != "" {
+			scheme = "https"
+		}
+		public = scheme + "://" + l.Addr().String()
+	}
+	var proxies []netip.Prefix
+	for _, p := range c.TrustedProxy {
+		pre, err := netip.ParsePrefix(p)
+		if err != nil {
+			ip, err2 := netip.ParseAddr(p)
+			if err2 != nil {
+				return fmt.Errorf("--trusted-proxy %q: must be an address or a network, as 10.0.0.0/8", p)
+			}
+			pre = netip.PrefixFrom(ip, ip.BitLen())
+		}
+		proxies = append(proxies, pre)
+	}
+	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, Version: version, Log: log, TrustedProxies: proxies, Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat})
+	if err != nil {
+		return err
+	}
+	user, password := os.Getenv("LEASEHOLD_ADMIN_USER"), os.Getenv("LEASEHOLD_ADMIN_PASSWORD")
+	if (user == "") != (password == "") {
+		return errors.New("LEASEHOLD_ADMIN_USER and LEASEHOLD_ADMIN_PASSWORD: give both or neither")
+	}
+	setup, err := s.Control.EnsureAdmin(ctx, user, password)
+	if err != nil {
+		return fmt.Errorf("the first administrator: %w", err)
+	}
+	fmt.Fprintf(std.Out, "Leasehold is at %s\n", public)
+	if setup != "" {
+		fmt.Fprintf(std.Out, "Make the first administrator at %s/setup?token=%s\n", public, setup)
+	}
+	if ready != nil {
+		if err := ready(s); err != nil {
+			return err
+		}
+	}
+	log.Info("listening", "address", l.Addr().String(), "public", public, "database", strings.TrimPrefix(fmt.Sprintf("%T", st), "*"))
+	return s.Serve(ctx, l)
+}

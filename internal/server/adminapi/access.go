@@ -1,0 +1,124 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+type tokenInput struct {
+	Body struct {
+		Username string `json:"username" minLength:"1" maxLength:"200"`
+		Password string `json:"password" minLength:"1" maxLength:"1000"`
+	}
+}
+
+type tokenOutput struct {
+	Body struct {
+		Token     string    `json:"token"`
+		ExpiresAt time.Time `json:"expires_at"`
+	}
+}
+
+func (s *Server) tokens() {
+	op(s, auth.Public, "POST", "/tokens", "create-token", "Sign in for a token", func(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
+		token, expires, err := s.Control.NewToken(ctx, in.Body.Username, in.Body.Password, whoOf(ctx).From)
+		if err != nil {
+			return nil, err
+		}
+		out := &tokenOutput{}
+		out.Body.Token, out.Body.ExpiresAt = token, expires
+		return out, nil
+	})
+	type keyInput struct {
+		Body struct {
+			Kind      wire.AgentKind `json:"kind" enum:"player,host"`
+			Simulated bool           `json:"simulated,omitempty" doc:"What enrols with it is labelled as simulated"`
+		}
+	}
+	type keyOutput struct {
+		Body struct {
+			Key string `json:"key" doc:"Shown once"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/enrolment-keys", "create-enrolment-key", "A key with which machines enrol", func(ctx context.Context, in *keyInput) (*keyOutput, error) {
+		key, err := s.Control.NewEnrolmentKey(ctx, whoOf(ctx), in.Body.Kind, in.Body.Simulated)
+		out := &keyOutput{}
+		out.Body.Key = key
+		return out, err
+	}, status(http.StatusCreated))
+}
+
+func (s *Server) launches() {
+	type input struct {
+		Body struct {
+			AppID    int64 `json:"app_id" minimum:"1"`
+			DeviceID int64 `json:"device_id,omitempty" minimum:"1" doc:"One of the caller's devices, to push the launch there"`
+		}
+	}
+	type output struct {
+		Body struct {
+			Session Session `json:"session"`
+			Link    string  `json:"link,omitempty" doc:"For the player of any device"`
+			URL     string  `json:"url,omitempty" doc:"The viewer of a streamed app"`
+		}
+	}
+	op(s, auth.SignedIn, "POST", "/launches", "create-launch", "Launch an app for the caller", func(ctx context.Context, in *input) (*output, error) {
+		l, err := s.Control.Launch(ctx, whoOf(ctx), in.Body.AppID, in.Body.DeviceID)
+		if err != nil {
+			return nil, err
+		}
+		out := &output{}
+		out.Body.Session, out.Body.Link = sessionOf(&l.Session, time.Now()), l.Link
+		if !whoOf(ctx).Admin {
+			out.Body.Session.Actions = out.Body.Session.Actions[:0]
+		}
+		return out, nil
+	}, status(http.StatusCreated))
+}
+
+type auditEntry struct {
+	ID      int64     `json:"id"`
+	At      time.Time `json:"at"`
+	Actor   string    `json:"actor"`
+	From    string    `json:"from"`
+	Action  string    `json:"action"`
+	Target  string    `json:"target"`
+	Name    string    `json:"name"`
+	Reason  string    `json:"reason"`
+	Outcome string    `json:"outcome"`
+}
+
+func (s *Server) audit() {
+	type output struct {
+		Body struct {
+			Audit         []auditEntry `json:"audit"`
+			NextPageToken string       `json:"next_page_token"`
+		}
+	}
+	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *pageInput) (*output, error) {
+		list, next, err := s.Control.Audit(ctx, in.page())
+		if err != nil {
+			return nil, err
+		}
+		out := &output{}
+		out.Body.Audit, out.Body.NextPageToken = make([]auditEntry, len(list)), next
+		for i, e := range list {
+			out.Body.Audit[i] = auditEntry(e)
+		}
+		return out, nil
+	})
+}
+
+// pageInput are the parameters of lists by name.
+type pageInput struct {
+	Q         string `query:"q" maxLength:"200" doc:"Contains, any case"`
+	PageSize  int    `query:"page_size" default:"50" minimum:"1" maximum:"500"`
+	PageToken string `query:"page_token" maxLength:"2000"`
+}
+
+func (in *pageInput) page() store.Page { return store.Page{Size: in.PageSize, Token: in.PageToken} }

@@ -1,0 +1,193 @@
+// Package adminapi is the server's REST face, described by the OpenAPI document that it
+// serves: what people's programs and the command line use. Every operation declares who
+// may call it; bodies are strict, errors are RFC 9457 problems that name the field.
+package adminapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/danielgtaylor/huma/v2/adapters/humago"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+	"leasehold/internal/server/problem"
+)
+
+// Server serves the REST API.
+type Server struct {
+	Control  *control.Control
+	Log      *slog.Logger
+	Version  string
+	ClientIP func(*http.Request) string
+
+	api    huma.API
+	opsMux *operations
+}
+
+const prefix = "/api/v1"
+
+// maxBody is the largest body that an operation reads, in bytes.
+const maxBody = 1 << 20
+
+type contextKey int
+
+const whoKey contextKey = 0
+
+// whoOf is the caller, as the gate found out.
+func whoOf(ctx context.Context) control.Who {
+	w, _ := ctx.Value(whoKey).(control.Who)
+	return w
+}
+
+// Register adds the API's routes, each with its operation's access.
+func (s *Server) Register(r *auth.Routes) {
+	huma.NewError = func(status int, msg string, errs ...error) huma.StatusError {
+		d := problem.New(status, msg)
+		for _, err := range errs {
+			if x, ok := err.(huma.ErrorDetailer); ok {
+				e := x.ErrorDetail()
+				d.Errors = append(d.Errors, problem.FieldError{Field: fieldName(e.Location), Message: e.Message})
+			}
+		}
+		if len(d.Errors) > 0 {
+			d.Detail = d.Errors[0].Field + ": " + d.Errors[0].Message
+		}
+		return d
+	}
+	cfg := huma.DefaultConfig("Leasehold", s.Version)
+	cfg.Info.Description = "See every app session, know what it is really doing, and end it."
+	cfg.OpenAPIPath = ""
+	cfg.DocsPath = ""
+	cfg.SchemasPath = ""
+	cfg.CreateHooks = nil
+	cfg.RejectUnknownQueryParameters = true
+	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer", Description: "A token of POST /tokens"}}
+	cfg.Servers = []*huma.Server{{URL: prefix}}
+	mux := &operations{s: s, routes: r}
+	s.api = humago.New(mux, cfg)
+	s.opsMux = mux
+	s.sessions()
+	s.launches()
+	s.tokens()
+	s.apps()
+	s.methods()
+	s.users()
+	s.groups()
+	s.provisions()
+	s.agents()
+	s.audit()
+	r.Handle("GET "+prefix+"/openapi.json", auth.Public, s.gate, http.HandlerFunc(s.openapi))
+	r.Handle(prefix+"/", auth.Public, s.gate, http.HandlerFunc(s.unknown))
+}
+
+// fieldName turns huma's "body.packages[0].type" into ours: "packages.0.type".
+func fieldName(loc string) string {
+	for _, p := range []string{"body.", "query.", "path."} {
+		loc = strings.TrimPrefix(loc, p)
+	}
+	return strings.NewReplacer("[", ".", "]", "").Replace(loc)
+}
+
+// operations is the mux that huma adds its operations to: it finds each one's access and
+// hands it to the routes.
+type operations struct {
+	s      *Server
+	routes *auth.Routes
+	next   auth.Access
+}
+
+func (o *operations) HandleFunc(pattern string, h func(http.ResponseWriter, *http.Request)) {
+	method, path, _ := strings.Cut(pattern, " ")
+	o.routes.Handle(method+" "+prefix+path, o.next, o.s.gate, http.HandlerFunc(h))
+	o.next = 0 // the next operation declares its own
+}
+
+func (o *operations) ServeHTTP(w http.ResponseWriter, r *http.Request) { o.routes.ServeHTTP(w, r) }
+
+// op adds an operation to the API. Errors are mapped here, for all of them.
+func op[I, O any](s *Server, a auth.Access, method, path, id, summary string, fn func(context.Context, *I) (*O, error), opts ...func(*huma.Operation)) {
+	o := huma.Operation{OperationID: id, Method: method, Path: path, Summary: summary, MaxBodyBytes: maxBody,
+		Tags: []string{strings.Split(strings.TrimPrefix(path, "/"), "/")[0]}}
+	if a != auth.Public {
+		o.Security = []map[string][]string{{"bearer": {}}}
+	}
+	o.Extensions = map[string]any{"x-access": a.String()}
+	for _, f := range opts {
+		f(&o)
+	}
+	s.opsMux.next = a
+	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
+		out, err := fn(ctx, in)
+		if err != nil {
+			return nil, problem.Of(err, s.Log, requestID(ctx))
+		}
+		return out, nil
+	})
+}
+
+func status(code int) func(*huma.Operation) {
+	return func(o *huma.Operation) { o.DefaultStatus = code }
+}
+
+type requestKey struct{}
+
+func requestID(ctx context.Context) string {
+	id, _ := ctx.Value(requestKey{}).(string)
+	return id
+}
+
+// gate lets in whom the access names: bearers of an API token.
+func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := w.Header().Get("X-Request-Id")
+		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		w.Header().Set("Cache-Control", "no-store")
+		if a != auth.Public {
+			u, err := s.bearer(ctx, r)
+			if err == nil && a == auth.AdminOnly && u.Role != directory.RoleAdmin {
+				err = control.ErrDenied
+			}
+			if err != nil {
+				problem.Write(w, problem.Of(err, s.Log, id))
+				return
+			}
+			ctx = context.WithValue(ctx, whoKey, control.WhoIs(u, s.ClientIP(r)))
+		} else {
+			ctx = context.WithValue(ctx, whoKey, control.Who{From: s.ClientIP(r)})
+		}
+		h.ServeHTTP(w, r.WithContext(ctx))
+	})
+}
+
+func (s *Server) bearer(ctx context.Context, r *http.Request) (*directory.User, error) {
+	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
+	if !ok || token == "" {
+		return nil, problem.New(http.StatusUnauthorized, "this call needs a token: Authorization: Bearer, from POST "+prefix+"/tokens")
+	}
+	u, err := s.Control.Bearer(ctx, token)
+	if err == control.ErrSignIn {
+		return nil, problem.New(http.StatusUnauthorized, "the token is not good, or has expired; get another from POST "+prefix+"/tokens")
+	}
+	return u, err
+}
+
+func (s *Server) openapi(w http.ResponseWriter, r *http.Request) {
+	b, err := s.api.OpenAPI().MarshalJSON()
+	if err != nil {
+		problem.Write(w, problem.Of(err, s.Log, requestID(r.Context())))
+		return
+	}
+	w.Header().Set("Content-Type", "application/json")
+	w.Write(b)
+}
+
+func (s *Server) unknown(w http.ResponseWriter, r *http.Request) {
+	d := problem.New(http.StatusNotFound, "there is no "+r.Method+" "+r.URL.Path+"; see "+prefix+"/openapi.json")
+	d.RequestID = requestID(r.Context())
+	problem.Write(w, d)
+}

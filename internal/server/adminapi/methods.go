@@ -1,0 +1,208 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
+	"leasehold/internal/session"
+)
+
+// DeliveryMethod is a delivery method as the API shows it.
+type DeliveryMethod struct {
+	ID               int64                   `json:"id"`
+	AppID            int64                   `json:"app_id"`
+	Name             string                  `json:"name"`
+	Kind             session.Kind            `json:"kind" enum:"device,stream"`
+	Licence          catalog.Licence         `json:"licence"`
+	HeartbeatSeconds int                     `json:"heartbeat_seconds"`
+	WarningsSeconds  []int                   `json:"warnings_seconds"`
+	SuccessorID      *int64                  `json:"successor_id"`
+	Packages         []catalog.Package       `json:"packages"`
+	Stream           *catalog.StreamSettings `json:"stream,omitempty"`
+	CreatedAt        time.Time               `json:"created_at"`
+}
+
+func methodOf(d *catalog.DeliveryMethod) DeliveryMethod {
+	m := DeliveryMethod{ID: d.ID, AppID: d.AppID, Name: d.Name, Kind: d.Kind, Licence: d.Licence, HeartbeatSeconds: d.HeartbeatSeconds,
+		WarningsSeconds: d.WarningsSeconds, Packages: d.Packages, Stream: d.Stream, CreatedAt: d.CreatedAt}
+	if d.SuccessorID != 0 {
+		m.SuccessorID = &d.SuccessorID
+	}
+	return m
+}
+
+func (s *Server) methods() {
+	type list struct {
+		DeliveryMethods []DeliveryMethod `json:"delivery_methods"`
+		NextPageToken   string           `json:"next_page_token"`
+	}
+	type listInput struct {
+		pageInput
+		AppID int64 `query:"app_id" minimum:"1"`
+	}
+	op(s, auth.AdminOnly, "GET", "/delivery-methods", "list-delivery-methods", "List delivery methods", func(ctx context.Context, in *listInput) (*body[list], error) {
+		ds, next, err := s.Control.ListDeliveryMethods(ctx, in.AppID, in.Q, in.page())
+		return one(list{mapped(ds, methodOf), next}, err)
+	})
+	type create struct {
+		Body struct {
+			AppID            int64                   `json:"app_id"`
+			Name             string                  `json:"name"`
+			Kind             session.Kind            `json:"kind,omitempty"`
+			Licence          catalog.Licence         `json:"licence,omitempty"`
+			HeartbeatSeconds int                     `json:"heartbeat_seconds,omitempty"`
+			WarningsSeconds  []int                   `json:"warnings_seconds,omitempty"`
+			SuccessorID      int64                   `json:"successor_id,omitempty"`
+			Packages         []catalog.Package       `json:"packages"`
+			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/delivery-methods", "create-delivery-method", "Create a delivery method", func(ctx context.Context, in *create) (*body[DeliveryMethod], error) {
+		b := &in.Body
+		d := &catalog.DeliveryMethod{AppID: b.AppID, Name: b.Name, Kind: b.Kind, Licence: b.Licence, HeartbeatSeconds: b.HeartbeatSeconds,
+			WarningsSeconds: b.WarningsSeconds, SuccessorID: b.SuccessorID, Packages: b.Packages, Stream: b.Stream}
+		err := s.Control.CreateDeliveryMethod(ctx, whoOf(ctx), d)
+		return one(methodOf(d), err)
+	}, status(http.StatusCreated))
+	op(s, auth.AdminOnly, "GET", "/delivery-methods/{id}", "get-delivery-method", "One delivery method", func(ctx context.Context, in *idInput) (*body[DeliveryMethod], error) {
+		d, err := s.Control.DeliveryMethod(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(methodOf(d), nil)
+	})
+	type update struct {
+		idInput
+		Body struct {
+			Name             *string                 `json:"name,omitempty"`
+			Licence          *catalog.Licence        `json:"licence,omitempty"`
+			HeartbeatSeconds *int                    `json:"heartbeat_seconds,omitempty"`
+			WarningsSeconds  *[]int                  `json:"warnings_seconds,omitempty"`
+			SuccessorID      *int64                  `json:"successor_id,omitempty" doc:"0 for none"`
+			Packages         *[]catalog.Package      `json:"packages,omitempty"`
+			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *update) (*body[DeliveryMethod], error) {
+		d, err := s.Control.UpdateDeliveryMethod(ctx, whoOf(ctx), in.ID, func(d *catalog.DeliveryMethod) error {
+			b := &in.Body
+			patch(&d.Name, b.Name)
+			patch(&d.Licence, b.Licence)
+			patch(&d.HeartbeatSeconds, b.HeartbeatSeconds)
+			patch(&d.WarningsSeconds, b.WarningsSeconds)
+			patch(&d.SuccessorID, b.SuccessorID)
+			patch(&d.Packages, b.Packages)
+			if b.Stream != nil {
+				d.Stream = b.Stream
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return one(methodOf(d), nil)
+	})
+	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *idInput) (*empty, error) {
+		return none(s.Control.DeleteDeliveryMethod(ctx, whoOf(ctx), in.ID))
+	})
+}
+
+// Provision is a provision as the API shows it.
+type Provision struct {
+	ID                int64      `json:"id"`
+	Name              string     `json:"name"`
+	UserIDs           []int64    `json:"user_ids"`
+	GroupIDs          []int64    `json:"group_ids"`
+	DeliveryMethodIDs []int64    `json:"delivery_method_ids"`
+	StartsAt          *time.Time `json:"starts_at"`
+	EndsAt            *time.Time `json:"ends_at"`
+	Enabled           bool       `json:"enabled"`
+	CreatedAt         time.Time  `json:"created_at"`
+}
+
+func provisionOf(p *directory.Provision) Provision {
+	return Provision{p.ID, p.Name, numbers(p.UserIDs), numbers(p.GroupIDs), numbers(p.DeliveryMethodIDs), ptr(p.StartsAt), ptr(p.EndsAt), p.Enabled, p.CreatedAt}
+}
+
+func timeOf(t *time.Time) time.Time {
+	if t == nil {
+		return time.Time{}
+	}
+	return t.UTC().Truncate(time.Microsecond)
+}
+
+func (s *Server) provisions() {
+	type list struct {
+		Provisions    []Provision `json:"provisions"`
+		NextPageToken string      `json:"next_page_token"`
+	}
+	op(s, auth.AdminOnly, "GET", "/provisions", "list-provisions", "List provisions", func(ctx context.Context, in *pageInput) (*body[list], error) {
+		ps, next, err := s.Control.ListProvisions(ctx, in.Q, in.page())
+		return one(list{mapped(ps, provisionOf), next}, err)
+	})
+	type create struct {
+		Body struct {
+			Name              string     `json:"name"`
+			UserIDs           []int64    `json:"user_ids,omitempty"`
+			GroupIDs          []int64    `json:"group_ids,omitempty"`
+			DeliveryMethodIDs []int64    `json:"delivery_method_ids,omitempty"`
+			StartsAt          *time.Time `json:"starts_at,omitempty"`
+			EndsAt            *time.Time `json:"ends_at,omitempty"`
+			Enabled           *bool      `json:"enabled,omitempty" default:"true"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *create) (*body[Provision], error) {
+		b := &in.Body
+		p := &directory.Provision{Name: b.Name, UserIDs: b.UserIDs, GroupIDs: b.GroupIDs, DeliveryMethodIDs: b.DeliveryMethodIDs,
+			StartsAt: timeOf(b.StartsAt), EndsAt: timeOf(b.EndsAt), Enabled: b.Enabled == nil || *b.Enabled}
+		err := s.Control.CreateProvision(ctx, whoOf(ctx), p)
+		return one(provisionOf(p), err)
+	}, status(http.StatusCreated))
+	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *idInput) (*body[Provision], error) {
+		p, err := s.Control.Provision(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(provisionOf(p), nil)
+	})
+	type update struct {
+		idInput
+		Body struct {
+			Name              *string    `json:"name,omitempty"`
+			UserIDs           *[]int64   `json:"user_ids,omitempty"`
+			GroupIDs          *[]int64   `json:"group_ids,omitempty"`
+			DeliveryMethodIDs *[]int64   `json:"delivery_method_ids,omitempty"`
+			StartsAt          *time.Time `json:"starts_at,omitempty"`
+			EndsAt            *time.Time `json:"ends_at,omitempty"`
+			Enabled           *bool      `json:"enabled,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *update) (*body[Provision], error) {
+		p, err := s.Control.UpdateProvision(ctx, whoOf(ctx), in.ID, func(p *directory.Provision) error {
+			b := &in.Body
+			patch(&p.Name, b.Name)
+			patch(&p.UserIDs, b.UserIDs)
+			patch(&p.GroupIDs, b.GroupIDs)
+			patch(&p.DeliveryMethodIDs, b.DeliveryMethodIDs)
+			patch(&p.Enabled, b.Enabled)
+			if b.StartsAt != nil {
+				p.StartsAt = timeOf(b.StartsAt)
+			}
+			if b.EndsAt != nil {
+				p.EndsAt = timeOf(b.EndsAt)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return one(provisionOf(p), nil)
+	})
+	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *idInput) (*empty, error) {
+		return none(s.Control.DeleteProvision(ctx, whoOf(ctx), in.ID))
+	})
+}

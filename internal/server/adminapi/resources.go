@@ -1,0 +1,340 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+type empty struct{}
+
+// none answers 204.
+func none(err error) (*empty, error) {
+	if err != nil {
+		return nil, err
+	}
+	return &empty{}, nil
+}
+
+// patch sets what a PATCH body gives.
+func patch[T any](to *T, from *T) {
+	if from != nil {
+		*to = *from
+	}
+}
+
+// App is an app as the API shows it.
+type App struct {
+	ID          int64          `json:"id"`
+	Name        string         `json:"name"`
+	Description string         `json:"description"`
+	Status      catalog.Status `json:"status" enum:"active,suspended"`
+	CreatedAt   time.Time      `json:"created_at"`
+}
+
+func appOf(a *catalog.App) App { return App{a.ID, a.Name, a.Description, a.Status, a.CreatedAt} }
+
+type body[T any] struct {
+	Body T
+}
+
+func one[T any](v T, err error) (*body[T], error) {
+	if err != nil {
+		return nil, err
+	}
+	return &body[T]{v}, nil
+}
+
+func (s *Server) apps() {
+	type list struct {
+		Apps          []App  `json:"apps"`
+		NextPageToken string `json:"next_page_token"`
+	}
+	op(s, auth.AdminOnly, "GET", "/apps", "list-apps", "List apps", func(ctx context.Context, in *pageInput) (*body[list], error) {
+		as, next, err := s.Control.ListApps(ctx, in.Q, in.page())
+		return one(list{mapped(as, appOf), next}, err)
+	})
+	type create struct {
+		Body struct {
+			Name        string `json:"name"`
+			Description string `json:"description,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/apps", "create-app", "Create an app", func(ctx context.Context, in *create) (*body[App], error) {
+		a := &catalog.App{Name: in.Body.Name, Description: in.Body.Description}
+		err := s.Control.CreateApp(ctx, whoOf(ctx), a)
+		return one(appOf(a), err)
+	}, status(http.StatusCreated))
+	op(s, auth.AdminOnly, "GET", "/apps/{id}", "get-app", "One app", func(ctx context.Context, in *idInput) (*body[App], error) {
+		a, err := s.Control.App(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(appOf(a), nil)
+	})
+	type update struct {
+		idInput
+		Body struct {
+			Name        *string         `json:"name,omitempty"`
+			Description *string         `json:"description,omitempty"`
+			Status      *catalog.Status `json:"status,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *update) (*body[App], error) {
+		a, err := s.Control.UpdateApp(ctx, whoOf(ctx), in.ID, func(a *catalog.App) error {
+			patch(&a.Name, in.Body.Name)
+			patch(&a.Description, in.Body.Description)
+			patch(&a.Status, in.Body.Status)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return one(appOf(a), nil)
+	})
+	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *idInput) (*empty, error) {
+		return none(s.Control.DeleteApp(ctx, whoOf(ctx), in.ID))
+	})
+}
+
+func mapped[A, B any](as []A, f func(A) B) []B {
+	out := make([]B, len(as))
+	for i, a := range as {
+		out[i] = f(a)
+	}
+	return out
+}
+
+func numbers(ids []int64) []int64 {
+	if ids == nil {
+		return []int64{}
+	}
+	return ids
+}
+
+// User is a user as the API shows it.
+type User struct {
+	ID        int64            `json:"id"`
+	Username  string           `json:"username"`
+	Name      string           `json:"name"`
+	Email     string           `json:"email"`
+	Role      directory.Role   `json:"role" enum:"user,admin"`
+	Status    directory.Status `json:"status" enum:"active,suspended"`
+	Source    string           `json:"source"`
+	GroupIDs  []int64          `json:"group_ids"`
+	CreatedAt time.Time        `json:"created_at"`
+}
+
+func userOf(u *directory.User) User {
+	return User{u.ID, u.Username, u.Name, u.Email, u.Role, u.Status, u.Source, numbers(u.GroupIDs), u.CreatedAt}
+}
+
+func (s *Server) users() {
+	type list struct {
+		Users         []User `json:"users"`
+		NextPageToken string `json:"next_page_token"`
+	}
+	op(s, auth.AdminOnly, "GET", "/users", "list-users", "List users", func(ctx context.Context, in *pageInput) (*body[list], error) {
+		us, next, err := s.Control.ListUsers(ctx, in.Q, in.page())
+		return one(list{mapped(us, userOf), next}, err)
+	})
+	type create struct {
+		Body struct {
+			Username string         `json:"username"`
+			Name     string         `json:"name,omitempty"`
+			Email    string         `json:"email,omitempty"`
+			Password string         `json:"password,omitempty"`
+			Role     directory.Role `json:"role,omitempty"`
+			GroupIDs []int64        `json:"group_ids,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *create) (*body[User], error) {
+		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs}
+		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
+		return one(userOf(u), err)
+	}, status(http.StatusCreated))
+	op(s, auth.AdminOnly, "GET", "/users/{id}", "get-user", "One user", func(ctx context.Context, in *idInput) (*body[User], error) {
+		u, err := s.Control.User(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(userOf(u), nil)
+	})
+	type update struct {
+		idInput
+		Body struct {
+			Username *string           `json:"username,omitempty"`
+			Name     *string           `json:"name,omitempty"`
+			Email    *string           `json:"email,omitempty"`
+			Password string            `json:"password,omitempty"`
+			Role     *directory.Role   `json:"role,omitempty"`
+			Status   *directory.Status `json:"status,omitempty"`
+			GroupIDs *[]int64          `json:"group_ids,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *update) (*body[User], error) {
+		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password, func(u *directory.User) error {
+			patch(&u.Username, in.Body.Username)
+			patch(&u.Name, in.Body.Name)
+			patch(&u.Email, in.Body.Email)
+			patch(&u.Role, in.Body.Role)
+			patch(&u.Status, in.Body.Status)
+			patch(&u.GroupIDs, in.Body.GroupIDs)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return one(userOf(u), nil)
+	})
+	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *idInput) (*empty, error) {
+		return none(s.Control.DeleteUser(ctx, whoOf(ctx), in.ID))
+	})
+}
+
+// Group is a group as the API shows it.
+type Group struct {
+	ID        int64     `json:"id"`
+	Name      string    `json:"name"`
+	Source    string    `json:"source"`
+	UserIDs   []int64   `json:"user_ids"`
+	CreatedAt time.Time `json:"created_at"`
+}
+
+func groupOf(g *directory.Group) Group {
+	return Group{g.ID, g.Name, g.Source, numbers(g.UserIDs), g.CreatedAt}
+}
+
+func (s *Server) groups() {
+	type list struct {
+		Groups        []Group `json:"groups"`
+		NextPageToken string  `json:"next_page_token"`
+	}
+	op(s, auth.AdminOnly, "GET", "/groups", "list-groups", "List groups", func(ctx context.Context, in *pageInput) (*body[list], error) {
+		gs, next, err := s.Control.ListGroups(ctx, in.Q, in.page())
+		return one(list{mapped(gs, groupOf), next}, err)
+	})
+	type create struct {
+		Body struct {
+			Name    string  `json:"name"`
+			UserIDs []int64 `json:"user_ids,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/groups", "create-group", "Create a group", func(ctx context.Context, in *create) (*body[Group], error) {
+		g := &directory.Group{Name: in.Body.Name, UserIDs: in.Body.UserIDs}
+		err := s.Control.CreateGroup(ctx, whoOf(ctx), g)
+		return one(groupOf(g), err)
+	}, status(http.StatusCreated))
+	op(s, auth.AdminOnly, "GET", "/groups/{id}", "get-group", "One group", func(ctx context.Context, in *idInput) (*body[Group], error) {
+		g, err := s.Control.Group(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(groupOf(g), nil)
+	})
+	type update struct {
+		idInput
+		Body struct {
+			Name    *string  `json:"name,omitempty"`
+			UserIDs *[]int64 `json:"user_ids,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *update) (*body[Group], error) {
+		g, err := s.Control.UpdateGroup(ctx, whoOf(ctx), in.ID, func(g *directory.Group) error {
+			patch(&g.Name, in.Body.Name)
+			patch(&g.UserIDs, in.Body.UserIDs)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+		return one(groupOf(g), nil)
+	})
+	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *idInput) (*empty, error) {
+		return none(s.Control.DeleteGroup(ctx, whoOf(ctx), in.ID))
+	})
+}
+
+// Agent is a device or host as the API shows it.
+type Agent struct {
+	ID          int64      `json:"id"`
+	Name        string     `json:"name"`
+	OS          string     `json:"os"`
+	Arch        string     `json:"arch"`
+	Version     string     `json:"version"`
+	LastSeenAt  *time.Time `json:"last_seen_at"`
+	Quarantined bool       `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
+	Simulated   bool       `json:"simulated,omitempty"`
+	CreatedAt   time.Time  `json:"created_at"`
+}
+
+func agentOf(a *store.Agent) Agent {
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+}
+
+// agents adds the same operations for devices and for hosts.
+func (s *Server) agents() {
+	type devices struct {
+		Devices       []Agent `json:"devices"`
+		NextPageToken string  `json:"next_page_token"`
+	}
+	type hosts struct {
+		Hosts         []Agent `json:"hosts"`
+		NextPageToken string  `json:"next_page_token"`
+	}
+	op(s, auth.AdminOnly, "GET", "/devices", "list-devices", "List devices", func(ctx context.Context, in *pageInput) (*body[devices], error) {
+		as, next, err := s.Control.ListAgents(ctx, wire.Player, in.Q, in.page())
+		return one(devices{mapped(as, agentOf), next}, err)
+	})
+	op(s, auth.AdminOnly, "GET", "/hosts", "list-hosts", "List stream hosts", func(ctx context.Context, in *pageInput) (*body[hosts], error) {
+		as, next, err := s.Control.ListAgents(ctx, wire.Host, in.Q, in.page())
+		return one(hosts{mapped(as, agentOf), next}, err)
+	})
+	for _, k := range []struct {
+		kind       wire.AgentKind
+		path, name string
+	}{{wire.Player, "/devices", "device"}, {wire.Host, "/hosts", "host"}} {
+		get := func(ctx context.Context, id int64) (*store.Agent, error) {
+			a, err := s.Control.Agent(ctx, id)
+			if err == nil && a.Kind != k.kind {
+				return nil, store.ErrNotFound
+			}
+			return a, err
+		}
+		op(s, auth.AdminOnly, "GET", k.path+"/{id}", "get-"+k.name, "One "+k.name, func(ctx context.Context, in *idInput) (*body[Agent], error) {
+			a, err := get(ctx, in.ID)
+			if err != nil {
+				return nil, err
+			}
+			return one(agentOf(a), nil)
+		})
+		type update struct {
+			idInput
+			Body struct {
+				Name string `json:"name"`
+			}
+		}
+		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Rename a "+k.name, func(ctx context.Context, in *update) (*body[Agent], error) {
+			if _, err := get(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			a, err := s.Control.RenameAgent(ctx, whoOf(ctx), in.ID, in.Body.Name)
+			if err != nil {
+				return nil, err
+			}
+			return one(agentOf(a), nil)
+		})
+		op(s, auth.AdminOnly, "DELETE", k.path+"/{id}", "delete-"+k.name, "Take a "+k.name+"'s credential away", func(ctx context.Context, in *idInput) (*empty, error) {
+			if _, err := get(ctx, in.ID); err != nil {
+				return nil, err
+			}
+			return none(s.Control.DeleteAgent(ctx, whoOf(ctx), in.ID))
+		})
+	}
+}

@@ -1,0 +1,299 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/invalid"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// Session is a session as the API shows it; its names are fixed (spec §5).
+type Session struct {
+	ID             int64            `json:"id"`
+	Kind           session.Kind     `json:"kind" enum:"device,stream"`
+	Status         session.Status   `json:"status"`
+	StatusReason   string           `json:"status_reason"`
+	StatusSince    time.Time        `json:"status_since"`
+	Observed       Observed         `json:"observed"`
+	User           UserRef          `json:"user"`
+	App            Ref              `json:"app"`
+	DeliveryMethod MethodRef        `json:"delivery_method"`
+	Provision      *Ref             `json:"provision"`
+	Device         *Ref             `json:"device,omitempty"`
+	Host           *Ref             `json:"host,omitempty"`
+	StartedAt      time.Time        `json:"started_at"`
+	FirstRunAt     *time.Time       `json:"first_run_at"`
+	LastActivityAt *time.Time       `json:"last_activity_at"`
+	LastSeenAt     *time.Time       `json:"last_seen_at"`
+	EndedAt        *time.Time       `json:"ended_at"`
+	DurationSecs   int64            `json:"duration_seconds"`
+	Lease          *Lease           `json:"lease"`
+	Order          *Order           `json:"order"`
+	Actions        []session.Action `json:"actions" doc:"What the caller may do to it now"`
+	Viewers        *int             `json:"viewers"`
+	UnwatchedSince *time.Time       `json:"unwatched_since"`
+	DeletedAt      *time.Time       `json:"deleted_at"`
+	Simulated      bool             `json:"simulated,omitempty" doc:"Its agent is a simulated one"`
+}
+
+// Observed is what the agent last reported.
+type Observed struct {
+	State session.State `json:"state" enum:"running,idle,absent"`
+	Since time.Time     `json:"since"`
+}
+
+// Ref names something.
+type Ref struct {
+	ID   int64  `json:"id"`
+	Name string `json:"name"`
+}
+
+// UserRef names a user.
+type UserRef struct {
+	ID       int64  `json:"id"`
+	Username string `json:"username"`
+	Name     string `json:"name"`
+	Email    string `json:"email"`
+}
+
+// MethodRef names a delivery method.
+type MethodRef struct {
+	ID      int64      `json:"id"`
+	Name    string     `json:"name"`
+	Licence lease.Kind `json:"licence"`
+}
+
+// Lease is the lease out.
+type Lease struct {
+	Generation uint64    `json:"generation"`
+	ExpiresAt  time.Time `json:"expires_at"`
+}
+
+// Order is how far an order has got.
+type Order struct {
+	Action      session.Action `json:"action"`
+	RequestedBy string         `json:"requested_by"`
+	Reason      string         `json:"reason"`
+	RequestedAt time.Time      `json:"requested_at"`
+	DeliveredAt *time.Time     `json:"delivered_at"`
+	WarnedAt    *time.Time     `json:"warned_at"`
+	ClosedAt    *time.Time     `json:"closed_at"`
+	ClosedBy    string         `json:"closed_by" enum:",agent,lapse"`
+	Outcome     string         `json:"outcome" enum:",closed,already closed"`
+	ETA         time.Time      `json:"eta"`
+}
+
+func ptr(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+func sessionOf(r *store.SessionRow, now time.Time) Session {
+	s := Session{
+		ID: r.ID, Kind: r.Kind, Status: r.Status, StatusReason: r.Reason, StatusSince: r.StatusSince,
+		Observed:       Observed{r.Observed, r.ObservedSince},
+		User:           UserRef{r.UserID, r.Username, r.UserName, r.UserEmail},
+		App:            Ref{r.AppID, r.AppName},
+		DeliveryMethod: MethodRef{r.DeliveryMethodID, r.DeliveryMethodName, r.Licence},
+		StartedAt:      r.StartedAt, FirstRunAt: ptr(r.FirstRunAt), LastActivityAt: ptr(r.LastActivityAt), LastSeenAt: ptr(r.LastSeenAt),
+		EndedAt: ptr(r.EndedAt), DurationSecs: int64(r.Duration(now) / time.Second),
+		Actions: r.Actions(), DeletedAt: ptr(r.DeletedAt), Simulated: r.Simulated,
+	}
+	if s.Actions == nil {
+		s.Actions = []session.Action{}
+	}
+	if r.ProvisionID != 0 {
+		s.Provision = &Ref{r.ProvisionID, r.ProvisionName}
+	}
+	if r.AgentID != 0 {
+		ref := &Ref{r.AgentID, r.AgentName}
+		if r.Kind == session.Stream {
+			s.Host = ref
+		} else {
+			s.Device = ref
+		}
+	}
+	if l := r.Lease; l != nil {
+		s.Lease = &Lease{l.Generation, l.ExpiresAt}
+	}
+	if o := r.Order; o != nil {
+		s.Order = &Order{
+			Action: o.Action, RequestedBy: o.By.String(), Reason: o.Reason, RequestedAt: o.RequestedAt,
+			DeliveredAt: ptr(o.DeliveredAt), WarnedAt: ptr(o.WarnedAt), ClosedAt: ptr(o.ClosedAt), ClosedBy: o.ClosedBy, ETA: o.ETA,
+		}
+		switch {
+		case o.Already:
+			s.Order.Outcome = "already closed"
+		case !o.Open():
+			s.Order.Outcome = "closed"
+		}
+	}
+	return s
+}
+
+type listInput struct {
+	Kind             string           `query:"kind" doc:"device or stream"`
+	Status           []session.Status `query:"status,explode" doc:"Repeatable"`
+	Q                string           `query:"q" doc:"Contains, any case: app, user, provision name, status label"`
+	Username         string           `query:"username" doc:"Contains, any case: user name or display name"`
+	Email            string           `query:"email" doc:"Contains, any case"`
+	AppID            int64            `query:"app_id" minimum:"1"`
+	UserID           int64            `query:"user_id" minimum:"1"`
+	ProvisionID      int64            `query:"provision_id" minimum:"1"`
+	DeliveryMethodID int64            `query:"delivery_method_id" minimum:"1"`
+	DeviceID         int64            `query:"device_id" minimum:"1"`
+	HostID           int64            `query:"host_id" minimum:"1"`
+	From             string           `query:"from" doc:"Started at or after: a date or an RFC 3339 time"`
+	To               string           `query:"to" doc:"Started before this time, or on this date at the latest"`
+	TZ               string           `query:"tz" doc:"Time zone of dates, as Europe/Berlin; UTC by default"`
+	History          bool             `query:"history" doc:"Listed and deleted ones"`
+	Sort             string           `query:"sort" default:"-id" doc:"A column, with - before it for descending"`
+	PageSize         int              `query:"page_size" default:"50" minimum:"1" maximum:"500"`
+	PageToken        string           `query:"page_token"`
+}
+
+func (in *listInput) query() (store.SessionQuery, error) {
+	q := store.SessionQuery{
+		Kind: session.Kind(in.Kind), Statuses: in.Status, Q: in.Q, Username: in.Username, Email: in.Email,
+		AppID: in.AppID, UserID: in.UserID, ProvisionID: in.ProvisionID, DeliveryMethodID: in.DeliveryMethodID,
+		History: in.History, Sort: store.Sort(in.Sort), PageSize: in.PageSize, PageToken: in.PageToken,
+	}
+	var e invalid.Error
+	zone := time.UTC
+	if in.TZ != "" {
+		z, err := time.LoadLocation(in.TZ)
+		if err != nil || in.TZ == "Local" {
+			e.Add("tz", "must be a time zone, as Europe/Berlin")
+		} else {
+			zone = z
+		}
+	}
+	q.From = day(&e, "from", in.From, zone, 0)
+	q.To = day(&e, "to", in.To, zone, 1)
+	q.AgentID = in.DeviceID
+	if in.HostID != 0 {
+		if in.DeviceID != 0 {
+			e.Add("host_id", "cannot be combined with device_id")
+		}
+		q.AgentID = in.HostID
+	}
+	return q, e.Err()
+}
+
+// day reads a date or a time; add days are added to a date, so that the last one is whole.
+func day(e *invalid.Error, field, s string, zone *time.Location, add int) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC()
+	}
+	t, err := time.ParseInLocation(time.DateOnly, s, zone)
+	if err != nil {
+		e.Add(field, "must be a date, as 2026-03-31, or an RFC 3339 time")
+		return time.Time{}
+	}
+	return t.AddDate(0, 0, add).UTC()
+}
+
+type listOutput struct {
+	Body struct {
+		Sessions      []Session `json:"sessions"`
+		NextPageToken string    `json:"next_page_token"`
+		Total         struct {
+			Count int  `json:"count"`
+			Exact bool `json:"exact" doc:"false: there are more than count"`
+		} `json:"total"`
+	}
+}
+
+type idInput struct {
+	ID int64 `path:"id" minimum:"1"`
+}
+
+type sessionOutput struct {
+	Body Session
+}
+
+type transition struct {
+	From   session.Status `json:"from"`
+	To     session.Status `json:"to"`
+	At     time.Time      `json:"at"`
+	Actor  string         `json:"actor"`
+	Reason string         `json:"reason"`
+}
+
+type transitionsOutput struct {
+	Body struct {
+		Transitions []transition `json:"transitions"`
+	}
+}
+
+type actInput struct {
+	idInput
+	Body *struct {
+		Reason string `json:"reason,omitempty" maxLength:"500"`
+	} `required:"false"`
+}
+
+func (s *Server) sessions() {
+	op(s, auth.AdminOnly, "GET", "/sessions", "list-sessions", "List sessions", func(ctx context.Context, in *listInput) (*listOutput, error) {
+		q, err := in.query()
+		if err != nil {
+			return nil, err
+		}
+		l, err := s.Control.ListSessions(ctx, q)
+		if err != nil {
+			return nil, err
+		}
+		out := &listOutput{}
+		out.Body.Sessions = make([]Session, len(l.Rows))
+		for i := range l.Rows {
+			out.Body.Sessions[i] = sessionOf(&l.Rows[i], l.Now)
+		}
+		out.Body.NextPageToken = l.Next
+		out.Body.Total.Count, out.Body.Total.Exact = l.Total, l.Exact
+		return out, nil
+	})
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}", "get-session", "One session, deleted ones too", func(ctx context.Context, in *idInput) (*sessionOutput, error) {
+		d, err := s.Control.Session(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return &sessionOutput{sessionOf(&d.Row, d.Now)}, nil
+	})
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}/transitions", "list-transitions", "A session's history, oldest first", func(ctx context.Context, in *idInput) (*transitionsOutput, error) {
+		d, err := s.Control.Session(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		out := &transitionsOutput{}
+		out.Body.Transitions = make([]transition, len(d.Transitions))
+		for i, t := range d.Transitions {
+			out.Body.Transitions[i] = transition{t.From, t.To, t.At, t.Actor.String(), t.Reason}
+		}
+		return out, nil
+	})
+	for _, a := range []session.Action{session.Evict, session.Expire, session.Kill} {
+		op(s, auth.AdminOnly, "POST", "/sessions/{id}/"+string(a), string(a)+"-session", a.Summary(), func(ctx context.Context, in *actInput) (*sessionOutput, error) {
+			reason := ""
+			if in.Body != nil {
+				reason = in.Body.Reason
+			}
+			row, err := s.Control.Act(ctx, whoOf(ctx), in.ID, a, reason)
+			if err != nil {
+				return nil, err
+			}
+			return &sessionOutput{sessionOf(row, time.Now())}, nil
+		}, func(o *huma.Operation) { o.Errors = []int{http.StatusNotFound, http.StatusConflict} })
+	}
+}

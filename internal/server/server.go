@@ -1,0 +1,252 @@
+// Package server composes the process: the store, the use cases, the four faces on one
+// mux, the listener with or without TLS, and a graceful stop.
+package server
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/control"
+	"leasehold/internal/server/adminapi"
+	"leasehold/internal/server/agentapi"
+	"leasehold/internal/server/problem"
+	"leasehold/internal/server/web"
+	"leasehold/internal/store"
+)
+
+// Config is what a server needs.
+type Config struct {
+	Store     store.Store
+	PublicURL string // as people and agents reach it, without a final slash
+	Version   string
+	Log       *slog.Logger
+	// TrustedProxies may say where a request comes from, in X-Forwarded-For.
+	TrustedProxies []netip.Prefix
+	Force, Wait    time.Duration // see control.Config
+	Heartbeat      time.Duration
+}
+
+// Server is the whole of one node.
+type Server struct {
+	Config
+	Control *control.Control
+	Routes  *auth.Routes
+
+	web     *web.Server
+	metrics *metrics
+	done    chan struct{}
+	stop    sync.Once
+}
+
+// New builds a server over its store.
+func New(ctx context.Context, cfg Config) (*Server, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	u, err := url.Parse(cfg.PublicURL)
+	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return nil, fmt.Errorf("public URL %q: must be https://host or http://host", cfg.PublicURL)
+	}
+	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
+	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(), done: make(chan struct{})}
+	s.web, err = web.New(web.Config{
+		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
+		TrustedOrigins: []string{u.Scheme + "://" + u.Host},
+	})
+	if err != nil {
+		return nil, err
+	}
+	(&agentapi.Server{Control: c, Log: cfg.Log, ClientIP: s.clientIP, Done: s.done}).Register(s.Routes)
+	(&adminapi.Server{Control: c, Log: cfg.Log, Version: cfg.Version, ClientIP: s.clientIP}).Register(s.Routes)
+	s.web.Register(s.Routes)
+	s.Routes.Handle("GET /healthz", auth.Public, open, http.HandlerFunc(s.healthz))
+	s.Routes.Handle("GET /readyz", auth.Public, open, http.HandlerFunc(s.readyz))
+	s.Routes.Handle("GET /metrics", auth.Public, s.local, promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
+	return s, nil
+}
+
+// open lets everybody in.
+func open(_ auth.Access, h http.Handler) http.Handler { return h }
+
+// local lets in who asks from this machine: figures of a server are not for the world,
+// and a scraper elsewhere comes through the proxy that decides who may.
+func (s *Server) local(_ auth.Access, h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if ip, err := netip.ParseAddr(s.clientIP(r)); err != nil || !ip.IsLoopback() {
+			problem.Write(w, problem.New(http.StatusForbidden, "metrics are served to this machine only"))
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) healthz(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") }
+
+func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
+	ctx, cancel := context.WithTimeout(r.Context(), 2*time.Second)
+	defer cancel()
+	if err := s.Store.Ping(ctx); err != nil {
+		s.Log.Error("not ready", "err", err)
+		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	fmt.Fprintln(w, "ok")
+}
+
+// clientIP is where a request comes from: the connection's address or, behind a trusted
+// proxy, the last address that was not one.
+func (s *Server) clientIP(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return r.RemoteAddr
+	}
+	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
+	for i := len(hops) - 1; i >= 0 && s.trusted(host); i-- {
+		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
+		if err != nil {
+			break
+		}
+		host = hop.String()
+	}
+	return host
+}
+
+func (s *Server) trusted(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	if err != nil {
+		return false
+	}
+	for _, p := range s.TrustedProxies {
+		if p.Contains(ip.Unmap()) {
+			return true
+		}
+	}
+	return false
+}
+
+// Handler is the server's handler: every request gets a number, is logged and counted.
+func (s *Server) Handler() http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		id := rand.Text()[:12]
+		w.Header().Set("X-Request-Id", id)
+		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		start := time.Now()
+		defer func() {
+			took := time.Since(start)
+			pattern := r.Pattern
+			if pattern == "" {
+				pattern = "none"
+			}
+			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.status)).Inc()
+			s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
+			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", took)
+		}()
+		s.Routes.ServeHTTP(rec, r)
+	})
+}
+
+// recorder remembers the status of an answer.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	wrote  bool
+}
+
+func (r *recorder) WriteHeader(code int) {
+	if !r.wrote && code >= 200 {
+		r.status, r.wrote = code, true
+	}
+	r.ResponseWriter.WriteHeader(code)
+}
+
+func (r *recorder) Write(b []byte) (int, error) {
+	r.wrote = true
+	return r.ResponseWriter.Write(b)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
+
+// Flush lets an event stream flush through it.
+func (r *recorder) Flush() { http.NewResponseController(r.ResponseWriter).Flush() }
+
+type metrics struct {
+	registry *prometheus.Registry
+	requests *prometheus.CounterVec
+	seconds  *prometheus.HistogramVec
+}
+
+func newMetrics() *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leasehold_http_requests_total", Help: "Requests by route and status."}, []string{"route", "status"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "leasehold_http_request_seconds", Help: "Time to answer, by route.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"route"}),
+	}
+	m.registry.MustRegister(m.requests, m.seconds)
+	return m
+}
+
+// stopWait is how long a graceful stop waits for requests under way.
+const stopWait = 10 * time.Second
+
+// Serve serves on the listener until ctx is done, then stops gracefully: event streams
+// end at once, requests under way finish.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	srv := &http.Server{
+		Handler:           s.Handler(),
+		ReadHeaderTimeout: 10 * time.Second,
+		ReadTimeout:       60 * time.Second,
+		IdleTimeout:       5 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	var wg sync.WaitGroup
+	run, cancel := context.WithCancel(ctx)
+	defer cancel()
+	wg.Go(func() { s.Control.Run(run) })
+	failed := make(chan error, 1)
+	go func() { failed <- srv.Serve(l) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		s.Close()
+		wait, done := context.WithTimeout(context.Background(), stopWait)
+		defer done()
+		err = srv.Shutdown(wait)
+		srv.Close()
+		<-failed
+	}
+	cancel()
+	wg.Wait()
+	if errors.Is(err, http.ErrServerClosed) {
+		err = nil
+	}
+	return err
+}
+
+// Close ends the event streams.
+func (s *Server) Close() {
+	s.stop.Do(func() {
+		close(s.done)
+		s.web.Close()
+	})
+}
