@@ -226,9 +226,6 @@ func (c *call) batchConfirm(code int, q url.Values, bad string) error {
 
 // batch acts on the ticked sessions one by one; each is judged anew when its turn comes.
 func batch(c *call) error {
-	if err := c.r.ParseForm(); err != nil {
-		return err
-	}
 	form := c.r.PostForm
 	action := session.Action(form.Get("action"))
 	if action != session.Evict && action != session.Expire {

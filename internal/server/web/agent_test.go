@@ -54,7 +54,10 @@ func (a *agent) report(t *testing.T, id int64, state session.State, o wire.Obser
 	if o.Run != 0 {
 		st.Run = o.Run
 	}
-	m := &wire.CheckIn{V: wire.Version, Number: a.number, Epoch: 1, Token: a.token, Observations: []wire.Observation{o}}
+	if o.Type == session.ObsRevoked {
+		st.Stored = o.UpTo
+	}
+	m := &wire.CheckIn{V: wire.Version, Number: a.number, Epoch: 1, Complete: true, Token: a.token, Observations: []wire.Observation{o}}
 	for _, s := range a.states {
 		m.Sessions = append(m.Sessions, *s)
 	}

@@ -26,6 +26,11 @@ type handler func(*call) error
 
 func (s *Server) handle(h handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		// A form that cannot be read whole must not be taken for an empty one.
+		if err := r.ParseForm(); err != nil {
+			s.badForm(w, r, err)
+			return
+		}
 		if err := h(&call{s, w, r}); err != nil {
 			s.fail(w, r, err)
 		}

@@ -23,7 +23,6 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *session.RefusedError
 	var denied *session.Refusal
 	var bad invalid.Error
-	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return // nobody waits for the answer
@@ -51,14 +50,21 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			Text:  title(bad.Error()) + ".",
 			Link:  r.URL.Path, LinkName: "Without what is wrong",
 		})
-	case errors.As(err, &tooLarge):
-		s.problem(w, r, http.StatusRequestEntityTooLarge, problem{Title: "This form is too large", Text: "Nothing was changed. A form may have at most 1 MB."})
 	case errors.Is(err, store.ErrInUse):
 		s.problem(w, r, http.StatusConflict, problem{Title: "Nothing was changed", Text: "Something else still needs it.", Link: home(r), LinkName: "Back"})
 	default:
 		s.Log.Error("page failed", "request", requestID(r), "method", r.Method, "path", r.URL.Path, "err", err)
 		s.problem(w, r, http.StatusInternalServerError, broken())
 	}
+}
+
+// badForm says that a form, or the query of an address, could not be read.
+func (s *Server) badForm(w http.ResponseWriter, r *http.Request, err error) {
+	if tooLarge := (*http.MaxBytesError)(nil); errors.As(err, &tooLarge) {
+		s.problem(w, r, http.StatusRequestEntityTooLarge, problem{Title: "This form is too large", Text: "Nothing was changed. A form may have at most 1 MB."})
+		return
+	}
+	s.problem(w, r, http.StatusBadRequest, problem{Title: "This could not be read", Text: "Nothing was changed. The address or the form is broken.", Link: home(r), LinkName: "Start again"})
 }
 
 // problem sends a problem's page.

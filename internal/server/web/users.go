@@ -57,7 +57,6 @@ func (c *call) userForm(u *directory.User, errs map[string]string) error {
 }
 
 func readUser(c *call, u *directory.User) {
-	c.r.ParseForm() // PostFormValue did it, or fails the same way
 	get := func(name string) string { return strings.TrimSpace(c.r.PostFormValue(name)) }
 	u.Username, u.Name, u.Email, u.Role = get("username"), get("name"), get("email"), directory.Role(get("role"))
 	if u.Name == "" {
