@@ -1,0 +1,4 @@
+package main
+
+// playerCmd is leasehold player.
+type playerCmd struct{}
