@@ -1,0 +1,110 @@
+package agent
+
+import (
+	"cmp"
+	"slices"
+	"time"
+
+	"leasehold/internal/agent/boottime"
+	"leasehold/internal/lease"
+)
+
+// What a session is doing on this device, for its user.
+const (
+	Adding   = "adding"   // its package is being added
+	Added    = "added"    // it is there and has not run
+	Running  = "running"  //
+	Closing  = "closing"  // it runs and is being ended
+	Stopped  = "stopped"  // it ran before
+	Removing = "removing" //
+)
+
+// Info is a session on this device, for its user.
+type Info struct {
+	Session  int64      `json:"session"`
+	App      string     `json:"app"`
+	User     string     `json:"user"`
+	Status   string     `json:"status"`
+	Run      uint32     `json:"run"`
+	Licence  lease.Kind `json:"licence"`
+	Progress int        `json:"progress,omitempty"` // percent of the package, while it is added
+	// LeaseSeconds is how long the lease that is held goes on; null without one.
+	LeaseSeconds *int64 `json:"lease_seconds"`
+	Problem      string `json:"problem,omitempty"`
+}
+
+func (r *record) info(now lease.Instant) Info {
+	i := Info{
+		Session: r.Holder.Session, App: r.App.Name, User: r.App.User, Run: r.Holder.Run,
+		Licence: r.Holder.Kind, Problem: r.Problem,
+	}
+	if i.Problem == "" {
+		i.Problem = r.Reason
+	}
+	switch {
+	case r.Holder.Running && (r.Closing || r.Removing):
+		i.Status = Closing
+	case r.Holder.Running:
+		i.Status = Running
+	case r.Removing || r.Gone:
+		i.Status = Removing
+	case !r.Ready:
+		i.Status = Adding
+	case r.Holder.Run == 0:
+		i.Status = Added
+	default:
+		i.Status = Stopped
+	}
+	if l := r.Holder.Lease; l != nil && l.End > now {
+		s := (l.End - now) / int64(time.Second)
+		i.LeaseSeconds = &s
+	}
+	return i
+}
+
+// List lists the sessions on this device by number, and how the agent gets on with its
+// server.
+func (a *Agent) List() ([]Info, Link) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.now()
+	list := []Info{}
+	for _, s := range a.sorted() {
+		i := s.info(now)
+		i.Progress = s.progress
+		list = append(list, i)
+	}
+	return list, a.link
+}
+
+// Peek lists the sessions of a state folder that this process does not hold: as they were
+// last written.
+func Peek(dir string) ([]Info, error) {
+	if _, err := ReadIdentity(dir); err != nil {
+		return nil, err
+	}
+	d := &disk{dir: dir}
+	var m marks
+	if err := d.read(marksFile, &m); err != nil {
+		return nil, err
+	}
+	now := newLeaseClock(boottime.System, m.Clock).now()
+	names, err := d.list(sessionsFolder)
+	if err != nil {
+		return nil, err
+	}
+	list := []Info{}
+	for _, name := range names {
+		var r record
+		// One may go while we look.
+		if err := d.read(name, &r); err == nil {
+			list = append(list, r.info(now))
+		}
+	}
+	sortInfos(list)
+	return list, nil
+}
+
+func sortInfos(list []Info) {
+	slices.SortFunc(list, func(x, y Info) int { return cmp.Compare(x.Session, y.Session) })
+}

@@ -1,0 +1,457 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math"
+	"time"
+
+	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/runner"
+	"leasehold/internal/lease"
+	state "leasehold/internal/session"
+	"leasehold/internal/wire"
+)
+
+// Errors of what a user asks for; compare with errors.Is.
+var (
+	ErrUnknown  = errors.New("there is no such session on this device")
+	ErrRunning  = errors.New("the app is running; close it first")
+	ErrNotReady = errors.New("the app has not been added yet")
+	ErrRemoving = errors.New("the app is being removed")
+	ErrNoLease  = errors.New("there is no lease to return")
+	ErrStopping = errors.New("the agent is stopping")
+)
+
+// retry is how long the agent waits before it tries again what a guard did not answer.
+const retry = time.Second
+
+// spawnWithin bounds the start of a guard.
+const spawnWithin = 2 * time.Minute
+
+// session is one session of this agent: its record, and what is known while it runs.
+type session struct {
+	record
+	run      runner.Run // the current one; nil before its guard is there
+	spawning bool
+	lost     bool         // it may be alive, but could not be recovered
+	past     []runner.Run // over, and their folders still there
+	adding   bool
+	progress int
+	steer    chan struct{}
+}
+
+func newSession(r *record) *session {
+	return &session{record: *r, steer: make(chan struct{}, 1)}
+}
+
+// direct makes the guard do what now holds, soon.
+func (s *session) direct() {
+	select {
+	case s.steer <- struct{}{}:
+	default:
+	}
+}
+
+// guarded reports whether a guard of the current run is, or may be, alive.
+func (s *session) guarded() bool {
+	return s.spawning || s.lost || s.run != nil && s.run.Alive()
+}
+
+func (s *session) window() time.Duration {
+	w := 0
+	for _, n := range s.App.WarningsSeconds {
+		w = max(w, n)
+	}
+	return time.Duration(w) * time.Second
+}
+
+// Start starts the app of a session that is on this device. It returns once the start is
+// on disk; authorisation runs beside the app.
+func (a *Agent) Start(id int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[id]
+	if s == nil {
+		return ErrUnknown
+	}
+	return a.start(s)
+}
+
+// start begins the next run: on disk first, then beside the caller. a.mu is held.
+func (a *Agent) start(s *session) error {
+	switch {
+	case a.err != nil:
+		return a.err
+	case s.Removing || s.Gone:
+		return ErrRemoving
+	case !s.Ready:
+		return ErrNotReady
+	case s.Holder.Running:
+		return ErrRunning
+	case a.run == nil || a.run.Err() != nil:
+		return ErrStopping
+	}
+	a.drop(s)
+	run, err := s.Holder.Start()
+	if err != nil {
+		return err
+	}
+	s.Start, s.Offset, s.Closing, s.Reason, s.Problem = false, 0, false, "", ""
+	now := a.Clock.Now()
+	if err := a.commit(s, a.note(wire.Observation{Type: state.ObsStarted, At: now.Wall, Run: run, Mark: s.Holder.Mark})); err != nil {
+		return err
+	}
+	deadline := now.Add(time.Duration(s.App.WaitSeconds)*time.Second + s.window())
+	if s.Holder.Covered(a.clock.instant(now)) {
+		deadline = a.clock.stamp(s.Holder.Lease.End)
+	}
+	s.spawning = true
+	app := s.App
+	a.background(func(ctx context.Context) { a.spawn(ctx, s, app, run, deadline) })
+	return nil
+}
+
+// spawn starts the guard of a run that is on disk as started.
+func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32, deadline boottime.Stamp) {
+	spec := runner.Spec{
+		Session: s.Holder.Session, Run: int64(run), App: app.Name,
+		Margin: time.Duration(app.ForceSeconds) * time.Second, Deadline: deadline,
+	}
+	for _, w := range app.WarningsSeconds {
+		spec.Warnings = append(spec.Warnings, time.Duration(w)*time.Second)
+	}
+	err := a.Apps.Prepare(&app, &spec)
+	var r runner.Run
+	if err == nil {
+		// A guard that is being started is not given up because the agent ends.
+		c, cancel := context.WithTimeout(context.WithoutCancel(ctx), spawnWithin)
+		r, err = a.Runner.Start(c, spec)
+		cancel()
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s.spawning = false
+	switch {
+	case err == nil:
+		a.log.Info("the app is running", "session", s.Holder.Session, "app", app.Name, "run", run)
+		a.attach(s, r)
+		a.tell(s, "is running")
+	case errors.Is(err, context.DeadlineExceeded):
+		// It may be alive. Only a new start of the agent finds out.
+		s.lost = true
+		a.log.Error("a guard did not say that it is there", "session", s.Holder.Session, "run", run, "err", err)
+	default:
+		a.log.Error("the app could not be started", "session", s.Holder.Session, "run", run, "err", err)
+		a.tell(s, "could not be started: "+err.Error())
+		a.exited(s, 0, a.Clock.Now(), "It could not be started: "+err.Error())
+	}
+}
+
+// tell tells the user what happened to an app.
+func (a *Agent) tell(s *session, text string) {
+	a.Notify(Notice{Session: s.Holder.Session, App: s.App.Name, Text: text})
+}
+
+// attach watches a run and directs its guard. a.mu is held.
+func (a *Agent) attach(s *session, r runner.Run) {
+	s.run = r
+	s.direct()
+	over := make(chan struct{})
+	a.background(func(ctx context.Context) {
+		defer close(over)
+		a.watch(ctx, s, r)
+	})
+	a.background(func(ctx context.Context) { a.guide(ctx, s, r, over) })
+}
+
+// watch puts a run's events into the journal, each once, until the last.
+func (a *Agent) watch(ctx context.Context, s *session, r runner.Run) {
+	a.mu.Lock()
+	from := s.Offset
+	a.mu.Unlock()
+	for ctx.Err() == nil {
+		events, next, err := r.Events(ctx, from)
+		if len(events) > 0 && !a.happened(s, events, next) {
+			return
+		}
+		from = next
+		if errors.Is(err, io.EOF) {
+			return
+		}
+		if err != nil && ctx.Err() == nil {
+			a.log.Warn("a run's events cannot be read", "session", s.Holder.Session, "err", err)
+			if !a.sleep(ctx, retry, nil) {
+				return
+			}
+		}
+	}
+}
+
+// happened commits a run's events. It returns false after the last one.
+func (a *Agent) happened(s *session, events []runner.Event, next int64) bool {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err != nil {
+		return false
+	}
+	id := s.Holder.Session
+	for _, e := range events {
+		switch e.Type {
+		case guard.Warned:
+			a.log.Warn("warned the user", "session", id, "app", s.App.Name, "text", e.Text)
+			a.Notify(Notice{Session: id, App: s.App.Name, Text: e.Text, Warning: true})
+			s.Offset = next
+			seconds := int(math.Round(e.Remaining.Seconds()))
+			if a.commit(s, a.note(wire.Observation{Type: state.ObsWarned, At: e.At.Wall, Run: s.Holder.Run, Seconds: seconds, Reason: e.Reason})) != nil {
+				return false
+			}
+		case guard.Exited:
+			problem := ""
+			if e.Outcome == guard.NotStarted {
+				problem = "It could not be started: " + e.Reason
+			}
+			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced)
+			a.tell(s, "has ended ("+string(e.Outcome)+")")
+			// Nothing follows, and its folder may be gone by now.
+			a.exited(s, next, e.At, problem)
+			return false
+		}
+	}
+	return true
+}
+
+// exited commits the end of the current run: a floating lease is destroyed before the exit
+// can be reported. a.mu is held.
+func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem string) bool {
+	if !s.Holder.Running || a.err != nil {
+		return a.err == nil
+	}
+	if s.run != nil {
+		s.past = append(s.past, s.run)
+		s.run = nil
+	}
+	s.lost = false
+	s.Holder.Exit()
+	if s.Closing && problem == "" {
+		problem = s.Reason
+	}
+	s.Closing, s.Reason, s.Offset, s.Problem = false, "", offset, problem
+	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: at.Wall, Run: s.Holder.Run})) != nil {
+		return false
+	}
+	if s.Removing {
+		a.finishRemoval(s)
+	}
+	return a.err == nil
+}
+
+// guide tells a guard what holds whenever that changes, until its run is over. The latest
+// lease and order are looked up each time, so that nothing old overtakes something new.
+func (a *Agent) guide(ctx context.Context, s *session, r runner.Run, over <-chan struct{}) {
+	for {
+		select {
+		case <-s.steer:
+		case <-over:
+			return
+		case <-ctx.Done():
+			return
+		}
+		err := a.order(ctx, s, r)
+		if err == nil || errors.Is(err, runner.ErrEnded) || ctx.Err() != nil {
+			continue
+		}
+		a.log.Warn("a guard did not take an order; it is repeated", "session", s.Holder.Session, "err", err)
+		if a.sleep(ctx, retry, over) {
+			s.direct()
+		}
+	}
+}
+
+// order gives a guard the order, or the end of the lease, that holds now.
+func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
+	a.mu.Lock()
+	current := s.run == r
+	closing, reason, name := s.Closing, s.Reason, s.App.Name
+	covered := s.Holder.Covered(a.clock.now())
+	var end boottime.Stamp
+	var generation uint64
+	if covered {
+		end, generation = a.clock.stamp(s.Holder.Lease.End), s.Holder.Lease.Generation
+	}
+	a.mu.Unlock()
+	switch {
+	case !current:
+		return nil
+	case closing:
+		// Without a deadline: after the largest warning, or when it ends anyhow.
+		_, err := r.Close(ctx, runner.Order{Reason: reason, Title: name + " is closing"})
+		return err
+	case covered:
+		_, err := r.Extend(ctx, end, generation)
+		return err
+	}
+	return nil
+}
+
+// close ends the current run, with its warnings: on disk first. a.mu is held.
+func (a *Agent) close(s *session, reason string, list ...wire.Observation) error {
+	if s.Holder.Running && !s.Closing {
+		s.Closing, s.Reason = true, reason
+	} else if len(list) == 0 {
+		return nil
+	}
+	err := a.commit(s, list...)
+	s.direct()
+	return err
+}
+
+// drop forgets runs that are over: the journal has all of them. a.mu is held.
+func (a *Agent) drop(s *session) {
+	for _, r := range s.past {
+		if err := r.Forget(context.Background()); err != nil {
+			a.log.Warn("what is left of a run cannot be removed", "session", s.Holder.Session, "err", err)
+		}
+	}
+	s.past = nil
+}
+
+// recover finds the runs that are alive, and ends in the journal those that are not. It
+// is called once, before anything is started.
+func (a *Agent) recover(ctx context.Context) error {
+	runs, err := a.Runner.Recover(ctx)
+	if err != nil {
+		a.log.Error("not every run could be looked at", "err", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.complete = err == nil
+	for _, r := range runs {
+		k := r.Key()
+		s := a.sessions[k.Session]
+		switch {
+		case s == nil:
+			if !r.Alive() {
+				if err := r.Forget(ctx); err != nil {
+					a.log.Warn("what is left of a run cannot be removed", "session", k.Session, "err", err)
+				}
+				continue
+			}
+			s = a.adopt(r)
+			a.sessions[k.Session] = s
+		case s.Holder.Running && k.Run == int64(s.Holder.Run):
+		default:
+			s.past = append(s.past, r)
+			continue
+		}
+		a.attach(s, r)
+	}
+	for _, s := range a.sorted() {
+		switch {
+		case s.Gone:
+			a.finishRemoval(s)
+		case s.Holder.Running && s.run == nil && err != nil:
+			s.lost = true
+		case s.Holder.Running && s.run == nil:
+			// Killed between writing that it starts and starting it.
+			a.exited(s, 0, a.Clock.Now(), "It was not started: the player ended before.")
+		case s.Removing && !s.Holder.Running:
+			a.finishRemoval(s)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		if a.sessions[s.Holder.Session] == s {
+			a.proceed(s)
+		}
+	}
+	return a.err
+}
+
+// adopt makes a record for a living run whose session's file is lost: what still runs is
+// reported, and obeys.
+func (a *Agent) adopt(r runner.Run) *session {
+	k, spec := r.Key(), r.Spec()
+	s := newSession(&record{Holder: lease.Holder{Session: k.Session, Kind: lease.Floating, Run: uint32(k.Run), Running: true}, Ready: true})
+	s.App = wire.App{Name: spec.App, Licence: lease.Floating, ForceSeconds: int(spec.Margin / time.Second)}
+	for _, w := range spec.Warnings {
+		s.App.WarningsSeconds = append(s.App.WarningsSeconds, int(w/time.Second))
+	}
+	a.log.Error("an app runs whose session was lost; it is reported again", "session", k.Session, "app", spec.App)
+	return s
+}
+
+// Return gives a session's lease back. Only a fixed one outlives its run.
+func (a *Agent) Return(id int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[id]
+	switch {
+	case s == nil:
+		return ErrUnknown
+	case a.err != nil:
+		return a.err
+	case s.Holder.Running:
+		return ErrRunning
+	case s.Holder.Lease == nil:
+		return ErrNoLease
+	}
+	upTo := s.Holder.GiveUp(a.number)
+	return a.commit(s, a.note(wire.Observation{Type: state.ObsReturned, UpTo: upTo}))
+}
+
+// Remove removes a session's app from this device; a run of it is ended first, with its
+// warnings.
+func (a *Agent) Remove(id int64) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s := a.sessions[id]
+	if s == nil {
+		return ErrUnknown
+	}
+	if a.err != nil {
+		return a.err
+	}
+	return a.remove(s, "The app is being removed from this device.")
+}
+
+// remove removes a session's app as soon as no run of it is alive. a.mu is held.
+func (a *Agent) remove(s *session, reason string) error {
+	if s.Removing && s.Holder.Running {
+		return nil
+	}
+	s.Removing = true
+	if s.Holder.Running {
+		s.Closing = false // so that it is written, with the reason
+		return a.close(s, reason)
+	}
+	a.finishRemoval(s)
+	return a.err
+}
+
+// finishRemoval takes the app of a session off, which has no run any more. a.mu is held.
+func (a *Agent) finishRemoval(s *session) {
+	if !s.Gone {
+		s.Gone = true
+		upTo := s.Holder.GiveUp(a.number)
+		if a.commit(s, a.note(wire.Observation{Type: state.ObsRemoved, UpTo: upTo})) != nil {
+			return
+		}
+	}
+	a.drop(s)
+	if a.forget(s) != nil {
+		return
+	}
+	var others []*wire.App
+	for _, o := range a.sorted() {
+		others = append(others, &o.App)
+	}
+	app := s.App
+	if err := a.Apps.Remove(context.Background(), &app, others); err != nil {
+		a.log.Error("what an app left behind cannot be removed", "session", s.Holder.Session, "err", err)
+	}
+	a.log.Info("the app was removed", "session", s.Holder.Session, "app", app.Name)
+	a.tell(s, "was removed")
+}
