@@ -33,6 +33,9 @@ type Config struct {
 	Force     time.Duration // from the polite close to the end by force, default 10 s
 	Wait      time.Duration // the authorisation wait, default 30 s
 	Heartbeat time.Duration // of an agent with no live session, default 5 min
+	// Elapsed is a clock that only goes forward, for tests that step the store's; nil
+	// is the process's own.
+	Elapsed func() time.Duration
 }
 
 // Control is the use cases over one store. Its methods are safe for concurrent use.
@@ -44,6 +47,10 @@ type Control struct {
 	seen   seenBuffer
 	hashes chan struct{} // bounds password hashing
 	sweeps sweeper
+	beat   struct {
+		mu   sync.Mutex
+		last time.Duration // reading of Elapsed at the last Tick
+	}
 }
 
 type keyring struct {
@@ -98,7 +105,12 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	}
 	c := &Control{Config: cfg, Hub: newHub(), hashes: make(chan struct{}, 2)}
 	c.seen.at = map[int64]time.Time{}
-	if _, err := cfg.Store.Tick(ctx); err != nil {
+	if c.Elapsed == nil {
+		start := time.Now()
+		c.Elapsed = func() time.Duration { return time.Since(start) }
+	}
+	c.beat.last = c.Elapsed()
+	if _, err := cfg.Store.Tick(ctx, 0); err != nil {
 		return nil, fmt.Errorf("control: start the lease clock: %w", err)
 	}
 	if err := c.loadKeys(ctx); err != nil {
@@ -171,9 +183,17 @@ func (c *Control) Run(ctx context.Context) {
 
 // Beat does once what Run does every second.
 func (c *Control) Beat(ctx context.Context) {
-	unexplained, err := c.Store.Tick(ctx)
+	c.beat.mu.Lock()
+	now := c.Elapsed()
+	unexplained, err := c.Store.Tick(ctx, now-c.beat.last)
+	if err == nil {
+		c.beat.last = now
+	}
+	c.beat.mu.Unlock()
 	if err != nil {
-		c.Log.Error("lease clock", "err", err)
+		if ctx.Err() == nil {
+			c.Log.Error("lease clock", "err", err)
+		}
 		return
 	}
 	if unexplained > 0 {

@@ -42,9 +42,10 @@ func (t Terms) Length() time.Duration {
 }
 
 // Margin is what lies between a lease's end and the moment its seat is certainly free:
-// the force margin and the drift allowance for a lease of the given length.
+// the force margin, the drift allowance for a lease of the given length, and what the
+// servers' clock may wrongly believe (see Slack and docs/adr/0004).
 func (t Terms) Margin(length time.Duration) time.Duration {
-	return t.ForceMargin + length*DriftPerMille/1000
+	return t.ForceMargin + length*DriftPerMille/1000 + Slack
 }
 
 // Grant is a lease as the server's row holds it. There is at most one a session.

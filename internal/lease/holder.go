@@ -91,10 +91,11 @@ func (h *Holder) Ended() uint64 {
 // It returns the revocation to report.
 func (h *Holder) GiveUp(sent uint64) uint64 {
 	h.Lease = nil
-	h.Stored = max(h.Stored, h.Seen)
-	if !h.Without.Has(FenceReturn) {
-		h.Fence = max(h.Fence, sent)
+	if h.Without.Has(FenceReturn) {
+		return h.Stored
 	}
+	h.Stored = max(h.Stored, h.Seen)
+	h.Fence = max(h.Fence, sent)
 	return h.Stored
 }
 

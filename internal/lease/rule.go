@@ -14,8 +14,9 @@ const (
 	// also what makes an agent drop a lease that was asked for before an exit. Without it
 	// a late answer lets the next run start on a seat that was already given back.
 	OneRun
-	// FenceReturn: an agent drops a lease whose request was sent before a return or a
-	// removal. Without it a late answer brings a returned fixed lease back to life.
+	// FenceReturn: a return or removal revokes what the agent holds, and the agent drops a
+	// lease whose request was sent before. Without it a late answer brings a returned
+	// fixed lease back to life.
 	FenceReturn
 	// CommitFirst: a lease is committed before it is answered. Without it a crash of the
 	// server forgets a seat that is in use.
@@ -24,10 +25,12 @@ const (
 	// more. Without it the seat is given again during the warnings.
 	EndBeforeAck
 	// IgnoreRevoked: an agent ignores a lease of a generation whose revocation it has
-	// stored. Without it a late lease undoes an eviction.
+	// stored, and any answer but that to its last check-in. Without it a late lease
+	// undoes an order.
 	IgnoreRevoked
 	// RunAfterRevocation: a new generation goes only to a run that started after the
-	// revocation was stored. Without it the evicted run is simply renewed.
+	// revocation was stored, and a run that is being closed is not extended. Without it
+	// the evicted run is simply renewed.
 	RunAfterRevocation
 	// NoLeaseForStale: a check-in older than the last one committed gets no lease.
 	// Without it an old message rotates the agent's token and the honest agent is taken

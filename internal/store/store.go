@@ -39,11 +39,11 @@ type Store interface {
 	// nothing if fn fails. fn may be run again after a serialisation failure or
 	// deadlock, so it keeps no state between runs. Concurrent updates may share a commit.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Tick lets the lease clock go on. Every node calls it about every second. If nobody
-	// did for longer than Slack, nobody knows whether that time really passed: every
-	// lease out and every open order is then put off by what is unexplained, which is
-	// returned.
-	Tick(ctx context.Context) (unexplained time.Duration, err error)
+	// Tick advances the lease clock's high-water mark. Every node calls it every second;
+	// watched is the time since its last call by its own monotonic clock, 0 for the
+	// first. What that does not explain (see lease.Unexplained) may not have passed at
+	// all: every lease out and every open order is put off by it, and it is returned.
+	Tick(ctx context.Context, watched time.Duration) (unexplained time.Duration, err error)
 	// MarkSeen records when agents were last heard from, in bulk and behind.
 	MarkSeen(ctx context.Context, seen map[int64]time.Time) error
 	// Ping reports whether the database answers.
@@ -51,14 +51,10 @@ type Store interface {
 	Close() error
 }
 
-// Slack is how far the lease clock may run ahead of the last Tick. Beyond it the
-// database's clock is not believed until the next Tick.
-const Slack = 10 * time.Second
-
 // Tx is a transaction.
 type Tx interface {
 	// Now is the lease clock: the database's, but it never goes back, and never leaps
-	// further than Slack beyond the last Tick. It is the same throughout a transaction.
+	// further than lease.Slack beyond the last Tick. It is the same throughout a transaction.
 	Now() time.Time
 	Sessions
 	Agents

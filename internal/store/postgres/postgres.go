@@ -151,9 +151,9 @@ func (s *Store) run(ctx context.Context, opts *sql.TxOptions, fn func(store.Tx) 
 }
 
 // Tick implements store.Store.
-func (s *Store) Tick(ctx context.Context) (unexplained time.Duration, err error) {
+func (s *Store) Tick(ctx context.Context, watched time.Duration) (unexplained time.Duration, err error) {
 	err = s.Update(ctx, func(tx store.Tx) error {
-		unexplained, err = tx.(*sqldb.Tx).Tick()
+		unexplained, err = tx.(*sqldb.Tx).Tick(watched)
 		return err
 	})
 	return unexplained, err

@@ -16,6 +16,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/store"
 )
 
@@ -61,25 +62,11 @@ func Begin(ctx context.Context, q Querier, d *Dialect) (*Tx, error) {
 	if err != nil {
 		return nil, err
 	}
-	t.now, t.version = clamp(now, hwm), version
+	t.now, t.version = lease.Clock(now, hwm, 0), version
 	return t, nil
 }
 
 var _ store.Tx = (*Tx)(nil)
-
-// clamp is the lease clock: never before the high-water mark, never further than Slack
-// beyond it. A database that was never ticked goes by its own clock.
-func clamp(now, hwm time.Time) time.Time {
-	switch limit := hwm.Add(store.Slack); {
-	case hwm.IsZero():
-		return now
-	case now.Before(hwm):
-		return hwm
-	case now.After(limit):
-		return limit
-	}
-	return now
-}
 
 func (t *Tx) clock(lock string) (now, hwm time.Time, version int64, err error) {
 	clock := t.d.Clock
@@ -98,13 +85,12 @@ func (t *Tx) clock(lock string) (now, hwm time.Time, version int64, err error) {
 }
 
 // Tick lets the lease clock go on; see store.Store.
-func (t *Tx) Tick() (unexplained time.Duration, err error) {
+func (t *Tx) Tick(watched time.Duration) (unexplained time.Duration, err error) {
 	now, hwm, _, err := t.clock(t.d.ForUpdate)
 	if err != nil || !now.After(hwm) {
 		return 0, err
 	}
-	if gap := now.Sub(hwm); !hwm.IsZero() && gap > store.Slack {
-		unexplained = gap - store.Slack
+	if unexplained = lease.Unexplained(now, hwm, watched, 0); unexplained > 0 {
 		u := unexplained.Microseconds()
 		if _, err := t.exec("UPDATE leases SET expires_at = expires_at + ?, free_at = free_at + ?", u, u); err != nil {
 			return 0, err

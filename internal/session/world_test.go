@@ -1,0 +1,293 @@
+package session_test
+
+import (
+	"encoding/binary"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+)
+
+// A world is one state of a small system: one seat, two sessions, one or two devices, the
+// messages under way, the server. It runs the real rules; what it adds is the order in
+// which the server and an agent call them, as control and agent do. A tick is a second.
+type world struct {
+	cfg *config
+	now int64
+
+	// The server.
+	ahead    int64 // how far its database's clock is ahead of the truth
+	mark     int64 // high-water mark of the lease clock
+	sessions [2]*session.Session
+	chains   [2]lease.Chain
+	applied  [2]uint64
+	restored int64     // when it was told that the database was restored, 0 never
+	backup   *backup   // what a restore goes back to
+	granted  [2][2]int // grants to a device and to its copy since it was copied
+
+	devs [3]*device // the third is a copy of the first
+	net  []message
+
+	left budget
+}
+
+type backup struct {
+	sessions [2]*session.Session
+	chains   [2]lease.Chain
+	applied  [2]uint64
+}
+
+// budget bounds how often the rarer things happen.
+type budget struct {
+	Starts, Sends, Lost, Crashes, Loses, Doubles, Evicts, Expires, Returns, Removes, Leaps, Restores, Copies, Uncommitted, Deaths, Shortens int
+}
+
+type config struct {
+	name    string
+	kind    lease.Kind
+	devOf   [2]int // which device each session is on
+	budget  budget
+	without lease.Rule
+	maxNow  int64
+	long    bool // a heartbeat of three ticks instead of one
+}
+
+// terms of the delivery method. Where an admin may still shorten them, they are longer.
+func (w *world) terms() lease.Terms {
+	heartbeat := time.Second
+	if w.left.Shortens > 0 || w.cfg.long {
+		heartbeat = 3 * time.Second
+	}
+	return lease.Terms{Kind: w.cfg.kind, Heartbeat: heartbeat, Window: time.Second, Offline: 4 * time.Second, ForceMargin: time.Second}
+}
+
+const (
+	window = 1
+	margin = 1
+	wait   = 1 // the authorisation wait
+	maxNet = 2
+)
+
+type device struct {
+	id      int
+	dead    bool // the player is not running
+	gone    bool // … and never will again
+	number  uint64
+	token   string
+	granted uint64
+	out     uint64 // the check-in whose answer is awaited
+	sentAt  int64
+	holder  [2]lease.Holder
+	present [2]bool
+	guards  [2]guard
+	forgot  [2]bool // the journal was lost and the guard is not found yet
+	journal []session.Observation
+	whose   []int  // the session of each journal entry
+	first   uint64 // sequence of the first entry in the journal
+}
+
+// A guard is the process that an app runs under. It goes on without the player.
+type guard struct {
+	alive      bool
+	authorised bool // it was given a lease's end, not only the authorisation wait
+	closing    bool
+	exited     bool // the player has not seen its end yet
+	run        uint32
+	mark       uint64
+	deadline   int64
+}
+
+type message struct {
+	answer bool
+	dev    int // of devs
+	number uint64
+	// request
+	sentAt  int64
+	token   string
+	granted uint64
+	first   uint64
+	obs     []session.Observation
+	whose   []int
+	snaps   []session.Snapshot
+	ids     []int
+	// answer
+	ack      uint64
+	leases   []*lease.Grant
+	length   int64 // of each
+	revokes  map[int]uint64
+	refused  map[int]bool
+	removals []int
+	newToken string
+}
+
+var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+
+func at(tick int64) time.Time { return epoch.Add(time.Duration(tick) * time.Second) }
+
+func (w *world) serverNow() time.Time {
+	return lease.Clock(at(w.now+w.ahead), at(w.mark), w.cfg.without)
+}
+
+func newWorld(c *config) *world {
+	w := &world{cfg: c, left: c.budget, now: 100, mark: 100}
+	for i := range w.devs[:2] {
+		w.devs[i] = &device{id: i, first: 1}
+	}
+	for i := range w.sessions {
+		s := session.Launch(session.Device, int64(i+1), 1, 1, 1, session.Actor{Role: session.User}, at(w.now))
+		s.ID, s.AgentID = int64(i+1), int64(c.devOf[i]+1)
+		d := w.devs[c.devOf[i]]
+		d.holder[i] = lease.Holder{Session: s.ID, Kind: c.kind, Without: c.without}
+		d.present[i] = true
+		s.Observe(session.Observation{Type: session.ObsAdded, At: at(w.now)}, session.Source{})
+		s.TakeTransitions()
+		w.sessions[i] = s
+	}
+	w.keep()
+	return w
+}
+
+// keep makes the backup that a restore would go back to.
+func (w *world) keep() {
+	if w.left.Restores > 0 {
+		w.backup = &backup{sessions: [2]*session.Session{cloneSession(w.sessions[0]), cloneSession(w.sessions[1])}, chains: w.chains, applied: w.applied}
+	}
+}
+
+func cloneSession(s *session.Session) *session.Session {
+	c := *s
+	if s.Lease != nil {
+		l := *s.Lease
+		c.Lease = &l
+	}
+	if s.Order != nil {
+		o := *s.Order
+		c.Order = &o
+	}
+	c.TakeTransitions()
+	return &c
+}
+
+func (d *device) clone() *device {
+	if d == nil {
+		return nil
+	}
+	c := *d
+	for i := range c.holder {
+		if l := c.holder[i].Lease; l != nil {
+			x := *l
+			c.holder[i].Lease = &x
+		}
+	}
+	c.journal = append([]session.Observation(nil), d.journal...)
+	c.whose = append([]int(nil), d.whose...)
+	return &c
+}
+
+func (w *world) clone() *world {
+	c := *w
+	for i := range c.sessions {
+		c.sessions[i] = cloneSession(w.sessions[i])
+	}
+	for i := range c.devs {
+		c.devs[i] = w.devs[i].clone()
+	}
+	c.net = append([]message(nil), w.net...) // messages are never changed
+	return &c
+}
+
+// key is the state with all times relative to now, so that states which differ only in
+// the date are one.
+func (w *world) key() string {
+	b := make([]byte, 0, 512)
+	n := func(vs ...int64) {
+		for _, v := range vs {
+			b = binary.AppendVarint(b, v)
+		}
+	}
+	f := func(vs ...bool) {
+		for _, v := range vs {
+			if v {
+				b = append(b, 1)
+			} else {
+				b = append(b, 0)
+			}
+		}
+	}
+	t := func(x time.Time) {
+		if x.IsZero() {
+			n(-1 << 40)
+			return
+		}
+		n(int64(x.Sub(at(w.now)) / time.Millisecond))
+	}
+	str := func(s string) { n(int64(len(s))); b = append(b, s...) }
+	n(w.ahead, w.mark-w.now)
+	if w.restored != 0 {
+		n(w.now - w.restored)
+	}
+	for i, s := range w.sessions {
+		str(string(s.Status) + string(s.Observed))
+		n(int64(s.Run), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended))
+		if l := s.Lease; l != nil {
+			n(int64(l.Generation), int64(l.Run))
+			t(l.GrantedAt)
+			t(l.ExpiresAt)
+			t(l.FreeAt)
+		}
+		if o := s.Order; o != nil {
+			n(int64(o.UpTo))
+			f(o.Open())
+			if o.Open() {
+				t(o.ETA)
+			}
+		}
+		c := w.chains[i]
+		n(int64(c.Last), int64(w.applied[i]), int64(w.granted[i][0]), int64(w.granted[i][1]))
+		str(c.Token + "/" + c.Previous)
+		f(c.Quarantined)
+	}
+	for _, d := range w.devs {
+		if d == nil {
+			continue
+		}
+		f(d.dead, d.gone)
+		n(int64(d.number), int64(d.granted), int64(d.out), d.sentAt-w.now, int64(d.first), int64(len(d.journal)))
+		str(d.token)
+		for i := range d.holder {
+			h, g := &d.holder[i], &d.guards[i]
+			n(int64(h.Run), int64(h.Mark), int64(h.Stored), int64(h.Seen), int64(h.Fence))
+			f(h.Running, d.present[i], d.forgot[i], h.Lease != nil, g.alive, g.authorised, g.closing, g.exited)
+			if l := h.Lease; l != nil {
+				n(int64(l.Generation), int64(l.Run), l.End-w.now)
+			}
+			if g.alive {
+				n(int64(g.run), int64(g.mark), g.deadline-w.now)
+			}
+		}
+		for j, o := range d.journal {
+			str(string(o.Type))
+			n(int64(d.whose[j]), int64(o.Run), int64(o.Mark), int64(o.UpTo))
+		}
+	}
+	for _, m := range w.net {
+		f(m.answer)
+		n(int64(m.dev), int64(m.number), m.sentAt-w.now, int64(m.ack), int64(len(m.obs)), int64(len(m.leases)), int64(len(m.revokes)), int64(len(m.refused)))
+		str(m.token + "/" + m.newToken)
+		for _, s := range m.snaps {
+			str(string(s.State))
+			n(int64(s.Run), int64(s.Mark), int64(s.Stored), int64(s.Ended), int64(s.Seen))
+			f(s.Guard, s.Holds)
+		}
+		for _, l := range m.leases {
+			n(l.Session, int64(l.Generation), int64(l.Run))
+		}
+		for i := range 2 {
+			n(int64(m.revokes[i]))
+		}
+	}
+	l := w.left
+	n(int64(l.Starts), int64(l.Sends), int64(l.Lost), int64(l.Shortens), int64(l.Crashes), int64(l.Loses), int64(l.Doubles), int64(l.Evicts), int64(l.Expires), int64(l.Returns), int64(l.Removes),
+		int64(l.Leaps), int64(l.Restores), int64(l.Copies), int64(l.Uncommitted), int64(l.Deaths))
+	return string(b)
+}
