@@ -1,4 +1,254 @@
 package main
 
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"leasehold/internal/agent"
+	"leasehold/internal/agent/player"
+	"leasehold/internal/wire"
+)
+
 // playerCmd is leasehold player.
-type playerCmd struct{}
+type playerCmd struct {
+	Enrol     playerEnrolCmd     `cmd:"" help:"Make this device one of a server's."`
+	Run       playerRunCmd       `cmd:"" help:"Run the player. Ending it ends no app."`
+	Launch    playerLaunchCmd    `cmd:"" help:"Launch the app of a leasehold:// link."`
+	List      playerListCmd      `cmd:"" help:"List the apps on this device."`
+	Start     playerStartCmd     `cmd:"" help:"Start an app that is on this device."`
+	Return    playerReturnCmd    `cmd:"" help:"Give the lease of an app back."`
+	Remove    playerRemoveCmd    `cmd:"" help:"Remove an app from this device."`
+	Install   playerInstallCmd   `cmd:"" help:"Run the player whenever you are signed in, and open leasehold:// links with it."`
+	Uninstall playerUninstallCmd `cmd:"" help:"Undo install."`
+}
+
+// stateFlag is the state folder of every player command.
+type stateFlag struct {
+	State string `help:"The player's state folder; a folder of yours unless set." type:"path" env:"LEASEHOLD_STATE" placeholder:"DIR"`
+}
+
+// dir is the state folder, or where the system keeps such things.
+func (f stateFlag) dir() (string, error) {
+	if f.State != "" {
+		return f.State, nil
+	}
+	d, err := os.UserConfigDir()
+	if err != nil {
+		return "", fmt.Errorf("--state: give a folder: %w", err)
+	}
+	return filepath.Join(d, "leasehold", "player"), nil
+}
+
+type playerEnrolCmd struct {
+	stateFlag
+	Server string `help:"Address of the server." required:"" env:"LEASEHOLD_SERVER" placeholder:"URL"`
+	Key    string `help:"Enrolment key, which an administrator makes." required:"" env:"LEASEHOLD_ENROLMENT_KEY"`
+	Name   string `help:"Name of this device; its host name unless set." env:"LEASEHOLD_DEVICE_NAME"`
+}
+
+// Run is leasehold player enrol.
+func (c *playerEnrolCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	name := c.Name
+	if name == "" {
+		if name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("--name: give this device a name: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	id, err := agent.Enrol(ctx, dir, c.Server, c.Key, name, version, wire.Player)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.Out, "Device “%s” is enrolled with %s as number %d.\n", id.Name, id.Server, id.AgentID)
+	fmt.Fprintf(std.Out, "Run it with: leasehold player run --state %s\n", dir)
+	return nil
+}
+
+type playerRunCmd struct {
+	stateFlag
+	NoPush   bool       `help:"Learn of launches and orders at check-ins only." env:"LEASEHOLD_NO_PUSH"`
+	LogLevel slog.Level `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
+}
+
+// Run is leasehold player run.
+func (c *playerRunCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	p, err := player.Open(player.Config{
+		Dir: dir, NoPush: c.NoPush, Out: std.Out, Terminal: terminalOf(std.Out),
+		Log:   slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel})),
+		Guard: func(run string) []string { return []string{self, "guard", "--dir", run} },
+	})
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	return p.Run(ctx)
+}
+
+// terminalOf is the terminal that w writes to, "" if it is none: a guard writes its
+// warnings there even when the player has gone.
+func terminalOf(w io.Writer) string {
+	f, ok := w.(*os.File)
+	if !ok {
+		return ""
+	}
+	if info, err := f.Stat(); err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return ""
+	}
+	path, err := os.Readlink(fmt.Sprintf("/proc/self/fd/%d", f.Fd()))
+	if err != nil || path == os.DevNull {
+		return ""
+	}
+	return path
+}
+
+type playerLaunchCmd struct {
+	stateFlag
+	Link string `arg:"" help:"The launch link, leasehold://launch?…"`
+}
+
+// Run is leasehold player launch.
+func (c *playerLaunchCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	l, err := player.LaunchLink(ctx, dir, c.Link)
+	if err != nil {
+		return err
+	}
+	switch {
+	case !l.New:
+		fmt.Fprintf(std.Out, "Session %d: %s is on this device already. Start it with: leasehold player start %d --state %s\n", l.Session, l.App, l.Session, dir)
+	case l.Waits:
+		fmt.Fprintf(std.Out, "Session %d: %s will start when the player runs: leasehold player run --state %s\n", l.Session, l.App, dir)
+	default:
+		fmt.Fprintf(std.Out, "Session %d: %s is being added and starts then.\n", l.Session, l.App)
+	}
+	return nil
+}
+
+type playerListCmd struct {
+	stateFlag
+	JSON bool `help:"As JSON." name:"json"`
+}
+
+// Run is leasehold player list.
+func (c *playerListCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	l, err := player.ListSessions(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(std.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(l)
+	}
+	state := "online"
+	switch {
+	case !l.Running:
+		state = "the player is not running; this is what it wrote last"
+	case l.Link.Quarantined:
+		state = "quarantined: this state folder was copied; enrol the device again in a new folder"
+	case !l.Link.OK && l.Link.Error != "":
+		state = "offline: " + l.Link.Error
+	case !l.Link.OK:
+		state = "connecting"
+	}
+	fmt.Fprintf(std.Out, "%s, %s (%s)\n", l.Device, l.Server, state)
+	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "SESSION\tAPP\tUSER\tSTATUS\tRUN\tLEASE\tNOTE")
+	for _, s := range l.Sessions {
+		status := s.Status
+		if status == agent.Adding && s.Progress > 0 {
+			status = fmt.Sprintf("%s %d %%", status, s.Progress)
+		}
+		left := "-"
+		if s.LeaseSeconds != nil {
+			left = (time.Duration(*s.LeaseSeconds) * time.Second).String() + " left"
+		}
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", s.Session, s.App, s.User, status, s.Run, left, s.Problem)
+	}
+	return w.Flush()
+}
+
+// sessionArg is a session on this device.
+type sessionArg struct {
+	stateFlag
+	Session int64 `arg:"" help:"Number of the session, as in list."`
+}
+
+// do carries out a command on the session and says so.
+func (c sessionArg) do(ctx context.Context, std *stdio, f func(context.Context, string, int64) error, done string) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	if err := f(ctx, dir, c.Session); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.Out, "Session %d: %s\n", c.Session, done)
+	return nil
+}
+
+type playerStartCmd struct{ sessionArg }
+
+// Run is leasehold player start.
+func (c *playerStartCmd) Run(ctx context.Context, std *stdio) error {
+	return c.do(ctx, std, player.StartSession, "the app starts.")
+}
+
+type playerReturnCmd struct{ sessionArg }
+
+// Run is leasehold player return.
+func (c *playerReturnCmd) Run(ctx context.Context, std *stdio) error {
+	return c.do(ctx, std, player.ReturnLease, "the lease is given back.")
+}
+
+type playerRemoveCmd struct{ sessionArg }
+
+// Run is leasehold player remove.
+func (c *playerRemoveCmd) Run(ctx context.Context, std *stdio) error {
+	return c.do(ctx, std, player.RemoveSession, "the app is being removed; one that runs is closed first, after its warnings.")
+}
+
+type playerInstallCmd struct{ stateFlag }
+
+// Run is leasehold player install.
+func (c *playerInstallCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	return player.Install(ctx, dir, std.Out)
+}
+
+type playerUninstallCmd struct{ stateFlag }
+
+// Run is leasehold player uninstall.
+func (c *playerUninstallCmd) Run(ctx context.Context, std *stdio) error {
+	return player.Uninstall(ctx, std.Out)
+}

@@ -1,0 +1,222 @@
+package player
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"leasehold/internal/agent"
+)
+
+// socketFile is where a running player takes the user's commands.
+const socketFile = "player.sock"
+
+// ErrNoPlayer: no player runs on this state folder.
+var ErrNoPlayer = errors.New("the player is not running; start it with: leasehold player run")
+
+// answerWithin bounds a command; a launch asks the server meanwhile.
+const answerWithin = redeemWithin + 5*time.Second
+
+// request is a command to the running player.
+type request struct {
+	Op      string `json:"op"` // launch, list, start, return, remove
+	Link    string `json:"link,omitempty"`
+	Session int64  `json:"session,omitempty"`
+}
+
+type response struct {
+	Error    string    `json:"error,omitempty"`
+	Launched *Launched `json:"launched,omitempty"`
+	List     *List     `json:"list,omitempty"`
+}
+
+// List is what is on this device.
+type List struct {
+	Device  string `json:"device"`
+	Server  string `json:"server"`
+	Running bool   `json:"running"` // a player runs; else the rest is as it was last written
+	// Link is how the player gets on with its server; null when none runs.
+	Link     *agent.Link  `json:"link"`
+	Sessions []agent.Info `json:"sessions"`
+}
+
+func listen(dir string) (net.Listener, error) {
+	// We hold the folder's lock, so a socket that is there is left from a crash.
+	if err := os.Remove(filepath.Join(dir, socketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	path, release, err := socketPath(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	l, err := net.Listen("unix", path)
+	if err != nil {
+		return nil, err
+	}
+	// The path may be a way that is closed by then; we remove the socket ourselves.
+	l.(*net.UnixListener).SetUnlinkOnClose(false)
+	if err := os.Chmod(filepath.Join(dir, socketFile), 0o600); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	return l, nil
+}
+
+// serve answers commands until the listener is closed.
+func (p *Player) serve(ctx context.Context, l net.Listener) {
+	var open sync.WaitGroup
+	defer open.Wait()
+	for {
+		conn, err := l.Accept()
+		if err != nil {
+			return
+		}
+		open.Go(func() {
+			defer conn.Close()
+			defer context.AfterFunc(ctx, func() { conn.Close() })()
+			conn.SetDeadline(time.Now().Add(answerWithin))
+			var q request
+			if err := json.NewDecoder(conn).Decode(&q); err != nil {
+				return
+			}
+			resp, err := p.command(ctx, q)
+			if err != nil {
+				resp.Error = err.Error()
+			}
+			if err := json.NewEncoder(conn).Encode(resp); err != nil {
+				p.log.Debug("answer to a command", "op", q.Op, "err", err)
+			}
+		})
+	}
+}
+
+func (p *Player) command(ctx context.Context, q request) (response, error) {
+	var err error
+	switch q.Op {
+	case "launch":
+		l, err := p.Launch(ctx, q.Link)
+		return response{Launched: l}, err
+	case "list":
+		return response{List: p.List()}, nil
+	case "start":
+		err = p.agent.Start(q.Session)
+	case "return":
+		err = p.agent.Return(q.Session)
+	case "remove":
+		err = p.agent.Remove(q.Session)
+	default:
+		return response{}, fmt.Errorf("this player does not know the command %q", q.Op)
+	}
+	if err != nil {
+		err = fmt.Errorf("session %d: %w", q.Session, err)
+	}
+	return response{}, err
+}
+
+// List lists what is on this device.
+func (p *Player) List() *List {
+	id := p.agent.Identity()
+	sessions, link := p.agent.List()
+	return &List{Device: id.Name, Server: id.Server, Running: true, Link: &link, Sessions: sessions}
+}
+
+// ask sends a command to the player that runs on a state folder. The error is ErrNoPlayer
+// if none does.
+func ask(ctx context.Context, dir string, q request) (*response, error) {
+	path, release, err := socketPath(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", agent.ErrNotEnrolled, dir)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("player: %w", err)
+	}
+	defer release()
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
+	defer cancel()
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "unix", path)
+	if err != nil {
+		if _, err := agent.ReadIdentity(dir); err != nil {
+			return nil, err
+		}
+		return nil, fmt.Errorf("%w --state %s", ErrNoPlayer, dir)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { conn.Close() })()
+	if err := json.NewEncoder(conn).Encode(q); err != nil {
+		return nil, fmt.Errorf("player: %w", err)
+	}
+	var r response
+	if err := json.NewDecoder(conn).Decode(&r); err != nil {
+		return nil, fmt.Errorf("player: the running player hung up: %w", err)
+	}
+	if r.Error != "" {
+		return nil, errors.New(r.Error)
+	}
+	return &r, nil
+}
+
+// LaunchLink has the player of a state folder launch a link. If none runs, the link is
+// redeemed here and its app is added when a player runs.
+func LaunchLink(ctx context.Context, dir, link string) (*Launched, error) {
+	r, err := ask(ctx, dir, request{Op: "launch", Link: link})
+	if err == nil {
+		return r.Launched, nil
+	}
+	if !errors.Is(err, ErrNoPlayer) {
+		return nil, err
+	}
+	p, err := Open(Config{Dir: dir, Guard: func(string) []string { return nil }})
+	if err != nil {
+		return nil, err
+	}
+	defer p.Close()
+	l, err := p.Launch(ctx, link)
+	if l != nil {
+		l.Waits = true
+	}
+	return l, err
+}
+
+// ListSessions lists what is on the device of a state folder.
+func ListSessions(ctx context.Context, dir string) (*List, error) {
+	r, err := ask(ctx, dir, request{Op: "list"})
+	if err == nil {
+		return r.List, nil
+	}
+	if !errors.Is(err, ErrNoPlayer) {
+		return nil, err
+	}
+	id, err := agent.ReadIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	l := &List{Device: id.Name, Server: id.Server}
+	l.Sessions, err = agent.Peek(dir)
+	return l, err
+}
+
+// StartSession has the running player start a session's app.
+func StartSession(ctx context.Context, dir string, session int64) error {
+	_, err := ask(ctx, dir, request{Op: "start", Session: session})
+	return err
+}
+
+// ReturnLease has the running player give a session's lease back.
+func ReturnLease(ctx context.Context, dir string, session int64) error {
+	_, err := ask(ctx, dir, request{Op: "return", Session: session})
+	return err
+}
+
+// RemoveSession has the running player remove a session's app from the device.
+func RemoveSession(ctx context.Context, dir string, session int64) error {
+	_, err := ask(ctx, dir, request{Op: "remove", Session: session})
+	return err
+}
