@@ -93,7 +93,7 @@ async function refreshRows(live: HTMLElement): Promise<void> {
 
 function showState(on: boolean): void {
   for (const el of $$("[data-live-state]")) {
-    el.hidden = false;
+    el.classList.remove("wait");
     el.classList.toggle("off", !on);
     el.textContent = on ? "live" : "not live";
   }

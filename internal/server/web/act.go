@@ -164,9 +164,9 @@ func (c *call) batchConfirm(code int, q url.Values, bad string) error {
 	if action != session.Evict && action != session.Expire {
 		return store.ErrNotFound
 	}
-	wanted := ids(q, "id")
+	wanted := ids(q, "session")
 	if len(wanted) > control.MaxPageSize {
-		return invalid.Of("id", "must be at most %d sessions", control.MaxPageSize)
+		return invalid.Of("session", "must be at most %d sessions", control.MaxPageSize)
 	}
 	rows, now, err := c.Control.SessionRows(c.r.Context(), wanted)
 	if err != nil {
@@ -191,7 +191,7 @@ func (c *call) batchConfirm(code int, q url.Values, bad string) error {
 			if apps[r.AppName]++; apps[r.AppName] == 1 {
 				appOrder = append(appOrder, r.AppName)
 			}
-			f.Hidden = append(f.Hidden, [2]string{"id", itoa(r.ID)})
+			f.Hidden = append(f.Hidden, [2]string{"session", itoa(r.ID)})
 			continue
 		}
 		why := label(string(r.Status))
@@ -231,9 +231,9 @@ func batch(c *call) error {
 	if action != session.Evict && action != session.Expire {
 		return store.ErrNotFound
 	}
-	wanted := ids(form, "id")
+	wanted := ids(form, "session")
 	if len(wanted) > control.MaxPageSize {
-		return invalid.Of("id", "must be at most %d sessions", control.MaxPageSize)
+		return invalid.Of("session", "must be at most %d sessions", control.MaxPageSize)
 	}
 	done, skipped := 0, 0
 	for _, id := range wanted {

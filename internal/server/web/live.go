@@ -61,6 +61,8 @@ func (c *call) stream(sessions []int64) error {
 		mine[id] = true
 	}
 	rc := http.NewResponseController(c.w)
+	// The server's limit on reading a request would end a stream that outlives it.
+	rc.SetReadDeadline(time.Time{})
 	h := c.w.Header()
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("Cache-Control", "no-store")

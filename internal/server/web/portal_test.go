@@ -179,7 +179,7 @@ func TestDevices(t *testing.T) {
 	olga.get(path).is(200).has("Last seen", "on this device", `value="LAB-204"`)
 	olga.post(path, vals("name", "")).is(422).has(`id="name-error"`)
 	olga.post(path, vals("name", "LAB-205")).is(200).has("Saved.", "LAB-205")
-	olga.get(path + "/remove").is(200).has("Remove LAB-205", "cannot check in any more")
+	olga.get(path+"/remove").is(200).has("Remove LAB-205", "cannot check in any more")
 	olga.post(path+"/remove", nil).is(200).has("The device is removed.")
 	olga.get(path).is(404)
 }

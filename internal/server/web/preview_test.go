@@ -1,149 +1,112 @@
 package web
 
 import (
-	"context"
 	"fmt"
-	"io"
+	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"testing"
 	"time"
 
-	"github.com/a-h/templ"
+	"leasehold/internal/catalog"
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/wire"
 )
 
-// previewPages are pages over made-up data, one of each, to look at.
-func previewPages(now time.Time) map[string]func(theme string) templ.Component {
-	admin := viewer{Name: "Olga Admin", Username: "olga", Admin: true}
-	frame := func(p page, body templ.Component) func(string) templ.Component {
-		return func(theme string) templ.Component {
-			p.Theme, p.Now, p.assets = theme, now, embeddedAssets()
-			return wrap(p, body)
-		}
-	}
-	return map[string]func(string) templ.Component{
-		"sessions": frame(page{Title: "Sessions", Nav: "sessions", Viewer: admin}, sessionsView(previewSessions(now, 50), now)),
-		"toast": frame(page{Title: "Sessions", Nav: "sessions", Viewer: admin, Flash: &toast{Text: "Ann Berg’s MATLAB on LAB-204 is evicted and closes within 7 minutes.", Link: "/admin/sessions/1", Name: "Session 48213"}},
-			sessionsView(previewSessions(now, 6), now)),
-		"empty":   frame(page{Title: "Sessions", Nav: "sessions", Viewer: admin}, sessionsView(previewSessions(now, 0), now)),
-		"session": frame(page{Title: "Session 48190", Nav: "sessions", Viewer: admin}, sessionView(previewSession(now), now)),
-		"confirm": frame(page{Title: "Evict", Nav: "sessions", Viewer: admin}, confirmView(previewConfirm())),
-		"portal":  frame(page{Title: "Apps", Portal: true, Viewer: admin}, portalView(previewPortal(now), now)),
-		"launch": frame(page{Title: "MATLAB", Portal: true, Viewer: admin}, launchView(launchForm{App: "MATLAB", Description: "Numerical computing", Action: "/x", Places: []option{
-			{Value: "1", Label: "LAB-204", Note: "The player there is told at once.", Chosen: true},
-			{Value: "2", Label: "BO-X1", Note: "Last seen 3 h ago; it opens when that device is online."},
-			{Value: "", Label: "This device", Note: "A link opens the Leasehold player here."}}})),
-		"follow": frame(page{Title: "MATLAB", Portal: true, Viewer: admin}, followView(following{App: "MATLAB", Device: "LAB-204", Link: "leasehold://x",
-			Status: status{Word: "added", Tone: "blue"}, Since: now.Add(-30 * time.Second), Steps: []step{
-				{Name: "Launched", At: now.Add(-30 * time.Second)}, {Name: "Added", At: now.Add(-4 * time.Second)}, {Name: "Running", Note: "waiting for the device"}},
-			Stuck: []string{"Is the Leasehold player running on LAB-204? Start it there; it takes the launch by itself.", "Open the app with the button above if you are at that device.", "Otherwise tell your administrator the session’s number, 48190."}}, now)),
-		"signin": frame(page{Title: "Sign in"}, signInView(signInForm{Error: "The user name or the password is wrong."})),
-		"error": frame(page{Title: "Not found", Nav: "sessions", Viewer: admin}, problemView(problem{Title: "There is no session 99", Text: "It may have been deleted after its history ran out, or the number is wrong.",
-			Link: "/admin/sessions", LinkName: "All sessions", RequestID: "01JD6Q3"})),
-		"apps": frame(page{Title: "Apps", Nav: "apps", Viewer: admin}, listingView(listing{Title: "Apps", Noun: "app", NewPath: "/admin/apps/new", Note: "4 apps", Search: search{Path: "/admin/apps", Hint: "Search apps"},
-			Columns: []column{{Key: "name", Name: "Name"}, {Key: "desc", Name: "Description"}, {Key: "s", Name: "Methods"}, {Key: "m", Name: "Status"}},
-			Rows: []record{
-				{ID: "1", Path: "/admin/apps/1", Cells: []cell{{Text: "MATLAB"}, {Text: "Numerical computing", Muted: true}, {Text: "2"}, {View: statusDot(status{Word: "active", Tone: "green"}, now)}}},
-				{ID: "2", Path: "/admin/apps/2", Cells: []cell{{Text: "SPSS"}, {Text: "Statistics", Muted: true}, {Text: "1"}, {View: statusDot(status{Word: "suspended", Tone: "amber"}, now)}}},
-			}})),
-	}
-}
-
-func wrap(p page, body templ.Component) templ.Component {
-	return templ.ComponentFunc(func(ctx context.Context, w io.Writer) error {
-		return layout(p).Render(templ.WithChildren(ctx, body), w)
-	})
-}
-
-func previewSessions(now time.Time, n int) sessionList {
-	users := []string{"Ann Berg", "Bo Chen", "Cleo Diaz", "Dmitri Evseev", "Łucja Żółkiewska-Brzęczyszczykiewicz", "Femi Okafor"}
-	apps := []string{"MATLAB", "SPSS", "Stata", "ArcGIS Pro", "SolidWorks Education Edition", "Maple"}
-	provs := []string{"Engineering", "Statistics", "All students", "Geography year 2"}
-	devs := []string{"LAB-204", "BO-X1", "CLEO-AIR", "LIB-017"}
-	states := []status{{Word: "running", Tone: "green"}, {Word: "evicted", Tone: "amber", ETA: now.Add(102 * time.Second)}, {Word: "stopped", Tone: "grey"},
-		{Word: "launched", Tone: "blue"}, {Word: "renewal requested", Tone: "blue"}, {Word: "evicted", Tone: "amber", Closed: now.Add(-time.Hour)},
-		{Word: "awaiting expiry", Tone: "amber"}, {Word: "expired", Tone: "red"}, {Word: "removed", Tone: "grey"}, {Word: "added", Tone: "blue"}, {Word: "running", Tone: "green"}}
-	acts := [][]string{{"evict"}, {"expire"}, {"expire"}, nil, {"evict"}, {"expire"}, {"expire"}, nil, nil, {"expire"}, {"evict"}}
-	l := sessionList{Total: "1,204 sessions", Self: "/admin/sessions", Search: search{Path: "/admin/sessions", Hint: "Search app, user, provision, status"},
-		Pager: pager{Next: "/admin/sessions?page_token=x", Last: "/x", Sizes: []option{{Label: "50", Chosen: true, Link: "?"}, {Label: "100", Link: "?"}}}}
-	for _, k := range []string{"Status", "App", "User", "Provision", "Delivery method", "Device"} {
-		l.Filters = append(l.Filters, filter{Key: k, Name: k, Path: "/admin/sessions/filter?by=" + k, On: k == "Status"})
-	}
-	l.Chips = []chip{{"status", "running", "?"}, {"app", "MATLAB", "?"}}
-	l.Columns = []column{{Key: "tick", Name: "Tick", Quiet: true}, {Key: "no", Name: "No.", Sort: "?", Dir: "descending"}, {Key: "user", Name: "User", Sort: "?"}, {Key: "app", Name: "App", Sort: "?"},
-		{Key: "prov", Name: "Provision"}, {Key: "method", Name: "Delivery method"}, {Key: "dev", Name: "Device"}, {Key: "status", Name: "Status", Sort: "?"},
-		{Key: "since", Name: "Since"}, {Key: "act", Name: "Last activity"}, {Key: "do", Name: "Actions"}}
-	if n == 0 {
-		l.Search.Value = "matlab"
-		l.Total = "0 sessions"
-	}
-	for i := range n {
-		l.Rows = append(l.Rows, sessionRow{ID: int64(48213 - i*7), User: users[i%6], App: apps[i*5%6], Provision: provs[i%4], Method: apps[i*5%6] + " online", Device: devs[i%4],
-			Status: states[i%11], Actions: acts[i%11], Since: now.Add(-time.Duration(i*i*i+3) * time.Second), Activity: now.Add(-time.Duration(i*i*97) * time.Second), Rev: "r"})
-	}
-	return l
-}
-
-func previewSession(now time.Time) sessionDetail {
-	row := previewSessions(now, 2).Rows[1]
-	return sessionDetail{Row: row, Title: row.App, Facts: []fact{
-		{Name: "Number", Text: "48190"}, {Name: "User", Text: "Bo Chen (bo)", Link: "/admin/users/2"}, {Name: "App", Text: "MATLAB", Link: "/"}, {Name: "Provision", Text: "Engineering", Link: "/"},
-		{Name: "Delivery method", Text: "MATLAB online, floating", Link: "/"}, {Name: "Device", Text: "BO-X1", Link: "/"}, {Name: "Launched", View: at(now.Add(-time.Hour))}, {Name: "Last seen", View: ago(now.Add(-9*time.Second), now)}},
-		Next: []fact{{Name: "Check-in", Text: "within 5 minutes, by the device"}, {Name: "Closes", View: until(now.Add(102*time.Second), now)}, {Name: "Lease ends", View: at(now.Add(90 * time.Second))}},
-		Order: &orderView{Head: "Evict, asked by Olga Admin", Reason: "Seats are needed for the exam", ETA: now.Add(102 * time.Second), Steps: []step{
-			{Name: "Requested", At: now.Add(-20 * time.Second)}, {Name: "Delivered", At: now.Add(-18 * time.Second)}, {Name: "Warned", Note: "the device shows a warning"}, {Name: "Closed", Note: "by the ETA at the latest"}}},
-		Past: []event{
-			{At: now.Add(-20 * time.Second), To: "evicted", Tone: "amber", Who: "Olga Admin", Why: "Seats are needed for the exam"},
-			{At: now.Add(-50 * time.Minute), To: "running", Tone: "green", Who: "BO-X1", Observed: true},
-			{At: now.Add(-58 * time.Minute), To: "added", Tone: "blue", Who: "BO-X1", Observed: true},
-			{At: now.Add(-time.Hour), To: "launched", Tone: "blue", Who: "Bo Chen"}}}
-}
-
-func previewConfirm() confirmation {
-	return confirmation{Action: "/x", Verb: "Evict", Title: "Evict Ann Berg’s MATLAB on LAB-204", Happens: "It closes within 7 minutes: up to 5 until the device checks in, then 2 of warning.",
-		Not: "It does not take the app away: Ann Berg can launch MATLAB again.", Back: "/admin/sessions", Reason: field{Name: "reason", Label: "Reason", Optional: true, Help: "Shown in the session’s history and in the audit log."}}
-}
-
-func previewPortal(now time.Time) portalPage {
-	p := portalPage{Search: search{Path: "/", Hint: "Search apps"}}
-	for i, n := range []string{"MATLAB", "SPSS", "Stata", "ArcGIS Pro", "SolidWorks Education Edition", "Maple", "Blender"} {
-		p.Tiles = append(p.Tiles, tile{ID: fmt.Sprint(i), Name: n, Description: "Numerical computing, with the toolboxes of the engineering licence and more text than fits", Hint: "opens on LAB-204", Path: "/launch/1"})
-	}
-	p.Running = []runningApp{{Name: "MATLAB", Path: "/sessions/1", Device: "LAB-204", Status: status{Word: "running", Tone: "green"}, Ends: now.Add(13 * time.Minute)},
-		{Name: "Stata", Path: "/sessions/2", Device: "BO-X1", Status: status{Word: "stopped", Tone: "grey"}}}
-	return p
-}
-
-// TestPreview serves the made-up pages for looking at, when PREVIEW names an
-// address; otherwise it checks that each of them renders.
+// TestPreview serves a made-up organisation at the address in PREVIEW, for looking at
+// the pages while styling them: sign in as olga or ann with "correct horse".
+//
+//	PREVIEW=127.0.0.1:8990 go test -run TestPreview -timeout 0 ./internal/server/web
 func TestPreview(t *testing.T) {
-	now := time.Now()
-	mux := http.NewServeMux()
-	a := embeddedAssets()
-	mux.HandleFunc("GET /assets/favicon.svg", serveStatic("favicon.svg"))
-	mux.Handle("GET /assets/{file}", a)
-	for name := range previewPages(now) {
-		mux.HandleFunc("GET /"+name, func(w http.ResponseWriter, r *http.Request) {
-			w.Header().Set("Content-Type", "text/html; charset=utf-8")
-			if err := previewPages(time.Now())[name](r.URL.Query().Get("theme")).Render(r.Context(), w); err != nil {
-				t.Error(err)
-			}
-		})
+	addr := os.Getenv("PREVIEW")
+	if addr == "" {
+		t.Skip("set PREVIEW to an address to look at the pages")
 	}
-	if addr := os.Getenv("PREVIEW"); addr != "" {
-		t.Fatal(http.ListenAndServe(addr, mux))
-	}
-	for name := range previewPages(now) {
-		rec := httptest.NewRecorder()
-		mux.ServeHTTP(rec, httptest.NewRequest("GET", "/"+name, nil))
-		if rec.Code != 200 || rec.Body.Len() < 500 {
-			t.Errorf("%s: %d with %d bytes", name, rec.Code, rec.Body.Len())
+	s := newSite(t)
+	s.organisation()
+	go func() {
+		for range time.Tick(time.Second) {
+			s.c.Beat(t.Context())
 		}
-		if n := rec.Body.Len(); n > 60<<10 {
-			t.Errorf("%s: %d bytes of HTML, over the budget of 60 KB", name, n)
-		} else {
-			t.Logf("%s: %d bytes", name, n)
+	}()
+	l, err := net.Listen("tcp", addr)
+	s.must(err)
+	// What changes by itself, so that live pages have something to show.
+	http.HandleFunc("POST /preview/launch", func(http.ResponseWriter, *http.Request) {
+		s.launch(1, 1, true)
+	})
+	http.HandleFunc("POST /preview/exit/{id}", func(_ http.ResponseWriter, r *http.Request) {
+		var id int64
+		fmt.Sscan(r.PathValue("id"), &id)
+		s.exit(1, id)
+	})
+	http.Handle("/", s.http.Config.Handler)
+	t.Fatal(http.Serve(l, nil))
+}
+
+// organisation fills the site with people, apps, devices and sessions of every status.
+func (s *site) organisation() {
+	ctx := s.t.Context()
+	names := []string{"Ann Berg", "Bo Chen", "Cleo Diaz", "Dmitri Evseev", "Łucja Żółkiewska-Brzęczyszczykiewicz", "Femi Okafor", "Grace Hopper"}
+	users := []*directory.User{s.ann}
+	for i, n := range names[1:] {
+		users = append(users, s.user([]string{"bo", "cleo", "dmitri", "lucja", "femi", "grace"}[i], n))
+	}
+	ids := func(us []*directory.User) (out []int64) {
+		for _, u := range us {
+			out = append(out, u.ID)
+		}
+		return out
+	}
+	g := &directory.Group{Name: "Engineering students", UserIDs: ids(users[:5])}
+	s.must(s.c.CreateGroup(ctx, s.root, g))
+	var apps []int64
+	for i, n := range []string{"MATLAB", "SPSS", "Stata", "ArcGIS Pro", "SolidWorks Education Edition", "Maple"} {
+		a := &catalog.App{Name: n, Description: []string{"Numerical computing and simulation", "Statistics for the social sciences", "", "Maps and spatial analysis, with the extensions of the campus licence", "Mechanical design", "Symbolic mathematics"}[i]}
+		s.must(s.c.CreateApp(ctx, s.root, a))
+		apps = append(apps, a.ID)
+		d := &catalog.DeliveryMethod{AppID: a.ID, Name: n + " online", Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"/opt/app"}}}}
+		if i == 3 {
+			d.Name, d.Licence = n+" offline", catalog.Licence{Type: lease.Fixed, OfflineSeconds: 30 * 86400, Seats: 40}
+		}
+		s.must(s.c.CreateDeliveryMethod(ctx, s.root, d))
+		p := &directory.Provision{Name: []string{"Engineering", "Statistics", "Economics year 2", "Geography", "Mechanical design lab", "All students"}[i],
+			UserIDs: ids(users), GroupIDs: []int64{g.ID}, DeliveryMethodIDs: []int64{d.ID}, Enabled: true}
+		s.must(s.c.CreateProvision(ctx, s.root, p))
+	}
+	_, err := s.c.UpdateApp(ctx, s.root, apps[5], func(a *catalog.App) error { a.Status = catalog.Suspended; return nil })
+	s.must(err)
+	devices := []int64{s.device("LAB-204"), s.device("BO-X1"), s.device("CLEO-AIR"), s.device("LIB-017")}
+	for i := range 70 {
+		u, dev := users[i%len(users)], devices[i%len(devices)]
+		l, err := s.c.Launch(ctx, control.WhoIs(u, "test"), apps[i*3%5], 0)
+		s.must(err)
+		id := l.Session.ID
+		if i%7 == 6 {
+			continue // launched
+		}
+		_, err = s.c.Redeem(ctx, dev, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)})
+		s.must(err)
+		ag := s.agentOf(dev)
+		ag.report(s.t, id, session.IsIdle, wire.Observation{Type: session.ObsAdded})
+		if i%7 == 5 {
+			continue // added
+		}
+		ag.report(s.t, id, session.IsRunning, wire.Observation{Type: session.ObsStarted, Run: 1})
+		switch i % 7 {
+		case 0, 1:
+		case 2:
+			s.exit(dev, id)
+		case 3:
+			_, err = s.c.Act(ctx, s.root, id, session.Evict, "Seats are needed for the exam")
+			s.must(err)
+		case 4:
+			s.exit(dev, id)
+			_, err = s.c.Act(ctx, s.root, id, session.Expire, "Term is over")
+			s.must(err)
 		}
 	}
 }

@@ -53,7 +53,7 @@ func TestSessionsList(t *testing.T) {
 	olga.get("/admin/sessions?q=atl").is(200).has("1 session<", `value="atl"`).lacks("SPSS online")
 	olga.get("/admin/sessions?q=nosuch").is(200).has("No sessions match <strong>nosuch</strong>", "Clear search")
 	olga.get("/admin/sessions?status=running").is(200).has(">status:</span> running", "1 session<").lacks("SPSS online")
-	a = olga.get("/admin/sessions?status=running&status=launched&app_id=" + num(spss.ID)).is(200).has("app:</span> SPSS", "Clear all").lacks("MATLAB online")
+	a = olga.get("/admin/sessions?status=running&status=launched&app_id="+num(spss.ID)).is(200).has("app:</span> SPSS", "Clear all").lacks("MATLAB online")
 	// Taking one filter off leaves the others.
 	if off := link(t, a, "Clear all"); off != "/admin/sessions" {
 		t.Errorf("Clear all leads to %s", off)
@@ -61,7 +61,7 @@ func TestSessionsList(t *testing.T) {
 	olga.get("/admin/sessions?app_id=999").is(200).has("app:</span> no. 999", "No sessions match these filters")
 
 	for _, bad := range []string{"status=nonsense", "app_id=x", "sort=colour", "page_size=9999"} {
-		olga.get("/admin/sessions?" + bad).is(400).has("This address is not right", "Without what is wrong", "Request <code>")
+		olga.get("/admin/sessions?"+bad).is(400).has("This address is not right", "Without what is wrong", "Request <code>")
 	}
 	olga.get("/admin/sessions?page_token=forged").is(400).has("This page of the list is gone", "First page")
 }
@@ -126,7 +126,7 @@ func TestEvictAndExpire(t *testing.T) {
 	// The dialog names app, person and device, says when, and what it does not do.
 	olga.get(path+"/evict").is(200).has("Evict Ann Berg’s MATLAB on LAB-204", "closes within 7 minutes", "up to 5 minutes until the device checks in, then 2 minutes of warning",
 		"does not take the app away", `name="reason"`, ">Evict</button>")
-	olga.get(path+"/expire").is(200).has("Expire does not apply to it").lacks(">Expire</button>")
+	olga.get(path + "/expire").is(200).has("Expire does not apply to it").lacks(">Expire</button>")
 	olga.get(path + "/explode").is(404)
 	olga.post(path+"/evict", vals("reason", strings.Repeat("x", 501))).is(422).has("Must have at most 500 characters.", `aria-invalid="true"`)
 	olga.get(path).has("running")
@@ -165,12 +165,12 @@ func TestBatch(t *testing.T) {
 	lab := s.device("LAB-204")
 	runs, idle := s.launch(app.ID, lab, true), s.launch(app.ID, 0, false)
 	olga := s.as("olga")
-	q := "?action=evict&id=" + num(runs) + "&id=" + num(idle)
+	q := "?action=evict&session=" + num(runs) + "&session=" + num(idle)
 	olga.get("/admin/sessions/batch"+q).is(200).has("Evict 1 session", "MATLAB", "Skipped", "1 session, because launched")
 	olga.get("/admin/sessions/batch?action=evict").is(200).has("No session is ticked")
-	olga.get("/admin/sessions/batch?action=expire&id="+num(idle)).is(200).has("Nothing to expire").lacks(">Expire</button>")
-	olga.get("/admin/sessions/batch?action=kill&id=1").is(404)
-	olga.post("/admin/sessions/batch", vals("action", "evict", "id", num(runs), "id", num(idle), "reason", "tidying", "return", "/admin/sessions?q=mat")).
+	olga.get("/admin/sessions/batch?action=expire&session=" + num(idle)).is(200).has("Nothing to expire").lacks(">Expire</button>")
+	olga.get("/admin/sessions/batch?action=kill&session=1").is(404)
+	olga.post("/admin/sessions/batch", vals("action", "evict", "session", num(runs), "session", num(idle), "reason", "tidying", "return", "/admin/sessions?q=mat")).
 		is(200).has("1 session: evicted; 1 skipped", "tidying"[:0])
 	olga.get("/admin/sessions").has("evicted")
 }

@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -28,6 +29,7 @@ type site struct {
 	web  *Server
 	http *httptest.Server
 	root control.Who // an administrator
+	down atomic.Bool // the server does not answer
 
 	admin, ann *directory.User
 	agents     map[int64]*agent
@@ -53,7 +55,13 @@ func newSite(t *testing.T) *site {
 	}
 	routes := auth.NewRoutes()
 	web.Register(routes)
-	s := &site{t: t, c: c, web: web, http: httptest.NewServer(routes), agents: map[int64]*agent{}}
+	s := &site{t: t, c: c, web: web, agents: map[int64]*agent{}}
+	s.http = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if s.down.Load() {
+			panic(http.ErrAbortHandler)
+		}
+		routes.ServeHTTP(w, r)
+	}))
 	t.Cleanup(func() { web.Close(); s.http.Close() })
 	if _, err := c.EnsureAdmin(ctx, "olga", password); err != nil {
 		t.Fatal(err)
@@ -110,15 +118,23 @@ func (s *site) launch(app int64, device int64, run bool) int64 {
 	l, err := s.c.Launch(ctx, control.WhoIs(s.ann, "test"), app, 0)
 	s.must(err)
 	if device != 0 {
-		u, err := url.Parse(l.Link)
-		s.must(err)
-		_, err = s.c.Redeem(ctx, device, &wire.Redeem{V: wire.Version, Ticket: u.Query().Get("ticket")})
+		_, err = s.c.Redeem(ctx, device, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)})
 		s.must(err)
 	}
 	if run {
 		s.observe(device, l.Session.ID)
 	}
 	return l.Session.ID
+}
+
+// ticketOf is the ticket in a launch link.
+func ticketOf(t *testing.T, link string) string {
+	t.Helper()
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("ticket")
 }
 
 // A browser keeps cookies and follows redirects; nobody is signed in.
