@@ -114,7 +114,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 	}{
 		{"FreeAfterMargin", lease.FreeAfterMargin, config{maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Evicts: 1}}},
 		{"OneRun", lease.OneRun, config{maxNow: 2, budget: budget{Sends: 4, Lost: 1, Starts: 3}}},
-		{"FenceReturn", lease.FenceReturn, config{kind: lease.Fixed, maxNow: 1, budget: budget{Sends: 3, Returns: 1}}},
+		{"FenceReturn", lease.FenceReturn, config{kind: lease.Fixed, maxNow: 1, budget: budget{Sends: 4, Returns: 1}}},
 		{"CommitFirst", lease.CommitFirst, config{maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Uncommitted: 1}}},
 		{"EndBeforeAck", lease.EndBeforeAck, config{maxNow: 2, budget: budget{Sends: 4, Lost: 1, Starts: 2, Evicts: 1}}},
 		{"IgnoreRevoked", lease.IgnoreRevoked, config{kind: lease.Fixed, maxNow: 2, budget: budget{Sends: 3, Expires: 1}}},

@@ -418,7 +418,7 @@ func (w *world) receive(m message) {
 		d.first++
 		d.journal, d.whose = d.journal[1:], d.whose[1:]
 	}
-	if m.newToken != "" {
+	if m.newToken != "" && !late {
 		d.token, d.granted = m.newToken, m.number
 	}
 	for i, upTo := range m.revokes {

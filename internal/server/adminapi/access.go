@@ -54,25 +54,25 @@ func (s *Server) tokens() {
 }
 
 func (s *Server) launches() {
-	type input struct {
+	type LaunchInput struct {
 		Body struct {
 			AppID    int64 `json:"app_id" minimum:"1"`
 			DeviceID int64 `json:"device_id,omitempty" minimum:"1" doc:"One of the caller's devices, to push the launch there"`
 		}
 	}
-	type output struct {
+	type LaunchOutput struct {
 		Body struct {
 			Session Session `json:"session"`
 			Link    string  `json:"link,omitempty" doc:"For the player of any device"`
 			URL     string  `json:"url,omitempty" doc:"The viewer of a streamed app"`
 		}
 	}
-	op(s, auth.SignedIn, "POST", "/launches", "create-launch", "Launch an app for the caller", func(ctx context.Context, in *input) (*output, error) {
+	op(s, auth.SignedIn, "POST", "/launches", "create-launch", "Launch an app for the caller", func(ctx context.Context, in *LaunchInput) (*LaunchOutput, error) {
 		l, err := s.Control.Launch(ctx, whoOf(ctx), in.Body.AppID, in.Body.DeviceID)
 		if err != nil {
 			return nil, err
 		}
-		out := &output{}
+		out := &LaunchOutput{}
 		out.Body.Session, out.Body.Link = sessionOf(&l.Session, time.Now()), l.Link
 		if !whoOf(ctx).Admin {
 			out.Body.Session.Actions = out.Body.Session.Actions[:0]
@@ -94,18 +94,18 @@ type auditEntry struct {
 }
 
 func (s *Server) audit() {
-	type output struct {
+	type AuditOutput struct {
 		Body struct {
 			Audit         []auditEntry `json:"audit"`
 			NextPageToken string       `json:"next_page_token"`
 		}
 	}
-	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *pageInput) (*output, error) {
+	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *pageInput) (*AuditOutput, error) {
 		list, next, err := s.Control.Audit(ctx, in.page())
 		if err != nil {
 			return nil, err
 		}
-		out := &output{}
+		out := &AuditOutput{}
 		out.Body.Audit, out.Body.NextPageToken = make([]auditEntry, len(list)), next
 		for i, e := range list {
 			out.Body.Audit[i] = auditEntry(e)

@@ -36,7 +36,7 @@ func methodOf(d *catalog.DeliveryMethod) DeliveryMethod {
 }
 
 func (s *Server) methods() {
-	type list struct {
+	type DeliveryMethodList struct {
 		DeliveryMethods []DeliveryMethod `json:"delivery_methods"`
 		NextPageToken   string           `json:"next_page_token"`
 	}
@@ -44,11 +44,11 @@ func (s *Server) methods() {
 		pageInput
 		AppID int64 `query:"app_id" minimum:"1"`
 	}
-	op(s, auth.AdminOnly, "GET", "/delivery-methods", "list-delivery-methods", "List delivery methods", func(ctx context.Context, in *listInput) (*body[list], error) {
+	op(s, auth.AdminOnly, "GET", "/delivery-methods", "list-delivery-methods", "List delivery methods", func(ctx context.Context, in *listInput) (*body[DeliveryMethodList], error) {
 		ds, next, err := s.Control.ListDeliveryMethods(ctx, in.AppID, in.Q, in.page())
-		return one(list{mapped(ds, methodOf), next}, err)
+		return one(DeliveryMethodList{mapped(ds, methodOf), next}, err)
 	})
-	type create struct {
+	type DeliveryMethodCreate struct {
 		Body struct {
 			AppID            int64                   `json:"app_id"`
 			Name             string                  `json:"name"`
@@ -61,7 +61,7 @@ func (s *Server) methods() {
 			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/delivery-methods", "create-delivery-method", "Create a delivery method", func(ctx context.Context, in *create) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "POST", "/delivery-methods", "create-delivery-method", "Create a delivery method", func(ctx context.Context, in *DeliveryMethodCreate) (*body[DeliveryMethod], error) {
 		b := &in.Body
 		d := &catalog.DeliveryMethod{AppID: b.AppID, Name: b.Name, Kind: b.Kind, Licence: b.Licence, HeartbeatSeconds: b.HeartbeatSeconds,
 			WarningsSeconds: b.WarningsSeconds, SuccessorID: b.SuccessorID, Packages: b.Packages, Stream: b.Stream}
@@ -75,7 +75,7 @@ func (s *Server) methods() {
 		}
 		return one(methodOf(d), nil)
 	})
-	type update struct {
+	type DeliveryMethodUpdate struct {
 		idInput
 		Body struct {
 			Name             *string                 `json:"name,omitempty"`
@@ -87,7 +87,7 @@ func (s *Server) methods() {
 			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *update) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *DeliveryMethodUpdate) (*body[DeliveryMethod], error) {
 		d, err := s.Control.UpdateDeliveryMethod(ctx, whoOf(ctx), in.ID, func(d *catalog.DeliveryMethod) error {
 			b := &in.Body
 			patch(&d.Name, b.Name)
@@ -136,15 +136,15 @@ func timeOf(t *time.Time) time.Time {
 }
 
 func (s *Server) provisions() {
-	type list struct {
+	type ProvisionList struct {
 		Provisions    []Provision `json:"provisions"`
 		NextPageToken string      `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/provisions", "list-provisions", "List provisions", func(ctx context.Context, in *pageInput) (*body[list], error) {
+	op(s, auth.AdminOnly, "GET", "/provisions", "list-provisions", "List provisions", func(ctx context.Context, in *pageInput) (*body[ProvisionList], error) {
 		ps, next, err := s.Control.ListProvisions(ctx, in.Q, in.page())
-		return one(list{mapped(ps, provisionOf), next}, err)
+		return one(ProvisionList{mapped(ps, provisionOf), next}, err)
 	})
-	type create struct {
+	type ProvisionCreate struct {
 		Body struct {
 			Name              string     `json:"name"`
 			UserIDs           []int64    `json:"user_ids,omitempty"`
@@ -155,7 +155,7 @@ func (s *Server) provisions() {
 			Enabled           *bool      `json:"enabled,omitempty" default:"true"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *create) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *ProvisionCreate) (*body[Provision], error) {
 		b := &in.Body
 		p := &directory.Provision{Name: b.Name, UserIDs: b.UserIDs, GroupIDs: b.GroupIDs, DeliveryMethodIDs: b.DeliveryMethodIDs,
 			StartsAt: timeOf(b.StartsAt), EndsAt: timeOf(b.EndsAt), Enabled: b.Enabled == nil || *b.Enabled}
@@ -169,7 +169,7 @@ func (s *Server) provisions() {
 		}
 		return one(provisionOf(p), nil)
 	})
-	type update struct {
+	type ProvisionUpdate struct {
 		idInput
 		Body struct {
 			Name              *string    `json:"name,omitempty"`
@@ -181,7 +181,7 @@ func (s *Server) provisions() {
 			Enabled           *bool      `json:"enabled,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *update) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *ProvisionUpdate) (*body[Provision], error) {
 		p, err := s.Control.UpdateProvision(ctx, whoOf(ctx), in.ID, func(p *directory.Provision) error {
 			b := &in.Body
 			patch(&p.Name, b.Name)

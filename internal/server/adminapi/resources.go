@@ -52,21 +52,21 @@ func one[T any](v T, err error) (*body[T], error) {
 }
 
 func (s *Server) apps() {
-	type list struct {
+	type AppList struct {
 		Apps          []App  `json:"apps"`
 		NextPageToken string `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/apps", "list-apps", "List apps", func(ctx context.Context, in *pageInput) (*body[list], error) {
+	op(s, auth.AdminOnly, "GET", "/apps", "list-apps", "List apps", func(ctx context.Context, in *pageInput) (*body[AppList], error) {
 		as, next, err := s.Control.ListApps(ctx, in.Q, in.page())
-		return one(list{mapped(as, appOf), next}, err)
+		return one(AppList{mapped(as, appOf), next}, err)
 	})
-	type create struct {
+	type AppCreate struct {
 		Body struct {
 			Name        string `json:"name"`
 			Description string `json:"description,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/apps", "create-app", "Create an app", func(ctx context.Context, in *create) (*body[App], error) {
+	op(s, auth.AdminOnly, "POST", "/apps", "create-app", "Create an app", func(ctx context.Context, in *AppCreate) (*body[App], error) {
 		a := &catalog.App{Name: in.Body.Name, Description: in.Body.Description}
 		err := s.Control.CreateApp(ctx, whoOf(ctx), a)
 		return one(appOf(a), err)
@@ -78,7 +78,7 @@ func (s *Server) apps() {
 		}
 		return one(appOf(a), nil)
 	})
-	type update struct {
+	type AppUpdate struct {
 		idInput
 		Body struct {
 			Name        *string         `json:"name,omitempty"`
@@ -86,7 +86,7 @@ func (s *Server) apps() {
 			Status      *catalog.Status `json:"status,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *update) (*body[App], error) {
+	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *AppUpdate) (*body[App], error) {
 		a, err := s.Control.UpdateApp(ctx, whoOf(ctx), in.ID, func(a *catalog.App) error {
 			patch(&a.Name, in.Body.Name)
 			patch(&a.Description, in.Body.Description)
@@ -136,15 +136,15 @@ func userOf(u *directory.User) User {
 }
 
 func (s *Server) users() {
-	type list struct {
+	type UserList struct {
 		Users         []User `json:"users"`
 		NextPageToken string `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/users", "list-users", "List users", func(ctx context.Context, in *pageInput) (*body[list], error) {
+	op(s, auth.AdminOnly, "GET", "/users", "list-users", "List users", func(ctx context.Context, in *pageInput) (*body[UserList], error) {
 		us, next, err := s.Control.ListUsers(ctx, in.Q, in.page())
-		return one(list{mapped(us, userOf), next}, err)
+		return one(UserList{mapped(us, userOf), next}, err)
 	})
-	type create struct {
+	type UserCreate struct {
 		Body struct {
 			Username string         `json:"username"`
 			Name     string         `json:"name,omitempty"`
@@ -154,7 +154,7 @@ func (s *Server) users() {
 			GroupIDs []int64        `json:"group_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *create) (*body[User], error) {
+	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *UserCreate) (*body[User], error) {
 		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs}
 		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
 		return one(userOf(u), err)
@@ -166,7 +166,7 @@ func (s *Server) users() {
 		}
 		return one(userOf(u), nil)
 	})
-	type update struct {
+	type UserUpdate struct {
 		idInput
 		Body struct {
 			Username *string           `json:"username,omitempty"`
@@ -178,7 +178,7 @@ func (s *Server) users() {
 			GroupIDs *[]int64          `json:"group_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *update) (*body[User], error) {
+	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *UserUpdate) (*body[User], error) {
 		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password, func(u *directory.User) error {
 			patch(&u.Username, in.Body.Username)
 			patch(&u.Name, in.Body.Name)
@@ -212,21 +212,21 @@ func groupOf(g *directory.Group) Group {
 }
 
 func (s *Server) groups() {
-	type list struct {
+	type GroupList struct {
 		Groups        []Group `json:"groups"`
 		NextPageToken string  `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/groups", "list-groups", "List groups", func(ctx context.Context, in *pageInput) (*body[list], error) {
+	op(s, auth.AdminOnly, "GET", "/groups", "list-groups", "List groups", func(ctx context.Context, in *pageInput) (*body[GroupList], error) {
 		gs, next, err := s.Control.ListGroups(ctx, in.Q, in.page())
-		return one(list{mapped(gs, groupOf), next}, err)
+		return one(GroupList{mapped(gs, groupOf), next}, err)
 	})
-	type create struct {
+	type GroupCreate struct {
 		Body struct {
 			Name    string  `json:"name"`
 			UserIDs []int64 `json:"user_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/groups", "create-group", "Create a group", func(ctx context.Context, in *create) (*body[Group], error) {
+	op(s, auth.AdminOnly, "POST", "/groups", "create-group", "Create a group", func(ctx context.Context, in *GroupCreate) (*body[Group], error) {
 		g := &directory.Group{Name: in.Body.Name, UserIDs: in.Body.UserIDs}
 		err := s.Control.CreateGroup(ctx, whoOf(ctx), g)
 		return one(groupOf(g), err)
@@ -238,14 +238,14 @@ func (s *Server) groups() {
 		}
 		return one(groupOf(g), nil)
 	})
-	type update struct {
+	type GroupUpdate struct {
 		idInput
 		Body struct {
 			Name    *string  `json:"name,omitempty"`
 			UserIDs *[]int64 `json:"user_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *update) (*body[Group], error) {
+	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *GroupUpdate) (*body[Group], error) {
 		g, err := s.Control.UpdateGroup(ctx, whoOf(ctx), in.ID, func(g *directory.Group) error {
 			patch(&g.Name, in.Body.Name)
 			patch(&g.UserIDs, in.Body.UserIDs)
@@ -280,21 +280,21 @@ func agentOf(a *store.Agent) Agent {
 
 // agents adds the same operations for devices and for hosts.
 func (s *Server) agents() {
-	type devices struct {
+	type DeviceList struct {
 		Devices       []Agent `json:"devices"`
 		NextPageToken string  `json:"next_page_token"`
 	}
-	type hosts struct {
+	type HostList struct {
 		Hosts         []Agent `json:"hosts"`
 		NextPageToken string  `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/devices", "list-devices", "List devices", func(ctx context.Context, in *pageInput) (*body[devices], error) {
+	op(s, auth.AdminOnly, "GET", "/devices", "list-devices", "List devices", func(ctx context.Context, in *pageInput) (*body[DeviceList], error) {
 		as, next, err := s.Control.ListAgents(ctx, wire.Player, in.Q, in.page())
-		return one(devices{mapped(as, agentOf), next}, err)
+		return one(DeviceList{mapped(as, agentOf), next}, err)
 	})
-	op(s, auth.AdminOnly, "GET", "/hosts", "list-hosts", "List stream hosts", func(ctx context.Context, in *pageInput) (*body[hosts], error) {
+	op(s, auth.AdminOnly, "GET", "/hosts", "list-hosts", "List stream hosts", func(ctx context.Context, in *pageInput) (*body[HostList], error) {
 		as, next, err := s.Control.ListAgents(ctx, wire.Host, in.Q, in.page())
-		return one(hosts{mapped(as, agentOf), next}, err)
+		return one(HostList{mapped(as, agentOf), next}, err)
 	})
 	for _, k := range []struct {
 		kind       wire.AgentKind
@@ -314,13 +314,13 @@ func (s *Server) agents() {
 			}
 			return one(agentOf(a), nil)
 		})
-		type update struct {
+		type AgentUpdate struct {
 			idInput
 			Body struct {
 				Name string `json:"name"`
 			}
 		}
-		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Rename a "+k.name, func(ctx context.Context, in *update) (*body[Agent], error) {
+		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Rename a "+k.name, func(ctx context.Context, in *AgentUpdate) (*body[Agent], error) {
 			if _, err := get(ctx, in.ID); err != nil {
 				return nil, err
 			}
