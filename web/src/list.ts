@@ -106,6 +106,15 @@ export function startList(): void {
       closeMenus();
       return void go(link.href, "push");
     }
+    // Back to the list as it was left: its search, page and scroll are in the history.
+    const back = within<HTMLAnchorElement>(event, "a[data-back]");
+    if (back && !other && document.referrer && window.history.length > 1) {
+      const from = new URL(document.referrer);
+      if (from.origin === location.origin && from.pathname === back.pathname) {
+        event.preventDefault();
+        return window.history.back();
+      }
+    }
     const tick = within(event, "[data-tick]");
     if (tick) {
       for (const box of $$<HTMLInputElement>("#list tbody .w-tick input:not(:disabled)")) box.checked = tick.dataset.tick === "all";

@@ -56,6 +56,8 @@ func TestRoles(t *testing.T) {
 	olga.get("/admin").is(200).has(">Portal<", "Sessions")
 	olga.get("/admin/nothing").is(404).has("There is no such page")
 	olga.get("/admin/sessions/99").is(404).has("There is no session 99")
+	s.browser().get("/nothing").is(404).has("There is no such page", "Start again")
+	s.browser().get("/api/v1/nothing").is(404).lacks("<html")
 }
 
 func TestForeignFormsAreRefused(t *testing.T) {

@@ -30,6 +30,9 @@ func portal(c *call) error {
 	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
+		if !r.Status.Active() && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
+			continue // at rest in the player
+		}
 		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}
 		if r.Lease != nil && r.Observed == session.IsRunning {
 			a.Ends = r.Lease.ExpiresAt

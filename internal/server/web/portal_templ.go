@@ -141,7 +141,7 @@ func portalView(p portalPage, now time.Time) templ.Component {
 					return templ_7745c5c3_Err
 				}
 				if !r.Ends.IsZero() && r.Status.ETA.IsZero() {
-					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<span class=\"muted left\">lease ends in ")
+					templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 10, "<span class=\"muted left\" title=\"It is renewed by itself while the device is online.\">lease ends in ")
 					if templ_7745c5c3_Err != nil {
 						return templ_7745c5c3_Err
 					}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 
 	"leasehold/internal/control"
 	"leasehold/internal/invalid"
@@ -84,5 +85,14 @@ func home(r *http.Request) string {
 	return "/"
 }
 
-// notFound is every address that is no page.
+// notFound is every address of administration that is no page.
 func notFound(*call) error { return store.ErrNotFound }
+
+// elsewhere is every other address that is no page. Programs get no page to read.
+func elsewhere(c *call) error {
+	if c.r.Method != http.MethodGet || strings.HasPrefix(c.r.URL.Path, "/api/") || strings.HasPrefix(c.r.URL.Path, "/agent/") {
+		http.NotFound(c.w, c.r)
+		return nil
+	}
+	return store.ErrNotFound
+}

@@ -63,5 +63,6 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "GET /admin/audit", auditPage)
 
 	add(auth.AdminOnly, "/admin/", notFound)
+	add(auth.Public, "/", elsewhere)
 	return rs
 }
