@@ -127,4 +127,18 @@ func TestSetup(t *testing.T) {
 	b := s.browser()
 	b.get("/setup?token=forged").is(403).has("not good any more")
 	b.post("/setup", vals("token", "forged", "username", "eve", "password", password)).is(403)
+
+	s = emptySite(t)
+	token, err := s.c.EnsureAdmin(t.Context(), "", "")
+	s.must(err)
+	b = s.browser()
+	b.get("/setup?token="+token).is(200).has("Make the first administrator", token)
+	b.post("/setup", vals("token", token, "username", "olga", "password", "short")).is(422).has(`id="password-error"`, `value="olga"`).lacks("short")
+	a := b.post("/setup", vals("token", token, "username", "olga", "name", "Olga Admin", "password", password)).is(200).has("You are the first administrator.", "No sessions yet")
+	if a.path != "/admin/sessions" {
+		t.Errorf("after setting up at %s", a.path)
+	}
+	// Once only.
+	s.browser().get("/setup?token=" + token).is(403)
+	s.as("olga").get("/").is(200).has("Return to Admin")
 }

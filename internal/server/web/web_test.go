@@ -37,7 +37,21 @@ type site struct {
 
 const password = "correct horse"
 
+// newSite has the administrator olga and the user ann.
 func newSite(t *testing.T) *site {
+	t.Helper()
+	s := emptySite(t)
+	_, err := s.c.EnsureAdmin(t.Context(), "olga", password)
+	s.must(err)
+	s.admin, err = s.c.SignIn(t.Context(), "olga", password, "test")
+	s.must(err)
+	s.root = control.WhoIs(s.admin, "test")
+	s.ann = s.user("ann", "Ann Berg")
+	return s
+}
+
+// emptySite has nobody.
+func emptySite(t *testing.T) *site {
 	t.Helper()
 	ctx := t.Context()
 	st, err := sqlite.Open(ctx, t.TempDir())
@@ -63,14 +77,6 @@ func newSite(t *testing.T) *site {
 		routes.ServeHTTP(w, r)
 	}))
 	t.Cleanup(func() { web.Close(); s.http.Close() })
-	if _, err := c.EnsureAdmin(ctx, "olga", password); err != nil {
-		t.Fatal(err)
-	}
-	if s.admin, err = c.SignIn(ctx, "olga", password, "test"); err != nil {
-		t.Fatal(err)
-	}
-	s.root = control.WhoIs(s.admin, "test")
-	s.ann = s.user("ann", "Ann Berg")
 	return s
 }
 
