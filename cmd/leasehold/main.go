@@ -25,6 +25,7 @@ type CLI struct {
 	Config kong.ConfigFlag `help:"A JSON file with settings: {\"server\": {\"listen\": …}}." type:"existingfile"`
 
 	Server  serverCmd  `cmd:"" help:"Run the server."`
+	Demo    demoCmd    `cmd:"" help:"Run a server with a sample organisation, a real player and real apps."`
 	Player  playerCmd  `cmd:"" help:"Run apps on this device."`
 	Session sessionCmd `cmd:"" help:"See sessions and end them."`
 	Version versionCmd `cmd:"" help:"Say which version this is."`

@@ -18,7 +18,7 @@ import (
 
 // playerCmd is leasehold player.
 type playerCmd struct {
-	Enrol     playerEnrolCmd     `cmd:"" help:"Make this device one of a server's."`
+	Enrol     playerEnrolCmd     `cmd:"" name:"enroll" aliases:"enrol" help:"Make this device one of a server's."`
 	Run       playerRunCmd       `cmd:"" help:"Run the player. Ending it ends no app."`
 	Launch    playerLaunchCmd    `cmd:"" help:"Launch the app of a leasehold:// link."`
 	List      playerListCmd      `cmd:"" help:"List the apps on this device."`
@@ -53,7 +53,7 @@ type playerEnrolCmd struct {
 	Name   string `help:"Name of this device; its host name unless set." env:"LEASEHOLD_DEVICE_NAME"`
 }
 
-// Run is leasehold player enrol.
+// Run is leasehold player enroll.
 func (c *playerEnrolCmd) Run(ctx context.Context, std *stdio) error {
 	dir, err := c.dir()
 	if err != nil {

@@ -91,12 +91,12 @@ func (h *Holder) Ended() uint64 {
 // It returns the revocation to report.
 func (h *Holder) GiveUp(sent uint64) uint64 {
 	h.Lease = nil
-	if h.Without.Has(FenceReturn) {
-		return h.Stored
+	upTo := max(h.Stored, h.Seen)
+	if !h.Without.Has(FenceReturn) {
+		h.Stored = upTo
+		h.Fence = max(h.Fence, sent)
 	}
-	h.Stored = max(h.Stored, h.Seen)
-	h.Fence = max(h.Fence, sent)
-	return h.Stored
+	return upTo
 }
 
 // Accept takes a lease that came with the answer to check-in number sent. end is its end

@@ -72,6 +72,10 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	}
 	generation := s.Wanted + 1
 	current := s.Lease != nil && s.Lease.Generation == generation && (s.Lease.Kind == lease.Fixed || s.Lease.Run == s.Run)
+	if !current && a.Terms.Kind == lease.Fixed && s.Observed != IsRunning && s.Wanted > 0 {
+		// What was returned or revoked comes back with the next run, not by itself.
+		return nil, nil
+	}
 	deliveryMethod := s.LeaseDeliveryMethod()
 	// A holder has its seat already. After a restored database an agent may hold a lease
 	// that the server has forgotten: renewing it puts no further seat out.
@@ -96,7 +100,7 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 		return nil, refusal
 	}
 	s.Lease = lease.NewGrant(a.Terms, s.ID, deliveryMethod, generation, s.Run, a.Now, s.Lease, a.Without)
-	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now, "") {
+	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now, "") && !current {
 		s.fire(EvStarted, Actor{Role: Server}, a.Now, "lease granted")
 	}
 	g := *s.Lease

@@ -25,7 +25,7 @@ func (w *world) steps() []step {
 		out = append(out, step{format, args, do})
 	}
 	for di, d := range w.devs {
-		if d == nil {
+		if d == nil || w.cfg.one && d.id != 0 {
 			continue
 		}
 		for i := range w.sessions {
@@ -88,6 +88,9 @@ func (w *world) steps() []step {
 		}
 	}
 	for i, s := range w.sessions {
+		if w.cfg.one && i != 0 {
+			continue
+		}
 		for _, a := range s.Actions() {
 			left := &w.left.Evicts
 			if a == session.Expire {
@@ -468,7 +471,7 @@ func (w *world) wrong() string {
 			g, h := &d.guards[i], &d.holder[i]
 			running := g.alive && g.authorised
 			// A fixed lease that has not ended lets the app start at any time.
-			may := h.Kind == lease.Fixed && h.Lease != nil && w.now < h.Lease.End && h.Lease.Generation > h.Stored && d.present[i]
+			may := h.Kind == lease.Fixed && h.Lease != nil && w.now < h.Lease.End && (h.Lease.Generation > h.Stored || h.Without.Has(lease.IgnoreRevoked)) && d.present[i]
 			if running || may {
 				holders++
 			}

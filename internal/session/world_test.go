@@ -50,6 +50,7 @@ type config struct {
 	without lease.Rule
 	maxNow  int64
 	long    bool // a heartbeat of three ticks instead of one
+	one     bool // only the first device does anything
 }
 
 // terms of the delivery method. Where an admin may still shorten them, they are longer.

@@ -166,16 +166,28 @@ func ask(ctx context.Context, dir string, q request) (*response, error) {
 // LaunchLink has the player of a state folder launch a link. If none runs, the link is
 // redeemed here and its app is added when a player runs.
 func LaunchLink(ctx context.Context, dir, link string) (*Launched, error) {
-	r, err := ask(ctx, dir, request{Op: "launch", Link: link})
-	if err == nil {
-		return r.Launched, nil
-	}
-	if !errors.Is(err, ErrNoPlayer) {
-		return nil, err
-	}
-	p, err := Open(Config{Dir: dir, Guard: func(string) []string { return nil }})
-	if err != nil {
-		return nil, err
+	var p *Player
+	for patience := time.Now().Add(10 * time.Second); ; {
+		r, err := ask(ctx, dir, request{Op: "launch", Link: link})
+		if err == nil {
+			return r.Launched, nil
+		}
+		if !errors.Is(err, ErrNoPlayer) {
+			return nil, err
+		}
+		p, err = Open(Config{Dir: dir, Guard: func(string) []string { return nil }})
+		if err == nil {
+			break
+		}
+		// A player that is just starting has the folder before it answers.
+		if !errors.Is(err, agent.ErrLocked) || time.Now().After(patience) {
+			return nil, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
 	}
 	defer p.Close()
 	l, err := p.Launch(ctx, link)

@@ -100,7 +100,7 @@ func (s *Server) audit() {
 			NextPageToken string       `json:"next_page_token"`
 		}
 	}
-	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *pageInput) (*AuditOutput, error) {
+	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *PageInput) (*AuditOutput, error) {
 		list, next, err := s.Control.Audit(ctx, in.page())
 		if err != nil {
 			return nil, err
@@ -114,11 +114,11 @@ func (s *Server) audit() {
 	})
 }
 
-// pageInput are the parameters of lists by name.
-type pageInput struct {
+// PageInput are the parameters of lists by name.
+type PageInput struct {
 	Q         string `query:"q" maxLength:"200" doc:"Contains, any case"`
 	PageSize  int    `query:"page_size" default:"50" minimum:"1" maximum:"500"`
 	PageToken string `query:"page_token" maxLength:"2000"`
 }
 
-func (in *pageInput) page() store.Page { return store.Page{Size: in.PageSize, Token: in.PageToken} }
+func (in *PageInput) page() store.Page { return store.Page{Size: in.PageSize, Token: in.PageToken} }

@@ -41,7 +41,7 @@ func (s *Server) methods() {
 		NextPageToken   string           `json:"next_page_token"`
 	}
 	type listInput struct {
-		pageInput
+		PageInput
 		AppID int64 `query:"app_id" minimum:"1"`
 	}
 	op(s, auth.AdminOnly, "GET", "/delivery-methods", "list-delivery-methods", "List delivery methods", func(ctx context.Context, in *listInput) (*body[DeliveryMethodList], error) {
@@ -68,7 +68,7 @@ func (s *Server) methods() {
 		err := s.Control.CreateDeliveryMethod(ctx, whoOf(ctx), d)
 		return one(methodOf(d), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/delivery-methods/{id}", "get-delivery-method", "One delivery method", func(ctx context.Context, in *idInput) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "GET", "/delivery-methods/{id}", "get-delivery-method", "One delivery method", func(ctx context.Context, in *IDInput) (*body[DeliveryMethod], error) {
 		d, err := s.Control.DeliveryMethod(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -76,7 +76,7 @@ func (s *Server) methods() {
 		return one(methodOf(d), nil)
 	})
 	type DeliveryMethodUpdate struct {
-		idInput
+		IDInput
 		Body struct {
 			Name             *string                 `json:"name,omitempty"`
 			Licence          *catalog.Licence        `json:"licence,omitempty"`
@@ -106,7 +106,7 @@ func (s *Server) methods() {
 		}
 		return one(methodOf(d), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *idInput) (*empty, error) {
+	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *IDInput) (*empty, error) {
 		return none(s.Control.DeleteDeliveryMethod(ctx, whoOf(ctx), in.ID))
 	})
 }
@@ -140,7 +140,7 @@ func (s *Server) provisions() {
 		Provisions    []Provision `json:"provisions"`
 		NextPageToken string      `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/provisions", "list-provisions", "List provisions", func(ctx context.Context, in *pageInput) (*body[ProvisionList], error) {
+	op(s, auth.AdminOnly, "GET", "/provisions", "list-provisions", "List provisions", func(ctx context.Context, in *PageInput) (*body[ProvisionList], error) {
 		ps, next, err := s.Control.ListProvisions(ctx, in.Q, in.page())
 		return one(ProvisionList{mapped(ps, provisionOf), next}, err)
 	})
@@ -162,7 +162,7 @@ func (s *Server) provisions() {
 		err := s.Control.CreateProvision(ctx, whoOf(ctx), p)
 		return one(provisionOf(p), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *idInput) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *IDInput) (*body[Provision], error) {
 		p, err := s.Control.Provision(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -170,7 +170,7 @@ func (s *Server) provisions() {
 		return one(provisionOf(p), nil)
 	})
 	type ProvisionUpdate struct {
-		idInput
+		IDInput
 		Body struct {
 			Name              *string    `json:"name,omitempty"`
 			UserIDs           *[]int64   `json:"user_ids,omitempty"`
@@ -202,7 +202,7 @@ func (s *Server) provisions() {
 		}
 		return one(provisionOf(p), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *idInput) (*empty, error) {
+	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *IDInput) (*empty, error) {
 		return none(s.Control.DeleteProvision(ctx, whoOf(ctx), in.ID))
 	})
 }

@@ -56,7 +56,7 @@ func (s *Server) apps() {
 		Apps          []App  `json:"apps"`
 		NextPageToken string `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/apps", "list-apps", "List apps", func(ctx context.Context, in *pageInput) (*body[AppList], error) {
+	op(s, auth.AdminOnly, "GET", "/apps", "list-apps", "List apps", func(ctx context.Context, in *PageInput) (*body[AppList], error) {
 		as, next, err := s.Control.ListApps(ctx, in.Q, in.page())
 		return one(AppList{mapped(as, appOf), next}, err)
 	})
@@ -71,7 +71,7 @@ func (s *Server) apps() {
 		err := s.Control.CreateApp(ctx, whoOf(ctx), a)
 		return one(appOf(a), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/apps/{id}", "get-app", "One app", func(ctx context.Context, in *idInput) (*body[App], error) {
+	op(s, auth.AdminOnly, "GET", "/apps/{id}", "get-app", "One app", func(ctx context.Context, in *IDInput) (*body[App], error) {
 		a, err := s.Control.App(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -79,7 +79,7 @@ func (s *Server) apps() {
 		return one(appOf(a), nil)
 	})
 	type AppUpdate struct {
-		idInput
+		IDInput
 		Body struct {
 			Name        *string         `json:"name,omitempty"`
 			Description *string         `json:"description,omitempty"`
@@ -98,7 +98,7 @@ func (s *Server) apps() {
 		}
 		return one(appOf(a), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *idInput) (*empty, error) {
+	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *IDInput) (*empty, error) {
 		return none(s.Control.DeleteApp(ctx, whoOf(ctx), in.ID))
 	})
 }
@@ -140,7 +140,7 @@ func (s *Server) users() {
 		Users         []User `json:"users"`
 		NextPageToken string `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/users", "list-users", "List users", func(ctx context.Context, in *pageInput) (*body[UserList], error) {
+	op(s, auth.AdminOnly, "GET", "/users", "list-users", "List users", func(ctx context.Context, in *PageInput) (*body[UserList], error) {
 		us, next, err := s.Control.ListUsers(ctx, in.Q, in.page())
 		return one(UserList{mapped(us, userOf), next}, err)
 	})
@@ -159,7 +159,7 @@ func (s *Server) users() {
 		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
 		return one(userOf(u), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/users/{id}", "get-user", "One user", func(ctx context.Context, in *idInput) (*body[User], error) {
+	op(s, auth.AdminOnly, "GET", "/users/{id}", "get-user", "One user", func(ctx context.Context, in *IDInput) (*body[User], error) {
 		u, err := s.Control.User(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -167,7 +167,7 @@ func (s *Server) users() {
 		return one(userOf(u), nil)
 	})
 	type UserUpdate struct {
-		idInput
+		IDInput
 		Body struct {
 			Username *string           `json:"username,omitempty"`
 			Name     *string           `json:"name,omitempty"`
@@ -193,7 +193,7 @@ func (s *Server) users() {
 		}
 		return one(userOf(u), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *idInput) (*empty, error) {
+	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *IDInput) (*empty, error) {
 		return none(s.Control.DeleteUser(ctx, whoOf(ctx), in.ID))
 	})
 }
@@ -216,7 +216,7 @@ func (s *Server) groups() {
 		Groups        []Group `json:"groups"`
 		NextPageToken string  `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/groups", "list-groups", "List groups", func(ctx context.Context, in *pageInput) (*body[GroupList], error) {
+	op(s, auth.AdminOnly, "GET", "/groups", "list-groups", "List groups", func(ctx context.Context, in *PageInput) (*body[GroupList], error) {
 		gs, next, err := s.Control.ListGroups(ctx, in.Q, in.page())
 		return one(GroupList{mapped(gs, groupOf), next}, err)
 	})
@@ -231,7 +231,7 @@ func (s *Server) groups() {
 		err := s.Control.CreateGroup(ctx, whoOf(ctx), g)
 		return one(groupOf(g), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/groups/{id}", "get-group", "One group", func(ctx context.Context, in *idInput) (*body[Group], error) {
+	op(s, auth.AdminOnly, "GET", "/groups/{id}", "get-group", "One group", func(ctx context.Context, in *IDInput) (*body[Group], error) {
 		g, err := s.Control.Group(ctx, in.ID)
 		if err != nil {
 			return nil, err
@@ -239,7 +239,7 @@ func (s *Server) groups() {
 		return one(groupOf(g), nil)
 	})
 	type GroupUpdate struct {
-		idInput
+		IDInput
 		Body struct {
 			Name    *string  `json:"name,omitempty"`
 			UserIDs *[]int64 `json:"user_ids,omitempty"`
@@ -256,7 +256,7 @@ func (s *Server) groups() {
 		}
 		return one(groupOf(g), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *idInput) (*empty, error) {
+	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *IDInput) (*empty, error) {
 		return none(s.Control.DeleteGroup(ctx, whoOf(ctx), in.ID))
 	})
 }
@@ -288,11 +288,11 @@ func (s *Server) agents() {
 		Hosts         []Agent `json:"hosts"`
 		NextPageToken string  `json:"next_page_token"`
 	}
-	op(s, auth.AdminOnly, "GET", "/devices", "list-devices", "List devices", func(ctx context.Context, in *pageInput) (*body[DeviceList], error) {
+	op(s, auth.AdminOnly, "GET", "/devices", "list-devices", "List devices", func(ctx context.Context, in *PageInput) (*body[DeviceList], error) {
 		as, next, err := s.Control.ListAgents(ctx, wire.Player, in.Q, in.page())
 		return one(DeviceList{mapped(as, agentOf), next}, err)
 	})
-	op(s, auth.AdminOnly, "GET", "/hosts", "list-hosts", "List stream hosts", func(ctx context.Context, in *pageInput) (*body[HostList], error) {
+	op(s, auth.AdminOnly, "GET", "/hosts", "list-hosts", "List stream hosts", func(ctx context.Context, in *PageInput) (*body[HostList], error) {
 		as, next, err := s.Control.ListAgents(ctx, wire.Host, in.Q, in.page())
 		return one(HostList{mapped(as, agentOf), next}, err)
 	})
@@ -307,7 +307,7 @@ func (s *Server) agents() {
 			}
 			return a, err
 		}
-		op(s, auth.AdminOnly, "GET", k.path+"/{id}", "get-"+k.name, "One "+k.name, func(ctx context.Context, in *idInput) (*body[Agent], error) {
+		op(s, auth.AdminOnly, "GET", k.path+"/{id}", "get-"+k.name, "One "+k.name, func(ctx context.Context, in *IDInput) (*body[Agent], error) {
 			a, err := get(ctx, in.ID)
 			if err != nil {
 				return nil, err
@@ -315,7 +315,7 @@ func (s *Server) agents() {
 			return one(agentOf(a), nil)
 		})
 		type AgentUpdate struct {
-			idInput
+			IDInput
 			Body struct {
 				Name string `json:"name"`
 			}
@@ -330,7 +330,7 @@ func (s *Server) agents() {
 			}
 			return one(agentOf(a), nil)
 		})
-		op(s, auth.AdminOnly, "DELETE", k.path+"/{id}", "delete-"+k.name, "Take a "+k.name+"'s credential away", func(ctx context.Context, in *idInput) (*empty, error) {
+		op(s, auth.AdminOnly, "DELETE", k.path+"/{id}", "delete-"+k.name, "Take a "+k.name+"'s credential away", func(ctx context.Context, in *IDInput) (*empty, error) {
 			if _, err := get(ctx, in.ID); err != nil {
 				return nil, err
 			}

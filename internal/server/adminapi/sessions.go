@@ -216,7 +216,7 @@ type listOutput struct {
 	}
 }
 
-type idInput struct {
+type IDInput struct {
 	ID int64 `path:"id" minimum:"1"`
 }
 
@@ -239,7 +239,7 @@ type transitionsOutput struct {
 }
 
 type actInput struct {
-	idInput
+	IDInput
 	Body *struct {
 		Reason string `json:"reason,omitempty" maxLength:"500"`
 	} `required:"false"`
@@ -264,14 +264,14 @@ func (s *Server) sessions() {
 		out.Body.Total.Count, out.Body.Total.Exact = l.Total, l.Exact
 		return out, nil
 	})
-	op(s, auth.AdminOnly, "GET", "/sessions/{id}", "get-session", "One session, deleted ones too", func(ctx context.Context, in *idInput) (*sessionOutput, error) {
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}", "get-session", "One session, deleted ones too", func(ctx context.Context, in *IDInput) (*sessionOutput, error) {
 		d, err := s.Control.Session(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
 		return &sessionOutput{sessionOf(&d.Row, d.Now)}, nil
 	})
-	op(s, auth.AdminOnly, "GET", "/sessions/{id}/transitions", "list-transitions", "A session's history, oldest first", func(ctx context.Context, in *idInput) (*transitionsOutput, error) {
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}/transitions", "list-transitions", "A session's history, oldest first", func(ctx context.Context, in *IDInput) (*transitionsOutput, error) {
 		d, err := s.Control.Session(ctx, in.ID)
 		if err != nil {
 			return nil, err

@@ -1,0 +1,265 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"leasehold/internal/agent/guard"
+	"leasehold/internal/control"
+	"leasehold/internal/server"
+	"leasehold/internal/store/sqlite"
+	"leasehold/internal/wire"
+)
+
+type demoCmd struct {
+	Port     int           `help:"Port to listen on; the next free one if it is taken." default:"8420" env:"LEASEHOLD_DEMO_PORT"`
+	Sessions int           `help:"Simulated sessions besides the real ones." default:"300"`
+	Sample   string        `help:"The sample app; beside this program unless set." type:"path" env:"LEASEHOLD_SAMPLE"`
+	Data     string        `help:"Folder to keep everything in; a temporary one unless set." type:"path"`
+	NoPush   bool          `help:"Let the player learn of orders at check-ins only."`
+	For      time.Duration `help:"End by itself after this time; 0 for never." default:"0"`
+}
+
+// Sign-ins of the demo.
+const (
+	demoAdmin    = "admin"
+	demoUser     = "ann"
+	demoPassword = "leasehold-demo"
+)
+
+// Run is leasehold demo.
+func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
+	if c.For > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, c.For)
+		defer cancel()
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	if c.Sample == "" {
+		c.Sample = filepath.Join(filepath.Dir(self), "leasehold-sample")
+	}
+	if _, err := os.Stat(c.Sample); err != nil {
+		return fmt.Errorf("the sample app: %w; build it beside leasehold, as make demo does", err)
+	}
+	dir := c.Data
+	if dir == "" {
+		if dir, err = os.MkdirTemp("", "leasehold-demo-"); err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+	}
+	st, err := sqlite.Open(ctx, dir)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	l, err := listenFrom(c.Port)
+	if err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	public := "http://" + l.Addr().String()
+	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, Version: version, Log: log})
+	if err != nil {
+		l.Close()
+		return err
+	}
+	run, stop := context.WithCancel(ctx)
+	defer stop()
+	// The server outlives the player, so that the player's last words arrive.
+	serve, stopServer := context.WithCancel(context.WithoutCancel(ctx))
+	served := make(chan error, 1)
+	go func() { served <- s.Serve(serve, l) }()
+	defer func() {
+		stopServer()
+		err = errors.Join(err, <-served)
+	}()
+	org, err := newOrganisation(run, s.Control, c.Sample)
+	if err != nil {
+		return fmt.Errorf("the sample organisation: %w", err)
+	}
+	p := &demoPlayer{self: self, dir: filepath.Join(dir, "player"), out: &lines{w: std.Out}, noPush: c.NoPush}
+	defer p.end()
+	if err := p.start(run, s.Control, org, public); err != nil {
+		return fmt.Errorf("the player: %w", err)
+	}
+	fleet, err := org.simulate(run, s.Control, public, c.Sessions)
+	if err != nil && run.Err() == nil {
+		return err
+	}
+	fmt.Fprintf(p.out, `
+Leasehold is at  %[1]s
+  as an administrator: %[2]s / %[4]s
+  as a user:           %[3]s / %[4]s
+
+See an app end:
+  1. Sign in as %[2]s and open Sessions. The rows of the device %[5]q are real: their
+     apps are running on this machine. All others are simulated, and say so.
+  2. Click Evict in the row of “Quick Notes”. Its status changes at once; the warnings
+     appear here, 20 and 10 seconds before it closes, and its row says when it has closed.
+  3. “Field Report” does the same with the reference's two minutes and one minute.
+  4. Sign in as %[3]s in a private window to launch it again.
+Ctrl-C ends everything that this command started.
+
+`, public, demoAdmin, demoUser, demoPassword, demoDevice)
+	<-run.Done()
+	fmt.Fprintln(p.out, "\nEnding the apps, the player and the server …")
+	stop()
+	if fleet != nil {
+		fleet.Wait()
+	}
+	return nil
+}
+
+// listenFrom listens on the port on loopback, or on the next free one.
+func listenFrom(port int) (net.Listener, error) {
+	var first error
+	for p := port; p < port+100; p++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", p))
+		if err == nil {
+			return l, nil
+		}
+		if first == nil {
+			first = err
+		}
+		if !errors.Is(err, syscall.EADDRINUSE) {
+			break
+		}
+	}
+	return nil, first
+}
+
+const demoDevice = "THIS-DEVICE"
+
+// demoPlayer is the real player of the demo: a process of its own.
+type demoPlayer struct {
+	self, dir string
+	out       *lines
+	noPush    bool
+	cmd       *exec.Cmd
+	read      sync.WaitGroup
+}
+
+// command runs a player command and returns its output.
+func (p *demoPlayer) command(ctx context.Context, args ...string) error {
+	out, err := exec.CommandContext(ctx, p.self, append([]string{"player"}, args...)...).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("leasehold player %s: %w: %s", args[0], err, out)
+	}
+	return nil
+}
+
+// start enrols and runs the player, and launches the sample apps on it.
+func (p *demoPlayer) start(ctx context.Context, c *control.Control, org *organisation, public string) error {
+	key, err := c.NewEnrolmentKey(ctx, org.admin, wire.Player, false)
+	if err != nil {
+		return err
+	}
+	if err := p.command(ctx, "enroll", "--server", public, "--key", key, "--name", demoDevice, "--state", p.dir); err != nil {
+		return err
+	}
+	args := []string{"player", "run", "--state", p.dir, "--log-level", "warn"}
+	if p.noPush {
+		args = append(args, "--no-push")
+	}
+	p.cmd = exec.Command(p.self, args...)
+	// A group of its own: Ctrl-C reaches the demo, which ends things in order.
+	p.cmd.SysProcAttr = ownGroup()
+	pipe, err := p.cmd.StdoutPipe()
+	if err != nil {
+		return err
+	}
+	p.cmd.Stderr = p.cmd.Stdout
+	if err := p.cmd.Start(); err != nil {
+		return err
+	}
+	p.read.Go(func() { p.out.copy("player │ ", pipe) })
+	for _, app := range org.real {
+		launched, err := c.Launch(ctx, control.WhoIs(org.ann, "demo"), app, 0)
+		if err != nil {
+			return err
+		}
+		if err := p.command(ctx, "launch", launched.Link, "--state", p.dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// end ends the player, and then the apps, which would go on without it.
+func (p *demoPlayer) end() {
+	if p.cmd == nil || p.cmd.Process == nil {
+		return
+	}
+	p.cmd.Process.Signal(syscall.SIGTERM)
+	killed := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })
+	p.read.Wait()
+	p.cmd.Wait()
+	killed.Stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	filepath.WalkDir(p.dir, func(path string, d os.DirEntry, err error) error {
+		if err == nil && !d.IsDir() && d.Name() == "spec.json" {
+			wg.Go(func() { endRun(ctx, filepath.Dir(path)) })
+		}
+		return nil
+	})
+	wg.Wait()
+}
+
+// endRun ends one run and waits until nothing of it is left.
+func endRun(ctx context.Context, dir string) {
+	h, err := guard.Attach(ctx, dir)
+	if err != nil {
+		guard.Sweep(ctx, dir)
+		return
+	}
+	h.Stop(ctx, "the demo has ended")
+	for next := int64(0); ctx.Err() == nil; {
+		events, n, err := h.AwaitEvents(ctx, next)
+		if err != nil {
+			return
+		}
+		for _, e := range events {
+			if e.Type == guard.Exited {
+				return
+			}
+		}
+		next = n
+	}
+}
+
+// lines writes whole lines of several writers, one at a time.
+type lines struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func (l *lines) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.w.Write(b)
+}
+
+func (l *lines) copy(prefix string, r io.Reader) {
+	s := bufio.NewScanner(r)
+	for s.Scan() {
+		fmt.Fprintf(l, "%s%s\n", prefix, s.Text())
+	}
+	io.Copy(io.Discard, r)
+}
