@@ -172,10 +172,14 @@ func (a *Agent) watch(ctx context.Context, s *session, r runner.Run) {
 	a.mu.Lock()
 	from := s.Offset
 	a.mu.Unlock()
+	began := from > 0
 	for ctx.Err() == nil {
 		events, next, err := r.Events(ctx, from)
-		if len(events) > 0 && !a.happened(s, events, next) {
-			return
+		if len(events) > 0 {
+			began = began || events[0].Type == guard.Starting
+			if !a.happened(s, events, next, began) {
+				return
+			}
 		}
 		from = next
 		if errors.Is(err, io.EOF) {
@@ -190,8 +194,9 @@ func (a *Agent) watch(ctx context.Context, s *session, r runner.Run) {
 	}
 }
 
-// happened commits a run's events. It returns false after the last one.
-func (a *Agent) happened(s *session, events []runner.Event, next int64) bool {
+// happened commits a run's events. began is false if there was never anything of the app.
+// It returns false after the last one.
+func (a *Agent) happened(s *session, events []runner.Event, next int64, began bool) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
@@ -216,7 +221,9 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64) bool {
 			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced)
 			a.tell(s, "has ended ("+string(e.Outcome)+")")
 			// Nothing follows, and its folder may be gone by now.
-			a.exited(s, next, e.At, problem)
+			if a.exited(s, next, e.At, problem) && !began {
+				a.again(s)
+			}
 			return false
 		}
 	}
@@ -248,6 +255,15 @@ func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem stri
 	return a.err == nil
 }
 
+// again starts an app whose run was on disk as started when the agent was killed, and
+// never began: its user still waits for it. a.mu is held.
+func (a *Agent) again(s *session) {
+	if a.sessions[s.Holder.Session] == s && s.Holder.Stored == s.Holder.Mark {
+		s.Start = true
+		a.proceed(s)
+	}
+}
+
 // guide tells a guard what holds whenever that changes, until its run is over. The latest
 // lease and order are looked up each time, so that nothing old overtakes something new.
 func (a *Agent) guide(ctx context.Context, s *session, r runner.Run, over <-chan struct{}) {
@@ -273,7 +289,7 @@ func (a *Agent) guide(ctx context.Context, s *session, r runner.Run, over <-chan
 // order gives a guard the order, or the end of the lease, that holds now.
 func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 	a.mu.Lock()
-	current := s.run == r
+	current := s.run == r && a.err == nil
 	closing, reason, name := s.Closing, s.Reason, s.App.Name
 	covered := s.Holder.Covered(a.clock.now())
 	var end boottime.Stamp
@@ -303,9 +319,11 @@ func (a *Agent) close(s *session, reason string, list ...wire.Observation) error
 	} else if len(list) == 0 {
 		return nil
 	}
-	err := a.commit(s, list...)
+	if err := a.commit(s, list...); err != nil {
+		return err
+	}
 	s.direct()
-	return err
+	return nil
 }
 
 // drop forgets runs that are over: the journal has all of them. a.mu is held.
@@ -356,7 +374,9 @@ func (a *Agent) recover(ctx context.Context) error {
 			s.lost = true
 		case s.Holder.Running && s.run == nil:
 			// Killed between writing that it starts and starting it.
-			a.exited(s, 0, a.Clock.Now(), "It was not started: the player ended before.")
+			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.") {
+				a.again(s)
+			}
 		case s.Removing && !s.Holder.Running:
 			a.finishRemoval(s)
 		}

@@ -163,9 +163,10 @@ func (a *Agent) load() error {
 	}
 	a.journal, err = openJournal(a.disk, a.marks.Epoch)
 	if errors.Is(err, errLostJournal) {
-		if a.marks.Reserved > 0 {
-			a.log.Error("the journal is lost; a new one begins with a full report", "err", err)
+		if a.marks.Reserved == 0 {
+			return a.nextEpoch(a.marks.Epoch) // the first start
 		}
+		a.log.Error("the journal is lost; a new one begins with a full report", "err", err)
 		return a.nextEpoch(a.marks.Epoch + 1)
 	}
 	if err != nil {

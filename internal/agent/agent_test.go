@@ -1,0 +1,462 @@
+package agent_test
+
+import (
+	"errors"
+	"net/url"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"leasehold/internal/agent"
+	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/runner"
+	"leasehold/internal/agent/runner/fake"
+	"leasehold/internal/lease"
+	"leasehold/internal/servertest"
+	"leasehold/internal/session"
+	"leasehold/internal/wire"
+)
+
+func split(t *testing.T, link string) (server, ticket string) {
+	t.Helper()
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("server"), u.Query().Get("ticket")
+}
+
+func events(t *testing.T, r runner.Run) []runner.Event {
+	t.Helper()
+	list, _, err := r.Events(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return list
+}
+
+func exit(t *testing.T, r runner.Run) runner.Event {
+	t.Helper()
+	list := events(t, r)
+	last := list[len(list)-1]
+	if last.Type != guard.Exited {
+		t.Fatalf("the run is not over: %+v", last)
+	}
+	return last
+}
+
+func TestLaunchAndRenew(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		first := w.want(id, session.Running).Lease
+		if first == nil || first.Run != 1 {
+			t.Fatalf("lease %+v", first)
+		}
+		w.pass(time.Hour)
+		s := w.want(id, session.Running)
+		if !s.Lease.GrantedAt.After(first.ExpiresAt) || !w.run(id, 1).Alive() {
+			t.Errorf("not renewed: %+v", s.Lease)
+		}
+		w.run(id, 1).Exit(0)
+		w.pass(time.Second)
+		if s := w.want(id, session.Stopped); s.Lease != nil {
+			t.Errorf("a lease is out: %+v", s.Lease)
+		}
+		if err := w.agent.Start(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		if s := w.want(id, session.Running); s.Run != 2 || s.Lease.Run != 2 {
+			t.Errorf("second run: %+v", s)
+		}
+	})
+}
+
+func TestEvict(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(10 * time.Second)
+		at := time.Now()
+		w.Act(id, session.Evict, "maintenance")
+		w.pass(time.Second)
+		s := w.want(id, session.Evicted)
+		if s.Order.DeliveredAt.IsZero() || s.Order.WarnedAt.IsZero() || !s.Order.Open() {
+			t.Errorf("order %+v", s.Order)
+		}
+		w.pass(3 * time.Minute)
+		s = w.want(id, session.Evicted)
+		if s.Order.ClosedBy != session.ByAgent || s.Lease != nil {
+			t.Errorf("order %+v, lease %+v", s.Order, s.Lease)
+		}
+		e := exit(t, w.run(id, 1))
+		if took := e.At.Wall.Sub(at); took < 2*time.Minute || took > 2*time.Minute+2*time.Second || e.Reason != "maintenance" {
+			t.Errorf("closed after %v: %+v", took, e)
+		}
+		if err := w.agent.Start(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		if s := w.want(id, session.Running); s.Lease.Generation != 2 {
+			t.Errorf("lease %+v", s.Lease)
+		}
+	})
+}
+
+// The server is gone for good: the guard ends the app at the end of its lease, never later
+// than that.
+func TestServerGone(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(10 * time.Second)
+		l := w.want(id, session.Running).Lease
+		w.net.set(func() { w.net.down = true })
+		w.pass(time.Hour)
+		e := exit(t, w.run(id, 1))
+		if e.At.Wall.After(l.ExpiresAt) || e.At.Wall.Before(l.ExpiresAt.Add(-2*time.Second)) {
+			t.Errorf("ended at %v, its lease at %v", e.At.Wall, l.ExpiresAt)
+		}
+		// It comes back and hears the real time.
+		w.net.set(func() { w.net.down = false })
+		w.pass(2 * time.Minute)
+		s := w.want(id, session.Stopped)
+		if !s.ObservedSince.Equal(e.At.Wall) {
+			t.Errorf("observed since %v, it was %v", s.ObservedSince, e.At.Wall)
+		}
+	})
+}
+
+// The server cannot be reached from the start: the app starts all the same, and is closed
+// after the authorisation wait and its warnings.
+func TestUnauthorised(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.net.set(func() { w.net.down = true })
+		id := w.launch()
+		w.pass(time.Second)
+		r := w.run(id, 1)
+		if !r.Alive() {
+			t.Fatal("the app waits for the network")
+		}
+		w.pass(time.Hour)
+		list := events(t, r)
+		if took := exit(t, r).At.Sub(list[0].At); took != 150*time.Second {
+			t.Errorf("it ran for %v", took)
+		}
+	})
+}
+
+func TestRefusedNoSeat(t *testing.T) {
+	terms := floating
+	terms.Seats = 1
+	inWorld(t, terms, func(w *world) {
+		one, two := w.launch(), int64(0)
+		w.pass(time.Second)
+		two = w.launch()
+		w.pass(time.Second)
+		w.want(one, session.Running)
+		w.pass(5 * time.Minute)
+		if !w.run(one, 1).Alive() {
+			t.Error("the holder was ended")
+		}
+		r := w.run(two, 1)
+		e := exit(t, r)
+		if took := e.At.Sub(events(t, r)[0].At); took < 2*time.Minute || took > 2*time.Minute+5*time.Second {
+			t.Errorf("refused, it ran for %v", took)
+		}
+		list, _ := w.agent.List()
+		if len(list) != 2 || list[1].Problem == "" || list[1].Status != agent.Stopped {
+			t.Errorf("list %+v", list)
+		}
+	})
+}
+
+// Answers are lost, late, doubled; requests arrive twice.
+func TestBadNetwork(t *testing.T) {
+	for name, worsen := range map[string]func(n *network){
+		"lost answers":     func(n *network) { n.loseAnswers = 1 },
+		"three lost":       func(n *network) { n.loseAnswers = 3 },
+		"doubled requests": func(n *network) { n.twice = true },
+		"slow answers":     func(n *network) { n.delay = 20 * time.Second },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, floating, func(w *world) {
+				w.net.set(func() { worsen(w.net) })
+				id := w.launch()
+				w.pass(2 * time.Minute)
+				w.want(id, session.Running)
+				w.net.set(func() { worsen(w.net) })
+				w.pass(10 * time.Minute)
+				w.want(id, session.Running)
+				if !w.run(id, 1).Alive() {
+					t.Error("the app was ended")
+				}
+				w.net.set(func() { worsen(w.net) })
+				w.Act(id, session.Evict, "")
+				w.pass(5 * time.Minute)
+				if o := w.want(id, session.Evicted).Order; o.ClosedBy != session.ByAgent {
+					t.Errorf("order %+v", o)
+				}
+				if _, link := w.agent.List(); link.Quarantined {
+					t.Error("taken for a copy")
+				}
+				// One request at a time, each with a number of its own.
+				var last uint64
+				for _, m := range w.net.requests {
+					if m.Number <= last {
+						t.Fatalf("check-in %d after %d", m.Number, last)
+					}
+					last = m.Number
+				}
+			})
+		})
+	}
+}
+
+// A lease counts from the sending of its request, however late the answer is.
+func TestCountsFromSending(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.net.set(func() { w.net.delay = 25 * time.Second })
+		sent := time.Now()
+		id := w.launch()
+		w.pass(time.Minute)
+		w.want(id, session.Running)
+		w.net.set(func() { w.net.down = true })
+		w.pass(time.Hour)
+		// The first check-ins of the session, and a lease of 300 s from one of them.
+		if took := exit(t, w.run(id, 1)).At.Wall.Sub(sent); took > 300*time.Second+60*time.Second {
+			t.Errorf("it ran for %v", took)
+		}
+		l := w.Session(id).Lease
+		if l != nil && exit(t, w.run(id, 1)).At.Wall.After(l.ExpiresAt) {
+			t.Error("the app outlived its lease")
+		}
+	})
+}
+
+// The app exits while the answer with its lease is on the way.
+func TestExitBeforeAnswer(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.net.set(func() { w.net.delay = 10 * time.Second })
+		id := w.launch()
+		w.pass(15 * time.Second) // the second check-in is out, which asks for run 1
+		w.run(id, 1).Exit(0)
+		w.pass(6 * time.Second)
+		list, _ := w.agent.List()
+		if list[0].LeaseSeconds != nil {
+			t.Errorf("the lease of a run that is over is held: %+v", list[0])
+		}
+		w.pass(time.Minute)
+		if s := w.want(id, session.Stopped); s.Lease != nil {
+			t.Errorf("lease %+v", s.Lease)
+		}
+	})
+}
+
+func TestForgedAndForeignLeases(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		key, err := lease.NewKey()
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.net.set(func() {
+			w.net.edit = func(a *wire.Answer) {
+				for i, l := range a.Leases {
+					g := &lease.Grant{Session: l.Session, Generation: 1, Run: 1, GrantedAt: time.Now()}
+					a.Leases[i].Token, _ = key.Sign(g, w.net.Agent, time.Hour)
+				}
+				a.Keys = nil
+			}
+		})
+		id := w.launch()
+		w.pass(time.Hour)
+		r := w.run(id, 1)
+		if took := exit(t, r).At.Sub(events(t, r)[0].At); took != 150*time.Second {
+			t.Errorf("under forged leases it ran for %v", took)
+		}
+	})
+}
+
+func TestRemove(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		if err := w.agent.Remove(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Minute)
+		if !w.run(id, 1).Alive() {
+			t.Error("ended without its warnings")
+		}
+		w.pass(2 * time.Minute)
+		w.want(id, session.Removed)
+		if list, _ := w.agent.List(); len(list) != 0 || w.apps.removed != 1 {
+			t.Errorf("list %+v, %d removed", list, w.apps.removed)
+		}
+		if err := w.agent.Start(id); !errors.Is(err, agent.ErrUnknown) {
+			t.Errorf("start: %v", err)
+		}
+	})
+}
+
+func TestCannotBeAdded(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.apps.fail = agent.ErrUnusable
+		id := w.launch()
+		w.pass(time.Hour)
+		w.want(id, session.Launched)
+		if list, _ := w.agent.List(); list[0].Status != agent.Adding || list[0].Problem == "" {
+			t.Errorf("list %+v", list)
+		}
+		if err := w.agent.Start(id); !errors.Is(err, agent.ErrNotReady) {
+			t.Errorf("start: %v", err)
+		}
+	})
+}
+
+func TestCannotBeStarted(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.behave = fake.App{StartErr: errors.New("no such program")}
+		id := w.launch()
+		w.pass(time.Minute)
+		w.want(id, session.Stopped)
+		if list, _ := w.agent.List(); list[0].Status != agent.Stopped || list[0].Problem == "" {
+			t.Errorf("list %+v", list)
+		}
+	})
+}
+
+// Push is cut off: the evict arrives with the next check-in.
+func TestWithoutPush(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		w.net.set(func() { w.net.down = true })
+		w.Act(id, session.Evict, "")
+		w.pass(time.Second)
+		w.net.set(func() { w.net.down = false })
+		w.pass(70 * time.Second)
+		if o := w.Session(id).Order; o.DeliveredAt.IsZero() {
+			t.Errorf("order %+v", o)
+		}
+	})
+}
+
+// The journal is lost, or what is on disk is damaged: a new epoch begins with a full
+// report, and what runs goes on.
+func TestLostJournal(t *testing.T) {
+	for name, damage := range map[string]func(path string) error{
+		"gone":   os.Remove,
+		"rubble": func(p string) error { return os.WriteFile(p, []byte("{}\nrubble\n"), 0o600) },
+		"empty":  func(p string) error { return os.WriteFile(p, nil, 0o600) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, floating, func(w *world) {
+				id := w.launch()
+				w.pass(time.Second)
+				if err := w.end(); err != nil {
+					t.Fatal(err)
+				}
+				if err := damage(filepath.Join(w.dir, "journal.jsonl")); err != nil {
+					t.Fatal(err)
+				}
+				w.start()
+				w.pass(10 * time.Minute)
+				w.want(id, session.Running)
+				w.Act(id, session.Evict, "")
+				w.pass(5 * time.Minute)
+				if o := w.want(id, session.Evicted).Order; o.ClosedBy != session.ByAgent {
+					t.Errorf("order %+v", o)
+				}
+			})
+		})
+	}
+}
+
+// A torn last line was told to nobody.
+func TestTornJournal(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		if err := w.end(); err != nil {
+			t.Fatal(err)
+		}
+		f, err := os.OpenFile(filepath.Join(w.dir, "journal.jsonl"), os.O_APPEND|os.O_WRONLY, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.WriteString(`{"seq":3,"sess`)
+		f.Close()
+		w.start()
+		w.pass(time.Minute)
+		w.run(id, 1).Exit(0)
+		w.pass(time.Second)
+		w.want(id, session.Stopped)
+		if m := w.net.requests[len(w.net.requests)-1]; m.Epoch != 1 {
+			t.Errorf("epoch %d", m.Epoch)
+		}
+	})
+}
+
+// A session's file is lost while its app runs: the guard is found, and obeys.
+func TestLostSession(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		if err := w.end(); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.RemoveAll(filepath.Join(w.dir, "sessions")); err != nil {
+			t.Fatal(err)
+		}
+		w.start()
+		w.pass(time.Minute)
+		w.want(id, session.Running)
+		w.Act(id, session.Evict, "")
+		w.pass(5 * time.Minute)
+		exit(t, w.run(id, 1))
+		if o := w.Session(id).Order; o.ClosedBy != session.ByAgent {
+			t.Errorf("order %+v", o)
+		}
+	})
+}
+
+// The user closes the app while the server is away, and opens it again: both are told,
+// with their real times.
+func TestOffline(t *testing.T) {
+	inWorld(t, servertest.Terms{Kind: lease.Fixed, Offline: 3600}, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		w.want(id, session.Running)
+		w.net.set(func() { w.net.down = true })
+		w.pass(10 * time.Minute)
+		w.run(id, 1).Exit(0)
+		w.pass(10 * time.Minute)
+		at := time.Now()
+		if err := w.agent.Start(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Minute)
+		if !w.run(id, 2).Alive() {
+			t.Error("a fixed lease covers the next run")
+		}
+		w.net.set(func() { w.net.down = false })
+		w.pass(2 * time.Minute)
+		if s := w.Session(id); s.Run != 2 || !s.ObservedSince.Equal(at) || s.Observed != session.IsRunning {
+			t.Errorf("session %+v", s)
+		}
+		w.run(id, 2).Exit(0)
+		w.pass(time.Second)
+		if err := w.agent.Return(id); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestOneProcess(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		if _, err := agent.Open(agent.Config{Dir: w.dir}); !errors.Is(err, agent.ErrLocked) {
+			t.Errorf("a second: %v", err)
+		}
+	})
+}
