@@ -395,7 +395,9 @@ func (w *world) serve(m message) message {
 	if len(a.leases) > 0 {
 		a.newToken = strconv.Itoa(m.dev) + "." + strconv.FormatUint(m.number, 10)
 		if w.devs[2] != nil && dev == 0 {
-			w.granted[0][m.dev/2]++
+			if w.turns[0] != m.dev+1 {
+				w.turns[0], w.turns[1] = m.dev+1, w.turns[1]+1
+			}
 		}
 	}
 	if verdict != lease.Stale {
@@ -499,7 +501,7 @@ func (w *world) wrong() string {
 			return fmt.Sprintf("device %d is taken for a copy and is none", i+1)
 		}
 	}
-	if g := w.granted[0]; g[0] >= 2 && g[1] >= 2 {
+	if w.turns[1] > 3 {
 		return "a device and its copy get leases side by side"
 	}
 	return ""

@@ -21,9 +21,9 @@ type world struct {
 	sessions [2]*session.Session
 	chains   [2]lease.Chain
 	applied  [2]uint64
-	restored int64     // when it was told that the database was restored, 0 never
-	backup   *backup   // what a restore goes back to
-	granted  [2][2]int // grants to a device and to its copy since it was copied
+	restored int64   // when it was told that the database was restored, 0 never
+	backup   *backup // what a restore goes back to
+	turns    [2]int  // since the first device was copied: who got a lease last, and how often that changed
 
 	devs [3]*device // the third is a copy of the first
 	net  []message
@@ -244,7 +244,7 @@ func (w *world) key() string {
 			}
 		}
 		c := w.chains[i]
-		n(int64(c.Last), int64(w.applied[i]), int64(w.granted[i][0]), int64(w.granted[i][1]))
+		n(int64(c.Last), int64(w.applied[i]), int64(w.turns[0]), int64(w.turns[1]))
 		str(c.Token + "/" + c.Previous)
 		f(c.Quarantined)
 	}

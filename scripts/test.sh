@@ -1,0 +1,46 @@
+#!/usr/bin/env bash
+# Everything that must hold: set-up, generated files, vet on every platform, lint, the
+# tests under the race detector on both databases, and the built binary in a real browser.
+# A step that fails does not keep the others from running; the end says which failed.
+set -u
+failed=()
+step() { # name, command…
+  local name=$1 begin=$SECONDS
+  shift
+  echo "── $name"
+  if "$@"; then echo "   ok, $((SECONDS - begin)) s"; else
+    echo "   FAILED, $((SECONDS - begin)) s"
+    failed+=("$name")
+  fi
+}
+
+vet() { go vet ./... && GOOS=windows GOARCH=amd64 go vet ./cmd/... ./internal/agent/... && GOOS=darwin GOARCH=arm64 go vet ./cmd/... ./internal/agent/...; }
+format() { local f; f=$(gofmt -l cmd internal e2e 2>/dev/null); [ -z "$f" ] || { echo "not gofmt'd: $f"; return 1; }; }
+generated() { # what is generated is as its sources say
+  go run github.com/a-h/templ/cmd/templ generate -path internal/server/web >/dev/null 2>&1 && go generate ./internal/session && git diff --exit-code --stat -- '*_templ.go' docs/state-machine.md
+}
+static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample; }
+# The race detector makes the search ten times slower and it has one goroutine: it runs by itself.
+explorer() { go test -count=1 ./internal/session -run 'TestExplore|TestEveryRuleIsNeeded'; }
+race() { go test -race -count=1 -timeout 20m -skip 'TestExplore|TestEveryRuleIsNeeded' $(go list ./... | grep -v '^leasehold/e2e$'); }
+browser() { go test -count=1 -timeout 15m ./e2e; }
+
+step "tools" scripts/tools.sh
+step "pages' assets" make -s web
+step "format" format
+step "generated files" generated
+step "vet, on Linux, Windows and macOS" vet
+step "lint" go tool staticcheck ./...
+step "build" static
+step "rules of leases, searched" explorer
+step "tests, with the race detector, on both databases" race
+[ -d e2e ] && step "end to end, in a browser" browser
+
+if [ ${#failed[@]} -gt 0 ]; then
+  echo
+  echo "Failed: ${failed[*]}"
+  scripts/tools.sh || true
+  exit 1
+fi
+echo
+echo "All is well."
