@@ -2,6 +2,9 @@ package web
 
 import (
 	"strings"
+	"time"
+
+	"github.com/a-h/templ"
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/store"
@@ -9,140 +12,66 @@ import (
 
 const appsPath = "/admin/apps"
 
-func appsPage(c *call) error {
-	q := c.listQuery(appsPath)
-	list, next, err := c.Control.ListApps(c.r.Context(), q.q, q.page())
-	if err != nil {
-		return err
-	}
-	l := listing{
-		Title: "Apps", Noun: "app", NewPath: appsPath + "/new", Search: q.search("Search apps"), Pager: q.pager(next), Clear: q.clear(),
-		Note:    count(len(list), q, next, "app"),
+var apps = &records[catalog.App]{
+	path: appsPath, nav: "apps", noun: "app",
+	list: listing{
+		Title:   "Apps",
 		Empty:   "No apps yet. An app is what people launch; a delivery method says how they get it.",
 		Columns: []column{{Key: "name", Name: "Name"}, {Key: "text", Name: "Description"}, {Key: "m", Name: "Status"}, {Key: "time", Name: "Made"}},
-	}
-	now := c.now()
-	for _, a := range list {
-		l.Rows = append(l.Rows, record{ID: itoa(a.ID), Path: appsPath + "/" + itoa(a.ID), Cells: []cell{
-			{Text: a.Name}, {Text: a.Description, Muted: true},
-			{View: statusDot(status{Word: string(a.Status), Tone: toneOf(string(a.Status))}, now)}, {View: ago(a.CreatedAt, now), Muted: true}}})
-	}
-	return c.show(page{Title: "Apps", Nav: "apps", Now: now}, listingView(l))
-}
-
-func appNew(c *call) error { return c.appForm(&catalog.App{}, nil) }
-
-func appPage(c *call) error {
-	a, err := c.Control.App(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	return c.appForm(a, nil)
-}
-
-func (c *call) appForm(a *catalog.App, errs map[string]string) error {
-	f := form{Nav: "apps", List: appsPath, Noun: "app", Path: appsPath, Error: rest(errs, "name", "description")}
-	var methods []option
-	if a.ID != 0 {
-		f.Path, f.Name = appsPath+"/"+itoa(a.ID), a.Name
-		if stored, err := c.Control.App(c.r.Context(), a.ID); err == nil {
-			f.Name = stored.Name
-		}
-		f.Changes = appChanges(a)
-		list, _, err := c.Control.ListDeliveryMethods(c.r.Context(), a.ID, "", store.Page{Size: 100})
-		if err != nil {
-			return err
-		}
-		for _, d := range list {
-			methods = append(methods, option{Label: d.Name, Note: string(d.Licence.Type), Link: methodsPath + "/" + itoa(d.ID)})
-		}
-	}
-	return c.showForm(f, errs != nil, appFields(a, methods, errs))
-}
-
-func readApp(c *call, a *catalog.App) {
-	a.Name, a.Description = strings.TrimSpace(c.r.PostFormValue("name")), strings.TrimSpace(c.r.PostFormValue("description"))
-}
-
-func appCreate(c *call) error {
-	a := &catalog.App{}
-	readApp(c, a)
-	if err := c.Control.CreateApp(c.r.Context(), c.who(), a); err != nil {
-		errs, err := wrong(err)
-		if err != nil {
-			return err
-		}
-		a.ID = 0
-		return c.appForm(a, errs)
-	}
-	return c.saved(methodsPath+"/new?app_id="+itoa(a.ID), "The app is made. Say how it is delivered.", appsPath+"/"+itoa(a.ID), a.Name)
-}
-
-func appSave(c *call) error {
-	var tried *catalog.App
-	a, err := c.Control.UpdateApp(c.r.Context(), c.who(), c.id(), func(a *catalog.App) error {
-		readApp(c, a)
-		tried = a
+	},
+	find: func(c *call, q string, page store.Page) ([]*catalog.App, string, error) {
+		return c.Control.ListApps(c.r.Context(), q, page)
+	},
+	cells: func(_ *call, a *catalog.App, now time.Time) ([]cell, error) {
+		return []cell{{Text: a.Name}, {Text: a.Description, Muted: true}, {View: wordDot(string(a.Status))}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
+	},
+	id:    func(a *catalog.App) *int64 { return &a.ID },
+	name:  func(a *catalog.App) string { return a.Name },
+	load:  func(c *call, id int64) (*catalog.App, error) { return c.Control.App(c.r.Context(), id) },
+	first: func(*call) *catalog.App { return &catalog.App{} },
+	create: func(c *call, a *catalog.App) error {
+		return c.Control.CreateApp(c.r.Context(), c.who(), a)
+	},
+	made: "The app is made. Say how it is delivered.",
+	next: func(a *catalog.App) string { return methodsPath + "/new?app_id=" + itoa(a.ID) },
+	read: func(c *call, a *catalog.App) error {
+		a.Name, a.Description = strings.TrimSpace(c.r.PostFormValue("name")), strings.TrimSpace(c.r.PostFormValue("description"))
 		return nil
-	})
-	if err != nil {
-		errs, err := wrong(err)
-		if err != nil {
-			return err
+	},
+	update:  updateApp,
+	shown:   []string{"name", "description"},
+	changes: appChanges,
+	fields: func(c *call, a *catalog.App, errs map[string]string) (templ.Component, error) {
+		var methods []option
+		if a.ID != 0 {
+			list, _, err := c.Control.ListDeliveryMethods(c.r.Context(), a.ID, "", store.Page{Size: 100})
+			if err != nil {
+				return nil, err
+			}
+			for _, d := range list {
+				methods = append(methods, option{Label: d.Name, Note: string(d.Licence.Type), Link: methodsPath + "/" + itoa(d.ID)})
+			}
 		}
-		return c.appForm(tried, errs)
-	}
-	return c.saved(appsPath, "Saved.", appsPath+"/"+itoa(a.ID), a.Name)
+		return appFields(a, methods, errs), nil
+	},
 }
 
-func appChanges(a *catalog.App) []change {
-	suspend := change{Name: "suspend", Verb: "Suspend", Title: "Suspend " + a.Name,
-		Happens: "Nobody can launch it, and running sessions are closed when they next ask to renew. It can be activated again.",
-		Not:     "It does not end running sessions at once: evict them for that."}
+func updateApp(c *call, id int64, change func(*catalog.App) error) error {
+	_, err := c.Control.UpdateApp(c.r.Context(), c.who(), id, change)
+	return err
+}
+
+func appChanges(c *call, a *catalog.App) []change {
+	set := func(s catalog.Status) func() error {
+		return func() error { return updateApp(c, a.ID, func(a *catalog.App) error { a.Status = s; return nil }) }
+	}
+	suspend := change{Name: "suspend", Verb: "Suspend", Title: "Suspend " + a.Name, Done: "Suspended.", do: set(catalog.Suspended),
+		Happens: "Nobody can launch it, and running sessions are closed when they next ask to renew. It can be activated again.", Not: notAtOnce}
 	if a.Status == catalog.Suspended {
-		suspend = change{Name: "activate", Verb: "Activate", Title: "Activate " + a.Name, Happens: "Those whom a provision entitles can launch it again."}
+		suspend = change{Name: "activate", Verb: "Activate", Title: "Activate " + a.Name, Done: "Activated.", do: set(catalog.Active),
+			Happens: "Those whom a provision entitles can launch it again."}
 	}
-	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + a.Name,
-		Happens: "Nobody can launch it any more, and running sessions are closed when they next ask to renew. Its sessions keep its name. This cannot be undone.",
-		Not:     "It does not end running sessions at once: evict them for that."}}
-}
-
-func appChangePage(c *call) error {
-	a, err := c.Control.App(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	for _, ch := range appChanges(a) {
-		if ch.Name == c.r.PathValue("change") {
-			return c.confirmChange("apps", appsPath+"/"+itoa(a.ID), ch)
-		}
-	}
-	return store.ErrNotFound
-}
-
-func appChange(c *call) error {
-	id, what := c.id(), c.r.PathValue("change")
-	path := appsPath + "/" + itoa(id)
-	set := func(s catalog.Status, done string) error {
-		a, err := c.Control.UpdateApp(c.r.Context(), c.who(), id, func(a *catalog.App) error {
-			a.Status = s
-			return nil
-		})
-		if err != nil {
-			return c.refusedChange("apps", path, title(what), err)
-		}
-		return c.saved(appsPath, done, path, a.Name)
-	}
-	switch what {
-	case "suspend":
-		return set(catalog.Suspended, "Suspended.")
-	case "activate":
-		return set(catalog.Active, "Activated.")
-	case "delete":
-		if err := c.Control.DeleteApp(c.r.Context(), c.who(), id); err != nil {
-			return c.refusedChange("apps", path, "Delete", err)
-		}
-		return c.saved(appsPath, "The app is deleted.", "", "")
-	}
-	return store.ErrNotFound
+	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + a.Name, Done: "The app is deleted.", Gone: true,
+		do:      func() error { return c.Control.DeleteApp(c.r.Context(), c.who(), a.ID) },
+		Happens: "Nobody can launch it any more, and running sessions are closed when they next ask to renew. Its sessions keep its name. This cannot be undone.", Not: notAtOnce}}
 }

@@ -178,7 +178,5 @@ func setTheme(c *call) error {
 	return c.redirect(safeReturn(c.r.FormValue("return"), "/"))
 }
 
-func (c *call) now() time.Time { return time.Now() }
-
 // finding reports whether a form was sent only to search in one of its pickers.
 func (c *call) finding() bool { return c.r.PostFormValue("do") != "" }

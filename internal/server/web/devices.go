@@ -3,6 +3,9 @@ package web
 import (
 	"net/http"
 	"strings"
+	"time"
+
+	"github.com/a-h/templ"
 
 	"leasehold/internal/control"
 	"leasehold/internal/store"
@@ -11,35 +14,67 @@ import (
 
 const devicesPath = "/admin/devices"
 
-func devicesPage(c *call) error { return c.devices(http.StatusOK, "") }
-
-// devices is the list of devices, with a new enrolment key on top when one was just made.
-func (c *call) devices(code int, key string) error {
-	q := c.listQuery(devicesPath)
-	list, next, err := c.Control.ListAgents(c.r.Context(), wire.Player, q.q, q.page())
-	if err != nil {
-		return err
-	}
-	l := listing{
-		Title: "Devices", Search: q.search("Search devices"), Pager: q.pager(next), Clear: q.clear(),
-		Note:    count(len(list), q, next, "device"),
-		Empty:   "No devices yet. Make an enrolment key, and enrol the player of a device with it.",
+var devices = &records[store.Agent]{
+	path: devicesPath, nav: "devices", noun: "device",
+	list: listing{
+		Title: "Devices", Empty: "No devices yet. Make an enrolment key, and enrol the player of a device with it.",
 		Columns: []column{{Key: "name", Name: "Name"}, {Key: "act", Name: "Last seen"}, {Key: "m", Name: "System"}, {Key: "m", Name: "Player"}, {Key: "time", Name: "Enrolled"}},
 		Extra:   newKeyButton(),
-	}
-	if key != "" {
-		l.Top = keyView(key, c.Control.PublicURL, words(control.EnrolmentKeyLife))
-	}
-	now := c.now()
-	for _, a := range list {
+	},
+	find: func(c *call, q string, page store.Page) ([]*store.Agent, string, error) {
+		return c.Control.ListAgents(c.r.Context(), wire.Player, q, page)
+	},
+	cells: func(_ *call, a *store.Agent, now time.Time) ([]cell, error) {
 		name := cell{Text: a.Name}
 		if a.Simulated {
 			name.Sub = "simulated"
 		}
-		l.Rows = append(l.Rows, record{ID: itoa(a.ID), Path: devicesPath + "/" + itoa(a.ID), Cells: []cell{
-			name, {View: ago(a.LastSeenAt, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}})
-	}
-	return c.showAs(code, page{Title: "Devices", Nav: "devices", Now: now}, listingView(l))
+		return []cell{name, {View: ago(a.LastSeenAt, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
+	},
+	id:   func(a *store.Agent) *int64 { return &a.ID },
+	name: func(a *store.Agent) string { return a.Name },
+	load: func(c *call, id int64) (*store.Agent, error) { return c.Control.Agent(c.r.Context(), id) },
+	read: func(c *call, a *store.Agent) error {
+		a.Name = strings.TrimSpace(c.r.PostFormValue("name"))
+		return nil
+	},
+	update: func(c *call, id int64, change func(*store.Agent) error) error {
+		a, err := c.Control.Agent(c.r.Context(), id)
+		if err != nil {
+			return err
+		}
+		if err := change(a); err != nil {
+			return err
+		}
+		_, err = c.Control.RenameAgent(c.r.Context(), c.who(), id, a.Name)
+		return err
+	},
+	shown: []string{"name"},
+	facts: func(_ *call, a *store.Agent) ([]fact, error) {
+		fs := []fact{
+			{Name: "Last seen", View: ago(a.LastSeenAt, time.Now())},
+			{Name: "System", Text: a.OS + " " + a.Arch},
+			{Name: "Player", Text: a.Version},
+			{Name: "Enrolled", View: at(a.CreatedAt)},
+			{Name: "Sessions", Text: "on this device", Link: sessionsPath + "?device_id=" + itoa(a.ID)},
+		}
+		if a.Simulated {
+			fs = append(fs, fact{Name: "Simulated", Text: "yes: a program stands in for it"})
+		}
+		if a.Chain.Quarantined {
+			fs = append(fs, fact{Name: "Quarantined", Text: "a copy of its state folder has checked in; it gets no leases until it enrols anew"})
+		}
+		return fs, nil
+	},
+	changes: func(c *call, a *store.Agent) []change {
+		return []change{{Name: "remove", Verb: "Remove", Title: "Remove " + a.Name, Done: "The device is removed.", Gone: true,
+			do:      func() error { return c.Control.DeleteAgent(c.r.Context(), c.who(), a.ID) },
+			Happens: "Its credential is taken away: it cannot check in any more, and its apps end with their leases. To come back it must enrol anew.",
+			Not:     "It does not remove the player or its apps from the machine."}}
+	},
+	fields: func(_ *call, a *store.Agent, errs map[string]string) (templ.Component, error) {
+		return fieldView(field{Name: "name", Label: "Name", Value: a.Name, Error: errs["name"]}), nil
+	},
 }
 
 // newKey makes an enrolment key. The answer is the page itself and no redirect: the key
@@ -50,75 +85,5 @@ func newKey(c *call) error {
 		return err
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
-	return c.devices(http.StatusCreated, key)
-}
-
-func devicePage(c *call) error {
-	a, err := c.Control.Agent(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	return c.deviceForm(a, a.Name, nil)
-}
-
-func (c *call) deviceForm(a *store.Agent, name string, errs map[string]string) error {
-	now := c.now()
-	f := form{Nav: "devices", List: devicesPath, Noun: "device", Path: devicesPath + "/" + itoa(a.ID), Name: a.Name, Error: rest(errs, "name"), Changes: deviceChanges(a),
-		Facts: []fact{
-			{Name: "Last seen", View: ago(a.LastSeenAt, now)},
-			{Name: "System", Text: a.OS + " " + a.Arch},
-			{Name: "Player", Text: a.Version},
-			{Name: "Enrolled", View: at(a.CreatedAt)},
-			{Name: "Sessions", Text: "on this device", Link: sessionsPath + "?device_id=" + itoa(a.ID)},
-		}}
-	if a.Simulated {
-		f.Facts = append(f.Facts, fact{Name: "Simulated", Text: "yes: a program stands in for it"})
-	}
-	if a.Chain.Quarantined {
-		f.Facts = append(f.Facts, fact{Name: "Quarantined", Text: "a copy of its state folder has checked in; it gets no leases until it enrols anew"})
-	}
-	return c.showForm(f, len(errs) > 0, fieldView(field{Name: "name", Label: "Name", Value: name, Error: errs["name"]}))
-}
-
-func deviceSave(c *call) error {
-	name := strings.TrimSpace(c.r.PostFormValue("name"))
-	a, err := c.Control.RenameAgent(c.r.Context(), c.who(), c.id(), name)
-	if err != nil {
-		errs, err := wrong(err)
-		if err != nil {
-			return err
-		}
-		if a, err = c.Control.Agent(c.r.Context(), c.id()); err != nil {
-			return err
-		}
-		return c.deviceForm(a, name, errs)
-	}
-	return c.saved(devicesPath, "Saved.", devicesPath+"/"+itoa(a.ID), a.Name)
-}
-
-func deviceChanges(a *store.Agent) []change {
-	return []change{{Name: "remove", Verb: "Remove", Title: "Remove " + a.Name,
-		Happens: "Its credential is taken away: it cannot check in any more, and its apps end with their leases. To come back it must enrol anew.",
-		Not:     "It does not remove the player or its apps from the machine."}}
-}
-
-func deviceChangePage(c *call) error {
-	a, err := c.Control.Agent(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	if c.r.PathValue("change") != "remove" {
-		return store.ErrNotFound
-	}
-	return c.confirmChange("devices", devicesPath+"/"+itoa(a.ID), deviceChanges(a)[0])
-}
-
-func deviceChange(c *call) error {
-	if c.r.PathValue("change") != "remove" {
-		return store.ErrNotFound
-	}
-	if err := c.Control.DeleteAgent(c.r.Context(), c.who(), c.id()); err != nil {
-		return c.refusedChange("devices", devicesPath+"/"+itoa(c.id()), "Remove", err)
-	}
-	return c.saved(devicesPath, "The device is removed.", "", "")
+	return devices.listWith(c, http.StatusCreated, keyView(key, c.Control.PublicURL, words(control.EnrolmentKeyLife)))
 }

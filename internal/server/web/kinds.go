@@ -1,20 +1,19 @@
 package web
 
 import (
-	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
+	"time"
 
 	"github.com/a-h/templ"
 
 	"leasehold/internal/store"
 )
 
-// A kind is one sort of record that administrators list, make and change.
+// A kind is the pages of one sort of record that administrators list, make and change.
 type kind struct {
-	path string // under /admin/
-	nav  string
-
+	path string
 	list handler
 	// blank and create are nil where none can be made by hand.
 	blank, create handler
@@ -24,27 +23,240 @@ type kind struct {
 }
 
 // kinds is every kind, in the order of the side bar.
-var kinds = []kind{
-	{path: "devices", list: devicesPage, edit: devicePage, save: deviceSave, changePage: deviceChangePage, change: deviceChange},
-	{path: "apps", list: appsPage, blank: appNew, create: appCreate, edit: appPage, save: appSave, changePage: appChangePage, change: appChange},
-	{path: "delivery-methods", list: methodsPage, blank: methodNew, create: methodCreate, edit: methodPage, save: methodSave, changePage: methodChangePage, change: methodChange},
-	{path: "provisions", list: provisionsPage, blank: provisionNew, create: provisionCreate, edit: provisionPage, save: provisionSave, changePage: provisionChangePage, change: provisionChange},
-	{path: "users", list: usersPage, blank: userNew, create: userCreate, edit: userPage, save: userSave, changePage: userChangePage, change: userChange},
-	{path: "groups", list: groupsPage, blank: groupNew, create: groupCreate, edit: groupPage, save: groupSave, changePage: groupChangePage, change: groupChange},
+func kinds() []kind {
+	return []kind{devices.pages(), apps.pages(), methods.pages(), provisions.pages(), users.pages(), groups.pages()}
+}
+
+// records is how one sort of record is listed, made and changed. The functions only
+// translate; what is right is decided by the use cases that they call.
+type records[T any] struct {
+	path string // of the list
+	nav  string
+	noun string
+
+	list  listing // what is the same each time
+	find  func(c *call, q string, page store.Page) ([]*T, string, error)
+	cells func(c *call, x *T, now time.Time) ([]cell, error)
+
+	id   func(*T) *int64
+	name func(*T) string
+	load func(c *call, id int64) (*T, error)
+	// first is a record as its blank form shows it; nil where none is made by hand.
+	first  func(c *call) *T
+	create func(c *call, x *T) error
+	// made is said when one was made, and next is where that leads.
+	made string
+	next func(x *T) string
+	// read takes the form into x, and says which texts are not what they should be.
+	read   func(c *call, x *T) error
+	update func(c *call, id int64, change func(*T) error) error
+
+	fields  func(c *call, x *T, errs map[string]string) (templ.Component, error)
+	shown   []string // the fields that show their own errors
+	facts   func(c *call, x *T) ([]fact, error)
+	changes func(c *call, x *T) []change
+}
+
+// A change is something that can be done to a record as a whole.
+type change struct {
+	Name    string // in the address: "suspend"
+	Verb    string
+	Title   string
+	Happens string
+	Not     string
+	Done    string // said afterwards
+	Gone    bool   // the record is there no more then
+	do      func() error
+}
+
+func (k *records[T]) pages() kind {
+	p := kind{path: k.path, list: k.listPage, edit: k.editPage, save: k.save, changePage: k.changePage, change: k.change}
+	if k.first != nil {
+		p.blank, p.create = k.blankPage, k.createPage
+	}
+	return p
+}
+
+func (k *records[T]) pathOf(x *T) string { return k.path + "/" + itoa(*k.id(x)) }
+
+func (k *records[T]) listPage(c *call) error { return k.listWith(c, http.StatusOK, nil) }
+
+// listWith is the list, with something above it.
+func (k *records[T]) listWith(c *call, code int, top templ.Component) error {
+	q := c.listQuery(k.path)
+	found, next, err := k.find(c, q.q, q.page())
+	if err != nil {
+		return err
+	}
+	l, now := k.list, time.Now()
+	l.Top, l.Noun = top, k.noun
+	l.Search, l.Pager, l.Clear = q.search("Search "+strings.ToLower(l.Title)), q.pager(next), q.clear()
+	l.Note = count(len(found), q, next, k.noun)
+	if k.first != nil {
+		l.NewPath = k.path + "/new"
+	}
+	for _, x := range found {
+		cells, err := k.cells(c, x, now)
+		if err != nil {
+			return err
+		}
+		l.Rows = append(l.Rows, record{ID: itoa(*k.id(x)), Path: k.pathOf(x), Cells: cells})
+	}
+	return c.showAs(code, page{Title: l.Title, Nav: k.nav, Now: now}, listingView(l))
+}
+
+func (k *records[T]) blankPage(c *call) error { return k.form(c, k.first(c), nil) }
+
+func (k *records[T]) editPage(c *call) error {
+	x, err := k.load(c, c.id())
+	if err != nil {
+		return err
+	}
+	return k.form(c, x, nil)
+}
+
+// form shows a record's form; one that was not accepted says why at each field.
+func (k *records[T]) form(c *call, x *T, errs map[string]string) error {
+	f := form{List: k.path, Noun: k.noun, Path: k.path, Error: rest(errs, k.shown...)}
+	name, code := "New "+k.noun, http.StatusOK
+	if *k.id(x) != 0 {
+		f.Path, f.Name, f.Changes = k.pathOf(x), k.name(x), k.changes(c, x)
+		// The title is the record's own name, not the one that was refused.
+		if stored, err := k.load(c, *k.id(x)); err == nil {
+			f.Name = k.name(stored)
+		}
+		name = f.Name
+		if k.facts != nil {
+			var err error
+			if f.Facts, err = k.facts(c, x); err != nil {
+				return err
+			}
+		}
+	}
+	fields, err := k.fields(c, x, errs)
+	if err != nil {
+		return err
+	}
+	if len(errs) > 0 {
+		code = http.StatusUnprocessableEntity
+	}
+	return c.showAs(code, page{Title: name, Nav: k.nav}, withFields(formView(f, name), fields))
+}
+
+func (k *records[T]) createPage(c *call) error {
+	x := new(T)
+	err := k.read(c, x)
+	if c.finding() {
+		return k.form(c, x, nil)
+	}
+	if err == nil {
+		err = k.create(c, x)
+	}
+	if err != nil {
+		errs, err := wrong(err)
+		if err != nil {
+			return err
+		}
+		*k.id(x) = 0
+		return k.form(c, x, errs)
+	}
+	c.setFlash(toast{Text: k.made, Link: k.pathOf(x), Name: k.name(x)})
+	if k.next != nil {
+		return c.redirect(k.next(x))
+	}
+	return c.redirect(k.path)
+}
+
+func (k *records[T]) save(c *call) error {
+	tried, err := k.load(c, c.id())
+	if err != nil {
+		return err
+	}
+	if !c.finding() {
+		err = k.update(c, c.id(), func(x *T) error {
+			tried = x
+			return k.read(c, x)
+		})
+		if err == nil {
+			c.setFlash(toast{Text: "Saved.", Link: k.pathOf(tried), Name: k.name(tried)})
+			return c.redirect(k.path)
+		}
+	}
+	errs, err := wrong(err)
+	if err != nil {
+		return err
+	}
+	// What is wrong is said by errs, or when the form is saved.
+	_ = k.read(c, tried)
+	return k.form(c, tried, errs)
+}
+
+// asked finds the change that the address names.
+func (k *records[T]) asked(c *call) (*T, *change, error) {
+	x, err := k.load(c, c.id())
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, ch := range k.changes(c, x) {
+		if ch.Name == c.r.PathValue("change") {
+			return x, &ch, nil
+		}
+	}
+	return nil, nil, store.ErrNotFound
+}
+
+func (k *records[T]) changePage(c *call) error {
+	x, ch, err := k.asked(c)
+	if err != nil {
+		return err
+	}
+	return c.show(page{Title: ch.Verb, Nav: k.nav}, confirmView(confirmation{
+		Action: k.pathOf(x) + "/" + ch.Name, Verb: ch.Verb, Title: ch.Title, Happens: ch.Happens, Not: ch.Not, Back: k.pathOf(x), NoReason: true,
+	}))
+}
+
+func (k *records[T]) change(c *call) error {
+	x, ch, err := k.asked(c)
+	if err != nil {
+		return err
+	}
+	if err := ch.do(); err != nil {
+		errs, err := wrong(err)
+		if err != nil {
+			return err
+		}
+		return c.showAs(http.StatusUnprocessableEntity, page{Title: ch.Verb, Nav: k.nav}, confirmView(confirmation{
+			Title: "Nothing was changed", Happens: rest(errs), Back: k.pathOf(x), Off: true,
+		}))
+	}
+	t := toast{Text: ch.Done}
+	if !ch.Gone {
+		t.Link, t.Name = k.pathOf(x), k.name(x)
+	}
+	c.setFlash(t)
+	return c.redirect(k.path)
+}
+
+// A form is the frame of the page that makes or changes a record.
+type form struct {
+	List    string // address of the list
+	Noun    string
+	Path    string // where it is posted: the list's for a new one
+	Name    string // of the record, "" for a new one
+	Error   string
+	Changes []change
+	Facts   []fact
 }
 
 // listPageSize is a page of a catalogue, people or record list.
 const listPageSize = 50
 
 // A listQuery is the state of such a list.
-type listQuery struct {
-	path, q, token string
-	extra          url.Values // other filters
-}
+type listQuery struct{ path, q, token string }
 
 func (c *call) listQuery(path string) listQuery {
 	v := c.r.URL.Query()
-	return listQuery{path: path, q: v.Get("q"), token: v.Get("page_token"), extra: url.Values{}}
+	return listQuery{path, v.Get("q"), v.Get("page_token")}
 }
 
 func (q listQuery) page() store.Page { return store.Page{Size: listPageSize, Token: q.token} }
@@ -52,9 +264,6 @@ func (q listQuery) page() store.Page { return store.Page{Size: listPageSize, Tok
 // at is the list's page under a token.
 func (q listQuery) at(token string) string {
 	v := url.Values{}
-	for name, values := range q.extra {
-		v[name] = values
-	}
 	if q.q != "" {
 		v.Set("q", q.q)
 	}
@@ -76,15 +285,8 @@ func (q listQuery) pager(next string) pager {
 	return p
 }
 
-// search is the list's search box.
 func (q listQuery) search(hint string) search {
-	s := search{Path: q.path, Value: q.q, Hint: hint}
-	for name, values := range q.extra {
-		for _, value := range values {
-			s.Hidden = append(s.Hidden, [2]string{name, value})
-		}
-	}
-	return s
+	return search{Path: q.path, Value: q.q, Hint: hint}
 }
 
 func (q listQuery) clear() string {
@@ -92,70 +294,16 @@ func (q listQuery) clear() string {
 	return q.at("")
 }
 
-// A change is something that can be done to a record as a whole.
-type change struct {
-	Name    string // in the address: "suspend"
-	Verb    string
-	Title   string
-	Happens string
-	Not     string
-}
-
-// confirmChange asks before a change.
-func (c *call) confirmChange(nav, path string, ch change) error {
-	return c.show(page{Title: ch.Verb, Nav: nav}, confirmView(confirmation{
-		Action: path + "/" + ch.Name, Verb: ch.Verb, Title: ch.Title, Happens: ch.Happens, Not: ch.Not, Back: path, NoReason: true,
-	}))
-}
-
-// saved goes back to a list with the news of what was made or changed.
-func (c *call) saved(list, what, path, name string) error {
-	c.setFlash(toast{Text: what, Link: path, Name: name})
-	return c.redirect(list)
-}
-
-// refusedChange says at the record's page why a change was not made.
-func (c *call) refusedChange(nav, path, verb string, err error) error {
-	errs, err := wrong(err)
-	if err != nil {
-		return err
-	}
-	return c.showAs(http.StatusUnprocessableEntity, page{Title: verb, Nav: nav}, confirmView(confirmation{
-		Title: "Nothing was changed", Happens: rest(errs), Back: path, Off: true,
-	}))
-}
-
-// A form is the page that makes or changes a record.
-type form struct {
-	Nav     string
-	List    string // address of the list
-	Noun    string
-	Path    string // where it is posted: the list's for a new one
-	Name    string // of the record, "" for a new one
-	Error   string
-	Changes []change
-	Facts   []fact
-}
-
-// showForm shows a form; one that was not accepted comes with 422.
-func (c *call) showForm(f form, bad bool, fields templ.Component) error {
-	name, code := "New "+f.Noun, http.StatusOK
-	if f.Name != "" {
-		name = f.Name
-	}
-	if bad {
-		code = http.StatusUnprocessableEntity
-	}
-	return c.showAs(code, page{Title: name, Nav: f.Nav}, withFields(formView(f, name), fields))
-}
-
 // count writes how many a list's page shows, when that is all of them.
 func count(n int, q listQuery, next, noun string) string {
-	if q.token != "" || next != "" {
+	switch {
+	case q.token != "" || next != "":
 		return ""
-	}
-	if q.q != "" {
-		return fmt.Sprintf("%s found", plural(n, noun))
+	case q.q != "":
+		return plural(n, noun) + " found"
 	}
 	return plural(n, noun)
 }
+
+// notAtOnce is what no change of a record does.
+const notAtOnce = "It does not end running sessions at once: evict them for that."

@@ -3,9 +3,12 @@ package web
 import (
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/a-h/templ"
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/invalid"
@@ -16,37 +19,77 @@ import (
 
 const methodsPath = "/admin/delivery-methods"
 
-func methodsPage(c *call) error {
-	q := c.listQuery(methodsPath)
-	list, next, err := c.Control.ListDeliveryMethods(c.r.Context(), 0, q.q, q.page())
-	if err != nil {
-		return err
-	}
-	l := listing{
-		Title: "Delivery methods", Noun: "delivery method", NewPath: methodsPath + "/new", Search: q.search("Search delivery methods"), Pager: q.pager(next), Clear: q.clear(),
-		Note:    count(len(list), q, next, "delivery method"),
+var methods = &records[catalog.DeliveryMethod]{
+	path: methodsPath, nav: "delivery-methods", noun: "delivery method",
+	list: listing{
+		Title:   "Delivery methods",
 		Empty:   "No delivery methods yet. One says how an app gets to people: its packages, its licence, its warnings.",
 		Columns: []column{{Key: "name", Name: "Name"}, {Key: "app", Name: "App"}, {Key: "m", Name: "Licence"}, {Key: "m", Name: "Seats"}, {Key: "m", Name: "Heartbeat"}, {Key: "m", Name: "Warnings"}},
-	}
-	app := pickKindOf("app")
-	names := map[int64]string{}
-	for _, d := range list {
-		if _, ok := names[d.AppID]; !ok {
-			if names[d.AppID], err = app.label(c.r.Context(), c.Control, d.AppID); errors.Is(err, store.ErrNotFound) {
-				names[d.AppID] = "a deleted app"
-			} else if err != nil {
-				return err
-			}
-		}
+	},
+	find: func(c *call, q string, page store.Page) ([]*catalog.DeliveryMethod, string, error) {
+		return c.Control.ListDeliveryMethods(c.r.Context(), 0, q, page)
+	},
+	cells: methodCells,
+	id:    func(d *catalog.DeliveryMethod) *int64 { return &d.ID },
+	name:  func(d *catalog.DeliveryMethod) string { return d.Name },
+	load: func(c *call, id int64) (*catalog.DeliveryMethod, error) {
+		return c.Control.DeliveryMethod(c.r.Context(), id)
+	},
+	first: func(c *call) *catalog.DeliveryMethod {
+		d := &catalog.DeliveryMethod{Packages: []catalog.Package{{Type: catalog.Command}}}
+		d.AppID, _ = strconv.ParseInt(c.r.URL.Query().Get("app_id"), 10, 64) // none is chosen otherwise
+		d.SetDefaults()
+		return d
+	},
+	create: func(c *call, d *catalog.DeliveryMethod) error {
+		return c.Control.CreateDeliveryMethod(c.r.Context(), c.who(), d)
+	},
+	made: "The delivery method is made. A provision lets people launch it.",
+	read: readMethod,
+	update: func(c *call, id int64, change func(*catalog.DeliveryMethod) error) error {
+		_, err := c.Control.UpdateDeliveryMethod(c.r.Context(), c.who(), id, change)
+		return err
+	},
+	shown: []string{"app_id", "name", "licence", "heartbeat_seconds", "warnings_seconds", "successor_id", "packages"},
+	facts: func(c *call, d *catalog.DeliveryMethod) ([]fact, error) {
 		seats, err := c.seats(d)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		l.Rows = append(l.Rows, record{ID: itoa(d.ID), Path: methodsPath + "/" + itoa(d.ID), Cells: []cell{
-			{Text: d.Name}, {Text: names[d.AppID]}, {Text: string(d.Licence.Type), Muted: true}, {Text: seats, Muted: true},
-			{Text: "every " + words(seconds(d.HeartbeatSeconds)), Muted: true}, {Text: durations(d.WarningsSeconds), Muted: true}}})
+		app, err := c.appName(d.AppID)
+		return []fact{{Name: "App", Text: app, Link: appsPath + "/" + itoa(d.AppID)}, {Name: "Seats", Text: seats},
+			{Name: "Sessions", Text: "by this delivery method", Link: sessionsPath + "?delivery_method_id=" + itoa(d.ID)}}, err
+	},
+	changes: func(c *call, d *catalog.DeliveryMethod) []change {
+		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + d.Name, Done: "The delivery method is deleted.", Gone: true, Not: notAtOnce,
+			do:      func() error { return c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), d.ID) },
+			Happens: "Nobody can launch by it any more, and running sessions are closed when they next ask to renew. This cannot be undone."}}
+	},
+	fields: func(c *call, d *catalog.DeliveryMethod, errs map[string]string) (templ.Component, error) {
+		f, err := c.methodForm(d, errs)
+		return methodFields(f), err
+	},
+}
+
+func methodCells(c *call, d *catalog.DeliveryMethod, _ time.Time) ([]cell, error) {
+	app, err := c.appName(d.AppID)
+	if err != nil {
+		return nil, err
 	}
-	return c.show(page{Title: "Delivery methods", Nav: "delivery-methods"}, listingView(l))
+	seats, err := c.seats(d)
+	return []cell{{Text: d.Name}, {Text: app}, {Text: string(d.Licence.Type), Muted: true}, {Text: seats, Muted: true},
+		{Text: "every " + words(seconds(d.HeartbeatSeconds)), Muted: true}, {Text: durations(d.WarningsSeconds), Muted: true}}, err
+}
+
+func (c *call) appName(id int64) (string, error) {
+	a, err := c.Control.App(c.r.Context(), id)
+	if errors.Is(err, store.ErrNotFound) {
+		return "a deleted app", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	return a.Name, nil
 }
 
 // seats says how many of a method's seats are taken.
@@ -97,11 +140,11 @@ func parseDuration(s string) (int, bool) {
 	return n, err == nil
 }
 
-// A methodForm is a delivery method as its form holds it: text that may not be right yet.
+// A methodForm is a delivery method as its form shows it: numbers are text that may
+// not be right yet.
 type methodForm struct {
 	Method    *catalog.DeliveryMethod
 	Apps      []option
-	AppName   string
 	Followers []option // what sessions may upgrade to
 	Offline   string
 	Seats     string
@@ -113,72 +156,42 @@ type methodForm struct {
 // durationHelp says how lengths are written.
 const durationHelp = "As 90 s, 5 min, 8 h or 30 d."
 
-func methodNew(c *call) error {
-	d := &catalog.DeliveryMethod{Packages: []catalog.Package{{Type: catalog.Command}}}
-	d.AppID, _ = strconv.ParseInt(c.r.URL.Query().Get("app_id"), 10, 64) // none is chosen otherwise
-	d.SetDefaults()
-	return c.methodForm(formOf(d))
-}
-
-func methodPage(c *call) error {
-	d, err := c.Control.DeliveryMethod(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	return c.methodForm(formOf(d))
-}
-
-func formOf(d *catalog.DeliveryMethod) *methodForm {
-	f := &methodForm{Method: d, Offline: duration(d.Licence.OfflineSeconds), Heartbeat: duration(d.HeartbeatSeconds), Warnings: durations(d.WarningsSeconds)}
+func (c *call) methodForm(d *catalog.DeliveryMethod, errs map[string]string) (*methodForm, error) {
+	m := &methodForm{Method: d, Offline: duration(d.Licence.OfflineSeconds), Heartbeat: duration(d.HeartbeatSeconds), Warnings: durations(d.WarningsSeconds), Errors: errs}
 	if d.Licence.Seats > 0 {
-		f.Seats = strconv.Itoa(d.Licence.Seats)
+		m.Seats = strconv.Itoa(d.Licence.Seats)
 	}
-	return f
-}
-
-func (c *call) methodForm(m *methodForm) error {
-	d, ctx := m.Method, c.r.Context()
-	f := form{Nav: "delivery-methods", List: methodsPath, Noun: "delivery method", Path: methodsPath,
-		Error: rest(m.Errors, "app_id", "name", "licence", "heartbeat_seconds", "warnings_seconds", "successor_id", "packages")}
-	if m.Errors["packages"] != "" {
-		f.Error = strings.TrimSpace(f.Error + " Packages: " + m.Errors["packages"])
+	if c.r.Method == http.MethodPost {
+		get := c.r.PostFormValue
+		m.Offline, m.Seats, m.Heartbeat, m.Warnings = get("licence.offline_seconds"), get("licence.seats"), get("heartbeat_seconds"), get("warnings_seconds")
 	}
-	list, _, err := c.Control.ListApps(ctx, "", store.Page{Size: 500})
-	if err != nil {
-		return err
-	}
-	for _, a := range list {
-		m.Apps = append(m.Apps, option{Value: itoa(a.ID), Label: a.Name, Chosen: a.ID == d.AppID})
-		if a.ID == d.AppID {
-			m.AppName = a.Name
+	ctx, every := c.r.Context(), store.Page{Size: 500}
+	if d.ID == 0 {
+		list, _, err := c.Control.ListApps(ctx, "", every)
+		if err != nil {
+			return nil, err
 		}
+		for _, a := range list {
+			m.Apps = append(m.Apps, option{Value: itoa(a.ID), Label: a.Name, Chosen: a.ID == d.AppID})
+		}
+		return m, nil
+	}
+	others, _, err := c.Control.ListDeliveryMethods(ctx, d.AppID, "", every)
+	if err != nil {
+		return nil, err
 	}
 	m.Followers = []option{{Value: "", Label: "none", Chosen: d.SuccessorID == 0}}
-	if d.ID != 0 {
-		f.Path, f.Name, f.Changes = methodsPath+"/"+itoa(d.ID), d.Name, methodChanges(d)
-		seats, err := c.seats(d)
-		if err != nil {
-			return err
-		}
-		f.Facts = []fact{{Name: "App", Text: m.AppName, Link: appsPath + "/" + itoa(d.AppID)}, {Name: "Seats", Text: seats},
-			{Name: "Sessions", Text: "by this delivery method", Link: sessionsPath + "?delivery_method_id=" + itoa(d.ID)}}
-		others, _, err := c.Control.ListDeliveryMethods(ctx, d.AppID, "", store.Page{Size: 500})
-		if err != nil {
-			return err
-		}
-		for _, o := range others {
-			if o.ID != d.ID {
-				m.Followers = append(m.Followers, option{Value: itoa(o.ID), Label: o.Name, Chosen: o.ID == d.SuccessorID})
-			}
+	for _, o := range others {
+		if o.ID != d.ID {
+			m.Followers = append(m.Followers, option{Value: itoa(o.ID), Label: o.Name, Chosen: o.ID == d.SuccessorID})
 		}
 	}
-	return c.showForm(f, len(m.Errors) > 0, methodFields(m))
+	return m, nil
 }
 
-// readMethod reads the form into d, and says which texts are not what they should be.
-func (c *call) readMethod(d *catalog.DeliveryMethod) (*methodForm, error) {
+// readMethod takes the form into d, and says which texts are not what they should be.
+func readMethod(c *call, d *catalog.DeliveryMethod) error {
 	get := func(name string) string { return strings.TrimSpace(c.r.PostFormValue(name)) }
-	f := &methodForm{Method: d, Offline: get("licence.offline_seconds"), Seats: get("licence.seats"), Heartbeat: get("heartbeat_seconds"), Warnings: get("warnings_seconds")}
 	var e invalid.Error
 	length := func(name, s string) int {
 		n, ok := parseDuration(s)
@@ -194,20 +207,28 @@ func (c *call) readMethod(d *catalog.DeliveryMethod) (*methodForm, error) {
 	d.Name = get("name")
 	d.Licence = catalog.Licence{Type: lease.Kind(get("licence.type")), Seats: number(&e, c.r.PostForm, "licence.seats")}
 	if d.Licence.Type == lease.Fixed {
-		d.Licence.OfflineSeconds = length("licence.offline_seconds", f.Offline)
+		d.Licence.OfflineSeconds = length("licence.offline_seconds", get("licence.offline_seconds"))
 	}
-	d.HeartbeatSeconds = length("heartbeat_seconds", f.Heartbeat)
+	d.HeartbeatSeconds = length("heartbeat_seconds", get("heartbeat_seconds"))
 	d.WarningsSeconds = []int{}
-	for w := range strings.SplitSeq(f.Warnings, ",") {
+	for w := range strings.SplitSeq(get("warnings_seconds"), ",") {
 		if w = strings.TrimSpace(w); w != "" {
 			d.WarningsSeconds = append(d.WarningsSeconds, length("warnings_seconds", w))
 		}
 	}
 	d.SuccessorID, _ = strconv.ParseInt(get("successor_id"), 10, 64)
-	d.Packages = nil
+	d.Packages = readPackages(c)
+	return e.Err()
+}
+
+// readPackages takes the packages of the form, one more or one less if a button of
+// theirs sent it.
+func readPackages(c *call) []catalog.Package {
+	get := func(name string) string { return strings.TrimSpace(c.r.PostFormValue(name)) }
+	var out []catalog.Package
 	n, _ := strconv.Atoi(get("packages"))
 	do := get("do")
-	for i := range min(n, 51) {
+	for i := range min(n, 51) { // one more than the rules allow, so that they say so
 		at := fmt.Sprintf("packages.%d.", i)
 		if do == "remove-"+strconv.Itoa(i) {
 			continue
@@ -225,81 +246,10 @@ func (c *call) readMethod(d *catalog.DeliveryMethod) (*methodForm, error) {
 		case catalog.OCI:
 			p.Reference = get(at + "reference")
 		}
-		d.Packages = append(d.Packages, p)
+		out = append(out, p)
 	}
 	if do == "add" {
-		d.Packages = append(d.Packages, catalog.Package{Type: catalog.Command})
+		out = append(out, catalog.Package{Type: catalog.Command})
 	}
-	return f, e.Err()
-}
-
-func methodCreate(c *call) error {
-	d := &catalog.DeliveryMethod{}
-	f, err := c.readMethod(d)
-	if c.finding() {
-		return c.methodForm(f)
-	}
-	if err == nil {
-		err = c.Control.CreateDeliveryMethod(c.r.Context(), c.who(), d)
-	}
-	if err != nil {
-		if f.Errors, err = wrong(err); err != nil {
-			return err
-		}
-		d.ID = 0
-		return c.methodForm(f)
-	}
-	return c.saved(methodsPath, "The delivery method is made. A provision lets people launch it.", provisionsPath+"/new", "New provision")
-}
-
-func methodSave(c *call) error {
-	if c.finding() {
-		d, err := c.Control.DeliveryMethod(c.r.Context(), c.id())
-		if err != nil {
-			return err
-		}
-		f, _ := c.readMethod(d) // what is wrong is said when it is saved
-		return c.methodForm(f)
-	}
-	var f *methodForm
-	d, err := c.Control.UpdateDeliveryMethod(c.r.Context(), c.who(), c.id(), func(d *catalog.DeliveryMethod) (err error) {
-		f, err = c.readMethod(d)
-		return err
-	})
-	if err != nil {
-		errs, err := wrong(err)
-		if err != nil {
-			return err
-		}
-		f.Errors = errs
-		return c.methodForm(f)
-	}
-	return c.saved(methodsPath, "Saved. Leases that are out keep their ends.", methodsPath+"/"+itoa(d.ID), d.Name)
-}
-
-func methodChanges(d *catalog.DeliveryMethod) []change {
-	return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + d.Name,
-		Happens: "Nobody can launch by it any more, and running sessions are closed when they next ask to renew. This cannot be undone.",
-		Not:     "It does not end running sessions at once: evict them for that."}}
-}
-
-func methodChangePage(c *call) error {
-	d, err := c.Control.DeliveryMethod(c.r.Context(), c.id())
-	if err != nil {
-		return err
-	}
-	if c.r.PathValue("change") != "delete" {
-		return store.ErrNotFound
-	}
-	return c.confirmChange("delivery-methods", methodsPath+"/"+itoa(d.ID), methodChanges(d)[0])
-}
-
-func methodChange(c *call) error {
-	if c.r.PathValue("change") != "delete" {
-		return store.ErrNotFound
-	}
-	if err := c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), c.id()); err != nil {
-		return c.refusedChange("delivery-methods", methodsPath+"/"+itoa(c.id()), "Delete", err)
-	}
-	return c.saved(methodsPath, "The delivery method is deleted.", "", "")
+	return out
 }

@@ -13,101 +13,54 @@ import (
 
 // pickKinds is every kind of thing that a filter or a form lets one choose.
 var pickKinds = []pickKind{
-	{key: "app", name: "App", param: "app_id",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListApps(ctx, q, store.Page{Size: size})
-			return options(list, next, err, func(a *catalog.App) option { return option{Value: itoa(a.ID), Label: a.Name} })
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			a, err := c.App(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return a.Name, nil
-		},
-		id: func(q *sessionQuery) *int64 { return &q.AppID }},
-	{key: "user", name: "User", param: "user_id",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListUsers(ctx, q, store.Page{Size: size})
-			return options(list, next, err, func(u *directory.User) option {
-				return option{Value: itoa(u.ID), Label: u.Name, Note: u.Username}
-			})
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			u, err := c.User(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return u.Name, nil
-		},
-		id: func(q *sessionQuery) *int64 { return &q.UserID }},
-	{key: "provision", name: "Provision", param: "provision_id",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListProvisions(ctx, q, store.Page{Size: size})
-			return options(list, next, err, func(p *directory.Provision) option { return option{Value: itoa(p.ID), Label: p.Name} })
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			p, err := c.Provision(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return p.Name, nil
-		},
-		id: func(q *sessionQuery) *int64 { return &q.ProvisionID }},
-	{key: "delivery-method", name: "Delivery method", param: "delivery_method_id",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListDeliveryMethods(ctx, 0, q, store.Page{Size: size})
-			return options(list, next, err, func(d *catalog.DeliveryMethod) option {
-				return option{Value: itoa(d.ID), Label: d.Name, Note: string(d.Licence.Type)}
-			})
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			d, err := c.DeliveryMethod(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return d.Name, nil
-		},
-		id: func(q *sessionQuery) *int64 { return &q.DeliveryMethodID }},
-	{key: "device", name: "Device", param: "device_id",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListAgents(ctx, wire.Player, q, store.Page{Size: size})
-			return options(list, next, err, func(a *store.Agent) option {
-				return option{Value: itoa(a.ID), Label: a.Name, Note: a.OS}
-			})
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			a, err := c.Agent(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return a.Name, nil
-		},
-		id: func(q *sessionQuery) *int64 { return &q.AgentID }},
+	{key: "app", name: "App", id: func(q *sessionQuery) *int64 { return &q.AppID },
+		find:  finder((*control.Control).ListApps, func(a *catalog.App) option { return option{Value: itoa(a.ID), Label: a.Name} }),
+		label: labeller((*control.Control).App, func(a *catalog.App) string { return a.Name })},
+	{key: "user", name: "User", id: func(q *sessionQuery) *int64 { return &q.UserID },
+		find:  finder((*control.Control).ListUsers, func(u *directory.User) option { return option{Value: itoa(u.ID), Label: u.Name, Note: u.Username} }),
+		label: labeller((*control.Control).User, func(u *directory.User) string { return u.Name })},
+	{key: "provision", name: "Provision", id: func(q *sessionQuery) *int64 { return &q.ProvisionID },
+		find:  finder((*control.Control).ListProvisions, func(p *directory.Provision) option { return option{Value: itoa(p.ID), Label: p.Name} }),
+		label: labeller((*control.Control).Provision, func(p *directory.Provision) string { return p.Name })},
+	{key: "delivery-method", name: "Delivery method", id: func(q *sessionQuery) *int64 { return &q.DeliveryMethodID },
+		find: finder(func(c *control.Control, ctx context.Context, q string, page store.Page) ([]*catalog.DeliveryMethod, string, error) {
+			return c.ListDeliveryMethods(ctx, 0, q, page)
+		}, func(d *catalog.DeliveryMethod) option {
+			return option{Value: itoa(d.ID), Label: d.Name, Note: string(d.Licence.Type)}
+		}),
+		label: labeller((*control.Control).DeliveryMethod, func(d *catalog.DeliveryMethod) string { return d.Name })},
+	{key: "device", name: "Device", id: func(q *sessionQuery) *int64 { return &q.AgentID },
+		find: finder(func(c *control.Control, ctx context.Context, q string, page store.Page) ([]*store.Agent, string, error) {
+			return c.ListAgents(ctx, wire.Player, q, page)
+		}, func(a *store.Agent) option { return option{Value: itoa(a.ID), Label: a.Name, Note: a.OS} }),
+		label: labeller((*control.Control).Agent, func(a *store.Agent) string { return a.Name })},
 	{key: "group", name: "Group",
-		find: func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
-			list, next, err := c.ListGroups(ctx, q, store.Page{Size: size})
-			return options(list, next, err, func(g *directory.Group) option { return option{Value: itoa(g.ID), Label: g.Name} })
-		},
-		label: func(ctx context.Context, c *control.Control, id int64) (string, error) {
-			g, err := c.Group(ctx, id)
-			if err != nil {
-				return "", err
-			}
-			return g.Name, nil
-		}},
+		find:  finder((*control.Control).ListGroups, func(g *directory.Group) option { return option{Value: itoa(g.ID), Label: g.Name} }),
+		label: labeller((*control.Control).Group, func(g *directory.Group) string { return g.Name })},
 }
 
-// options turns a page of records into choices; the flag says that there are more.
-func options[T any](list []T, next string, err error, choice func(T) option) ([]option, bool, error) {
-	if err != nil {
-		return nil, false, err
+// finder turns a use case that lists into one that offers choices; the flag it returns
+// says that there are more.
+func finder[T any](list func(*control.Control, context.Context, string, store.Page) ([]*T, string, error), choice func(*T) option) func(context.Context, *control.Control, string, int) ([]option, bool, error) {
+	return func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error) {
+		found, next, err := list(c, ctx, q, store.Page{Size: size})
+		out := make([]option, len(found))
+		for i, x := range found {
+			out[i] = choice(x)
+		}
+		return out, next != "", err
 	}
-	out := make([]option, len(list))
-	for i, x := range list {
-		out[i] = choice(x)
+}
+
+// labeller turns a use case that loads into one that names.
+func labeller[T any](load func(*control.Control, context.Context, int64) (*T, error), name func(*T) string) func(context.Context, *control.Control, int64) (string, error) {
+	return func(ctx context.Context, c *control.Control, id int64) (string, error) {
+		x, err := load(c, ctx, id)
+		if err != nil {
+			return "", err
+		}
+		return name(x), nil
 	}
-	return out, next != "", nil
 }
 
 func pickKindOf(key string) *pickKind {
@@ -140,7 +93,7 @@ type picker struct {
 const maxPicked = 200
 
 // picker makes the picker for ids, with what the form's own search found.
-func (c *call) picker(p picker, chosen []int64, find string) (picker, error) {
+func (c *call) picker(p picker, chosen []int64) (picker, error) {
 	k := pickKindOf(p.Kind)
 	ctx := c.r.Context()
 	for i, id := range chosen {
@@ -154,7 +107,7 @@ func (c *call) picker(p picker, chosen []int64, find string) (picker, error) {
 		}
 		p.Chosen = append(p.Chosen, option{Value: itoa(id), Label: name, Chosen: true})
 	}
-	if p.Find = strings.TrimSpace(find); p.Find == "" {
+	if p.Find = strings.TrimSpace(c.r.PostFormValue("find_" + p.Name)); p.Find == "" {
 		return p, nil
 	}
 	found, _, err := k.find(ctx, c.Control, p.Find, 20)

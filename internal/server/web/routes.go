@@ -44,19 +44,17 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/{action}", actPage)
 	add(auth.AdminOnly, "POST /admin/sessions/{id}/{action}", act)
 
-	for _, k := range kinds {
-		base := "/admin/" + k.path
+	for _, k := range kinds() {
+		base := k.path
 		add(auth.AdminOnly, "GET "+base, k.list)
 		if k.create != nil {
 			add(auth.AdminOnly, "GET "+base+"/new", k.blank)
 			add(auth.AdminOnly, "POST "+base, k.create)
 		}
-		if k.edit != nil {
-			add(auth.AdminOnly, "GET "+base+"/{id}", k.edit)
-			add(auth.AdminOnly, "POST "+base+"/{id}", k.save)
-			add(auth.AdminOnly, "GET "+base+"/{id}/{change}", k.changePage)
-			add(auth.AdminOnly, "POST "+base+"/{id}/{change}", k.change)
-		}
+		add(auth.AdminOnly, "GET "+base+"/{id}", k.edit)
+		add(auth.AdminOnly, "POST "+base+"/{id}", k.save)
+		add(auth.AdminOnly, "GET "+base+"/{id}/{change}", k.changePage)
+		add(auth.AdminOnly, "POST "+base+"/{id}/{change}", k.change)
 	}
 	add(auth.AdminOnly, "POST /admin/devices/keys", newKey)
 	add(auth.AdminOnly, "GET /admin/pick/{kind}", pick)

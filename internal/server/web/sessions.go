@@ -43,7 +43,8 @@ func sessionsPage(c *call) error {
 		Clear:   q.clear(),
 		NoQuery: q.with(func(q *sessionQuery) { q.Q = "" }).path(),
 		Events:  sessionsPath + "/events",
-		History: q.History,
+		History: q.with(func(q *sessionQuery) { q.History = !q.History }).path(),
+		WithOld: q.History,
 		Search:  search{Path: sessionsPath, Value: q.Q, Hint: "Search app, user, provision, status", Hidden: q.hidden("q")},
 		Columns: sessionColumns(q),
 		Filters: sessionFilters(q),
@@ -215,7 +216,6 @@ func statusOf(s *session.Session, now time.Time) status {
 type pickKind struct {
 	key   string // of the filter, and of the picker's address
 	name  string
-	param string // of the sessions' query
 	find  func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error)
 	label func(ctx context.Context, c *control.Control, id int64) (string, error)
 	id    func(*sessionQuery) *int64

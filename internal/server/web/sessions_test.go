@@ -60,6 +60,8 @@ func TestSessionsList(t *testing.T) {
 	}
 	olga.get("/admin/sessions?app_id=999").is(200).has("app:</span> no. 999", "No sessions match these filters")
 
+	olga.get("/admin/sessions").has(`href="/admin/sessions?history=true"`)
+	olga.get("/admin/sessions?history=true&q=atl").is(200).has(`href="/admin/sessions?q=atl"`, "deleted ones too", "1 session<")
 	for _, bad := range []string{"status=nonsense", "app_id=x", "sort=colour", "page_size=9999"} {
 		olga.get("/admin/sessions?"+bad).is(400).has("This address is not right", "Without what is wrong", "Request <code>")
 	}
