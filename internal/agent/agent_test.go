@@ -445,10 +445,38 @@ func TestOffline(t *testing.T) {
 		if s := w.Session(id); s.Run != 2 || !s.ObservedSince.Equal(at) || s.Observed != session.IsRunning {
 			t.Errorf("session %+v", s)
 		}
-		w.run(id, 2).Exit(0)
+	})
+}
+
+// A fixed lease that was given back stays given back until the app is started again.
+func TestReturn(t *testing.T) {
+	inWorld(t, servertest.Terms{Kind: lease.Fixed, Offline: 3600, Seats: 1}, func(w *world) {
+		id := w.launch()
 		w.pass(time.Second)
+		if err := w.agent.Return(id); !errors.Is(err, agent.ErrRunning) {
+			t.Errorf("return of a running app: %v", err)
+		}
+		w.run(id, 1).Exit(0)
+		w.pass(time.Minute)
+		if s := w.Session(id); s.Lease == nil {
+			t.Error("a fixed lease is held while the app is stopped")
+		}
 		if err := w.agent.Return(id); err != nil {
-			t.Error(err)
+			t.Fatal(err)
+		}
+		w.pass(10 * time.Minute)
+		if s := w.want(id, session.Stopped); s.Lease != nil {
+			t.Errorf("returned, and out again: %+v", s.Lease)
+		}
+		if err := w.agent.Return(id); !errors.Is(err, agent.ErrNoLease) {
+			t.Errorf("returned twice: %v", err)
+		}
+		if err := w.agent.Start(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		if s := w.Session(id); s.Lease == nil || s.Lease.Generation != 2 {
+			t.Errorf("lease %+v", s.Lease)
 		}
 	})
 }

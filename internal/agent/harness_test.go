@@ -183,7 +183,7 @@ func newWorld(t *testing.T, dir string, terms servertest.Terms) *world {
 		for ctx.Err() == nil {
 			w.Control.Beat(ctx)
 			select {
-			case <-time.After(5 * time.Second):
+			case <-time.After(20 * time.Second):
 			case <-ctx.Done():
 			}
 		}

@@ -62,9 +62,12 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 		return nil, nil
 	}
 	// After a revocation only a run that started when it was stored may have the next
-	// generation: one that runs on from before is being ended, and an idle app whose
-	// fixed lease was returned or revoked gets none before it is started again.
-	if s.Mark < s.Wanted && !a.Without.Has(lease.RunAfterRevocation) {
+	// generation; one that runs on from before is being ended.
+	mark := s.Stored
+	if s.Observed == IsRunning {
+		mark = s.Mark
+	}
+	if mark < s.Wanted && !a.Without.Has(lease.RunAfterRevocation) {
 		return nil, nil
 	}
 	generation := s.Wanted + 1

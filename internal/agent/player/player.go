@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync"
 	"time"
 
@@ -159,7 +160,7 @@ func (p *Player) notify(n agent.Notice) {
 	if n.Warning {
 		// Where the terminal is one, the guard writes to it by itself.
 		if p.cfg.Terminal == "" || desktop() {
-			p.say("WARNING (session %d): %s", n.Session, n.Text)
+			p.say("WARNING (session %d): %s", n.Session, strings.ReplaceAll(n.Text, "\n", " "))
 		}
 		return
 	}
