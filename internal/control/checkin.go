@@ -434,7 +434,7 @@ func (ci *checkIn) direct(verdict lease.Verdict) error {
 				return err
 			}
 			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirAdd, Session: id, App: app})
-		case st != nil && gone && st.State != session.IsAbsent:
+		case st != nil && gone:
 			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted})
 		case st != nil && s.Wanted > st.Stored:
 			d := wire.Directive{Type: wire.DirRevoke, Session: id, UpTo: s.Wanted}
