@@ -40,8 +40,9 @@ type Apps interface {
 	// Prepare fills in what is run: the command, its folder and environment, and where
 	// warnings go. The rest of the spec is the agent's.
 	Prepare(app *wire.App, spec *runner.Spec) error
-	// Remove takes the app off the machine, but for what others, which stay, need too.
-	Remove(ctx context.Context, app *wire.App, others []*wire.App) error
+	// Remove takes the app off the machine, but for what the apps that stay need too:
+	// others lists those, as of when it is called.
+	Remove(ctx context.Context, app *wire.App, others func() []*wire.App) error
 }
 
 // Server is how the agent reaches its server; a [Client], but for tests.

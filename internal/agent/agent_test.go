@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent"
+	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/fake"
@@ -485,6 +486,69 @@ func TestOneProcess(t *testing.T) {
 	inWorld(t, floating, func(w *world) {
 		if _, err := agent.Open(agent.Config{Dir: w.dir}); !errors.Is(err, agent.ErrLocked) {
 			t.Errorf("a second: %v", err)
+		}
+	})
+}
+
+// A package that is still being added when its session is removed is given up.
+func TestRemoveWhileAdding(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		w.apps.block = make(chan struct{})
+		id := w.launch()
+		w.pass(time.Second)
+		if list, _ := w.agent.List(); len(list) != 1 || list[0].Status != agent.Adding || list[0].Progress != 42 {
+			t.Errorf("list %+v", list)
+		}
+		if err := w.agent.Remove(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(time.Second)
+		w.want(id, session.Removed)
+		if list, _ := w.agent.List(); len(list) != 0 || w.apps.removed != 1 {
+			t.Errorf("list %+v, %d removed", list, w.apps.removed)
+		}
+	})
+}
+
+// A machine that was off: the lease that ended meanwhile does not come back to life,
+// whatever the wall clock says after the boot.
+func TestReboot(t *testing.T) {
+	inWorld(t, servertest.Terms{Kind: lease.Fixed, Offline: 3600}, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		w.run(id, 1).Exit(0)
+		w.pass(30 * time.Minute)
+		if err := w.end(); err != nil {
+			t.Fatal(err)
+		}
+		w.net.set(func() { w.net.down = true })
+		left := func(clock boottime.Clock) int64 {
+			w.clock = clock
+			w.start()
+			defer w.end()
+			list, _ := w.agent.List()
+			if list[0].LeaseSeconds == nil {
+				return 0
+			}
+			return *list[0].LeaseSeconds
+		}
+		now := time.Now().UTC()
+		before := left(boottime.Go)
+		if before < 1700 || before > 3600 {
+			t.Fatalf("%d s left before the reboot", before)
+		}
+		stamp := func(boot string, wall time.Time) boottime.Clock {
+			return boottime.NewManual(boottime.Stamp{Boot: boot, At: time.Second, Wall: wall})
+		}
+		if got := left(stamp("two", now.Add(20*time.Minute))); got > before-1190 {
+			t.Errorf("20 minutes off: %d s left of %d", got, before)
+		}
+		// The clock set back gives nothing back, neither in this boot nor in the next.
+		if got := left(stamp("three", now.Add(-24*time.Hour))); got > before-1190 {
+			t.Errorf("set back: %d s left of %d", got, before)
+		}
+		if got := left(stamp("four", now.Add(2*time.Hour))); got != 0 {
+			t.Errorf("two hours off: %d s left", got)
 		}
 	})
 }

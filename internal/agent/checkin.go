@@ -162,6 +162,9 @@ func (a *Agent) request() (*wire.CheckIn, lease.Instant, error) {
 		m.Observations, m.More = m.Observations[:wire.MaxObservations], true
 	}
 	for _, s := range a.sorted() {
+		if s.Gone {
+			continue
+		}
 		if len(m.Sessions) == wire.MaxSessions {
 			m.Complete = false
 			a.log.Error("this agent has more sessions than it can report")
@@ -268,7 +271,7 @@ func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 		return nil
 	}
 	s := a.sessions[c.Session]
-	if s == nil {
+	if s == nil || s.Gone {
 		a.log.Warn("a lease was dropped: its session is gone", "session", c.Session)
 		return nil
 	}
@@ -288,7 +291,7 @@ func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 // refused ends the run that was refused, after its warnings.
 func (a *Agent) refused(r wire.Refusal) error {
 	s := a.sessions[r.Session]
-	if s == nil {
+	if s == nil || s.Gone {
 		return nil
 	}
 	a.log.Warn("the server grants no lease", "session", r.Session, "app", s.App.Name, "code", r.Code, "message", r.Message)

@@ -31,6 +31,9 @@ func (a *Agent) Add(d wire.Directive) (added bool, err error) {
 // do carries out a directive, which may come any number of times. a.mu is held.
 func (a *Agent) do(d wire.Directive) error {
 	s := a.sessions[d.Session]
+	if s != nil && s.Gone {
+		return nil // it is on its way out
+	}
 	switch d.Type {
 	case wire.DirAdd:
 		if s != nil || d.App == nil || d.Session <= 0 {
@@ -101,8 +104,13 @@ func reasonOf(d wire.Directive, otherwise string) string {
 func (a *Agent) proceed(s *session) {
 	switch {
 	case s.Removing || s.Gone || s.Holder.Running:
-	case !s.Ready && !s.adding:
-		s.adding = a.background(func(ctx context.Context) { a.fetch(ctx, s) })
+	case !s.Ready && s.adding == nil && a.run != nil:
+		ctx, cancel := context.WithCancel(a.run)
+		if a.background(func(context.Context) { a.fetch(ctx, s) }) {
+			s.adding = cancel
+		} else {
+			cancel()
+		}
 	case s.Ready && s.Start:
 		if err := a.start(s); err != nil {
 			a.log.Error("the app could not be started", "session", s.Holder.Session, "err", err)
@@ -120,8 +128,12 @@ const (
 func (a *Agent) fetch(ctx context.Context, s *session) {
 	defer func() {
 		a.mu.Lock()
-		s.adding = false
-		a.mu.Unlock()
+		defer a.mu.Unlock()
+		s.adding()
+		s.adding = nil
+		if s.Gone && a.err == nil {
+			a.finishRemoval(s) // it waited for us
+		}
 	}()
 	app := s.App // does not change while it is being added
 	for pause := addRetry; ; pause = min(2*pause, addRetryMax) {
@@ -135,8 +147,7 @@ func (a *Agent) fetch(ctx context.Context, s *session) {
 		}
 		again := err != nil && !errors.Is(err, ErrUnusable)
 		a.mu.Lock()
-		if a.sessions[s.Holder.Session] != s || a.err != nil {
-			// Removed in the meantime; what was added may be nobody's.
+		if s.Gone || a.err != nil {
 			a.mu.Unlock()
 			return
 		}

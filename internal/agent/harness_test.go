@@ -103,10 +103,19 @@ func (n *network) Events(ctx context.Context, hint func()) error {
 type fakeApps struct {
 	mu      sync.Mutex
 	fail    error
+	block   chan struct{} // not nil: adding takes for ever
 	removed int
 }
 
-func (f *fakeApps) Add(context.Context, *wire.App, func(int)) error {
+func (f *fakeApps) Add(ctx context.Context, _ *wire.App, progress func(int)) error {
+	if f.block != nil {
+		progress(42)
+		select {
+		case <-f.block:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.fail
@@ -117,7 +126,7 @@ func (f *fakeApps) Prepare(app *wire.App, spec *runner.Spec) error {
 	return nil
 }
 
-func (f *fakeApps) Remove(context.Context, *wire.App, []*wire.App) error {
+func (f *fakeApps) Remove(context.Context, *wire.App, func() []*wire.App) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removed++
@@ -135,6 +144,7 @@ type world struct {
 	app    *catalog.App
 	agent  *agent.Agent
 	hook   func(string) error
+	clock  boottime.Clock // of the agent; nil: the bubble's
 	stop   context.CancelFunc
 	over   chan error
 	behave fake.App
@@ -221,6 +231,9 @@ func (w *world) start() {
 
 func (w *world) open() (*agent.Agent, error) {
 	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: boottime.Go}
+	if w.clock != nil {
+		cfg.Clock = w.clock
+	}
 	cfg.SetHook(w.hook)
 	return agent.Open(cfg)
 }

@@ -36,9 +36,10 @@ type session struct {
 	record
 	run      runner.Run // the current one; nil before its guard is there
 	spawning bool
-	lost     bool         // it may be alive, but could not be recovered
-	past     []runner.Run // over, and their folders still there
-	adding   bool
+	lost     bool               // it may be alive, but could not be recovered
+	past     []runner.Run       // over, and their folders still there
+	adding   context.CancelFunc // its package is being added
+	removing bool               // what it left behind is being removed
 	progress int
 	steer    chan struct{}
 }
@@ -370,6 +371,7 @@ func (a *Agent) recover(ctx context.Context) error {
 		switch {
 		case s.Gone:
 			a.finishRemoval(s)
+			continue
 		case s.Holder.Running && s.run == nil && err != nil:
 			s.lost = true
 		case s.Holder.Running && s.run == nil:
@@ -413,6 +415,8 @@ func (a *Agent) Return(id int64) error {
 		return ErrUnknown
 	case a.err != nil:
 		return a.err
+	case s.Removing || s.Gone:
+		return ErrRemoving
 	case s.Holder.Running:
 		return ErrRunning
 	case s.Holder.Lease == nil:
@@ -428,18 +432,20 @@ func (a *Agent) Remove(id int64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s := a.sessions[id]
-	if s == nil {
+	switch {
+	case s == nil:
 		return ErrUnknown
-	}
-	if a.err != nil {
+	case a.err != nil:
 		return a.err
+	case s.Gone:
+		return nil
 	}
 	return a.remove(s, "The app is being removed from this device.")
 }
 
 // remove removes a session's app as soon as no run of it is alive. a.mu is held.
 func (a *Agent) remove(s *session, reason string) error {
-	if s.Removing && s.Holder.Running {
+	if s.removing || s.Removing && s.Holder.Running {
 		return nil
 	}
 	s.Removing = true
@@ -461,17 +467,42 @@ func (a *Agent) finishRemoval(s *session) {
 		}
 	}
 	a.drop(s)
-	if a.forget(s) != nil {
+	if s.adding != nil {
+		s.adding() // and then this once more
 		return
 	}
-	var others []*wire.App
-	for _, o := range a.sorted() {
-		others = append(others, &o.App)
-	}
+	s.removing = s.removing || a.background(func(ctx context.Context) { a.cleanUp(ctx, s) })
+}
+
+// cleanUp takes off the machine what a session that is gone left there, and forgets it.
+// Killed before, the agent does it at its next start.
+func (a *Agent) cleanUp(ctx context.Context, s *session) {
 	app := s.App
-	if err := a.Apps.Remove(context.Background(), &app, others); err != nil {
+	err := a.Apps.Remove(ctx, &app, a.needed)
+	if ctx.Err() != nil {
+		return
+	}
+	if err != nil {
 		a.log.Error("what an app left behind cannot be removed", "session", s.Holder.Session, "err", err)
 	}
-	a.log.Info("the app was removed", "session", s.Holder.Session, "app", app.Name)
-	a.tell(s, "was removed")
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil && a.forget(s) == nil {
+		a.log.Info("the app was removed", "session", s.Holder.Session, "app", app.Name)
+		a.tell(s, "was removed")
+	}
+}
+
+// needed lists the apps that stay on the machine.
+func (a *Agent) needed() []*wire.App {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []*wire.App
+	for _, s := range a.sorted() {
+		if !s.Gone {
+			app := s.App
+			list = append(list, &app)
+		}
+	}
+	return list
 }

@@ -161,17 +161,18 @@ func inside(dir string, p *catalog.Package) (string, error) {
 
 func (s *Store) folder(p *catalog.Package) string { return filepath.Join(s.dir, p.SHA256) }
 
-// Remove removes a package from the device, unless one of others needs it too.
-func (s *Store) Remove(p *catalog.Package, others []*catalog.Package) error {
+// Remove removes a package from the device, unless one of others needs it too. others is
+// asked while nobody adds this package, so that none is removed that has just been added.
+func (s *Store) Remove(p *catalog.Package, others func() []*catalog.Package) error {
 	if p == nil || p.Type != catalog.Archive || !digestLike(p.SHA256) {
 		return nil
 	}
-	for _, o := range others {
+	defer s.take(p.SHA256)()
+	for _, o := range others() {
 		if o != nil && o.Type == catalog.Archive && o.SHA256 == p.SHA256 {
 			return nil
 		}
 	}
-	defer s.take(p.SHA256)()
 	return os.RemoveAll(s.folder(p))
 }
 

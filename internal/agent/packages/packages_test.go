@@ -151,13 +151,13 @@ func TestArchive(t *testing.T) {
 			if info, err := os.Stat(argv[0]); err != nil || runtime.GOOS != "windows" && info.Mode().Perm() != 0o700 {
 				t.Errorf("%v, %v", info, err)
 			}
-			if err := s.Remove(p, []*catalog.Package{{Type: catalog.Archive, SHA256: p.SHA256}}); err != nil {
+			if err := s.Remove(p, func() []*catalog.Package { return []*catalog.Package{{Type: catalog.Archive, SHA256: p.SHA256}} }); err != nil {
 				t.Error(err)
 			}
 			if _, _, err := s.Command(p); err != nil {
 				t.Errorf("removed though another needs it: %v", err)
 			}
-			if err := s.Remove(p, nil); err != nil {
+			if err := s.Remove(p, func() []*catalog.Package { return nil }); err != nil {
 				t.Error(err)
 			}
 			empty(t, dir)

@@ -250,12 +250,14 @@ func (a *apps) Prepare(app *wire.App, spec *runner.Spec) (err error) {
 	return nil
 }
 
-func (a *apps) Remove(_ context.Context, app *wire.App, others []*wire.App) error {
-	var kept []*catalog.Package
-	for _, o := range others {
-		kept = append(kept, o.Package)
-	}
-	return a.store.Remove(app.Package, kept)
+func (a *apps) Remove(_ context.Context, app *wire.App, others func() []*wire.App) error {
+	return a.store.Remove(app.Package, func() []*catalog.Package {
+		var kept []*catalog.Package
+		for _, o := range others() {
+			kept = append(kept, o.Package)
+		}
+		return kept
+	})
 }
 
 // desktop reports whether there is one to show dialogs on.
