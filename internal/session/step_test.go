@@ -59,13 +59,7 @@ func (w *world) steps() []step {
 				add(func(w *world) { w.left.Loses--; w.lose(di) }, "device %d loses its journal", di+1)
 			}
 			if w.left.Copies > 0 && di == 0 {
-				add(func(w *world) {
-					w.left.Copies--
-					c := w.devs[0].clone()
-					c.out = 0
-					c.guards = [2]guard{}
-					w.devs[2] = c
-				}, "device 1's state folder is copied")
+				add(func(w *world) { w.left.Copies--; w.copy() }, "device 1's state folder is copied")
 			}
 		}
 	}

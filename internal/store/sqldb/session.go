@@ -244,7 +244,7 @@ func (t *Tx) saveLease(was, is *lease.Grant, id int64) error {
 		return err
 	}
 	if was == nil || is.DeliveryMethod != was.DeliveryMethod {
-		if _, err := t.exec("INSERT INTO seats (delivery_method_id, session_id) VALUES (?, ?) ON CONFLICT DO NOTHING", is.DeliveryMethod, id); err != nil {
+		if _, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", is.DeliveryMethod, id, micros(is.GrantedAt)); err != nil {
 			return err
 		}
 	}
@@ -293,18 +293,19 @@ func (t *Tx) TakeSeat(method, id int64, seats int) (bool, error) {
 			return false, err
 		}
 	}
-	_, err := t.exec("INSERT INTO seats (delivery_method_id, session_id) VALUES (?, ?) ON CONFLICT DO NOTHING", method, id)
+	_, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT (delivery_method_id, session_id) DO UPDATE SET taken_at = excluded.taken_at", method, id, micros(t.now))
 	return err == nil, err
 }
 
 // SeatsTaken implements store.Sessions.
 func (t *Tx) SeatsTaken(method int64) (int, error) { return t.seatsTaken(method, 0) }
 
-// seatsTaken counts the seats taken by others than one session. A seat whose lease is
-// still to be written in this transaction counts.
+// seatsTaken counts the seats taken by others than one session. A seat counts that was
+// taken in this transaction and whose lease is still to be written, even over one of
+// before that has ended.
 func (t *Tx) seatsTaken(method, but int64) (n int, err error) {
 	err = t.one(`SELECT count(*) FROM seats s LEFT JOIN leases l ON l.session_id = s.session_id
-		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ?)`, []any{method, but, micros(t.now)}, &n)
+		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ? OR s.taken_at > l.granted_at)`, []any{method, but, micros(t.now)}, &n)
 	return n, err
 }
 

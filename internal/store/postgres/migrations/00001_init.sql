@@ -201,6 +201,7 @@ CREATE TABLE leases (
 CREATE TABLE seats (
 	delivery_method_id BIGINT NOT NULL,
 	session_id         BIGINT NOT NULL,
+	taken_at           BIGINT NOT NULL,
 	PRIMARY KEY (delivery_method_id, session_id)
 );
 

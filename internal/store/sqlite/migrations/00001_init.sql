@@ -201,6 +201,7 @@ CREATE TABLE leases (
 CREATE TABLE seats (
 	delivery_method_id INTEGER NOT NULL,
 	session_id         INTEGER NOT NULL,
+	taken_at           INTEGER NOT NULL,
 	PRIMARY KEY (delivery_method_id, session_id)
 );
 

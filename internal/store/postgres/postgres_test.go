@@ -1,0 +1,26 @@
+//go:build unix
+
+package postgres_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"leasehold/internal/pgtest"
+	"leasehold/internal/store"
+	"leasehold/internal/store/postgres"
+	"leasehold/internal/store/storetest"
+)
+
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
+func TestConformance(t *testing.T) {
+	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
+		s, err := postgres.Open(t.Context(), pgtest.Database(t), postgres.WithClock(now))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	})
+}

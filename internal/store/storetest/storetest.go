@@ -1,0 +1,133 @@
+// Package storetest is the conformance suite that every database passes: what the
+// comments of internal/store promise, concurrency included. A method of store.Tx that
+// no test here calls fails the suite.
+package storetest
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+	"sync"
+	"testing"
+	"time"
+
+	"leasehold/internal/store"
+)
+
+// Open opens a new, empty database whose clock is now.
+type Open func(t *testing.T, now func() time.Time) store.Store
+
+// Clock is a clock that a test steps.
+type Clock struct {
+	mu  sync.Mutex
+	now time.Time
+}
+
+// NewClock starts at a fixed date.
+func NewClock() *Clock { return &Clock{now: time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)} }
+
+// Now is the time.
+func (c *Clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.now
+}
+
+// Step lets d pass. d may be negative.
+func (c *Clock) Step(d time.Duration) {
+	c.mu.Lock()
+	c.now = c.now.Add(d)
+	c.mu.Unlock()
+}
+
+// suite is one run of the tests on one database.
+type suite struct {
+	open   Open
+	mu     sync.Mutex
+	called map[string]bool
+}
+
+// Run runs the suite.
+func Run(t *testing.T, open Open) {
+	s := &suite{open: open, called: map[string]bool{}}
+	for _, tt := range []struct {
+		name string
+		fn   func(*testing.T, *env)
+	}{
+		{"catalogue", testCatalogue}, {"directory", testDirectory}, {"deleted names", testDeletedNames}, {"provisions", testProvisions}, {"version", testVersion},
+		{"agents", testAgents}, {"access", testAccess}, {"records", testRecords},
+		{"session", testSession}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
+		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
+		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount},
+		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
+		{"lease clock", testClock}, {"lease clock leaps", testLeap}, {"reopen", testSeen},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			e := s.env(t)
+			tt.fn(t, e)
+		})
+	}
+	t.Run("every method is tested", func(t *testing.T) {
+		tx := reflect.TypeFor[store.Tx]()
+		for i := range tx.NumMethod() {
+			if m := tx.Method(i).Name; !s.called[m] {
+				t.Errorf("no test of the suite calls %s", m)
+			}
+		}
+	})
+}
+
+// env is one test's database.
+type env struct {
+	*suite
+	t     *testing.T
+	st    store.Store
+	clock *Clock
+}
+
+func (s *suite) env(t *testing.T) *env {
+	e := &env{suite: s, t: t, clock: NewClock()}
+	e.st = s.open(t, e.clock.Now)
+	t.Cleanup(func() {
+		if err := e.st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return e
+}
+
+// update runs fn in a transaction and fails the test if it fails.
+func (e *env) update(fn func(store.Tx) error) {
+	e.t.Helper()
+	if err := e.st.Update(context.Background(), func(tx store.Tx) error { return fn(watched{tx, e.suite}) }); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+// view is update for reading.
+func (e *env) view(fn func(store.Tx) error) {
+	e.t.Helper()
+	if err := e.st.View(context.Background(), func(tx store.Tx) error { return fn(watched{tx, e.suite}) }); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func must[T any](t *testing.T) func(T, error) T {
+	return func(v T, err error) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
+
+// same fails the test unless both are deeply equal.
+func same(t *testing.T, what string, got, want any) {
+	t.Helper()
+	if !reflect.DeepEqual(got, want) {
+		t.Fatalf("%s:\n got %s\nwant %s", what, show(got), show(want))
+	}
+}
+
+func show(v any) string { return fmt.Sprintf("%+v", v) }
