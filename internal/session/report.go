@@ -48,6 +48,12 @@ type Source struct {
 func (s *Session) Observe(o Observation, src Source) {
 	at := o.At
 	switch o.Type {
+	case ObsUp, ObsFailed, ObsEnded:
+		if s.Kind != Stream {
+			return // a stream's observation says nothing of an app on a device
+		}
+	}
+	switch o.Type {
 	case ObsAdded:
 		if s.Observed == IsAbsent {
 			s.see(IsIdle, at)
