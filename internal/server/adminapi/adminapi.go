@@ -5,8 +5,10 @@ package adminapi
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -51,8 +53,11 @@ func (s *Server) Register(r *auth.Routes) {
 		for _, err := range errs {
 			if x, ok := err.(huma.ErrorDetailer); ok {
 				e := x.ErrorDetail()
-				d.Errors = append(d.Errors, problem.FieldError{Field: fieldName(e.Location), Message: e.Message})
+				d.Errors = append(d.Errors, fieldError(e.Location, e.Message))
 			}
+		}
+		if status == http.StatusRequestEntityTooLarge {
+			d.Errors = []problem.FieldError{{Field: "body", Message: fmt.Sprintf("must have at most %d bytes", maxBody)}}
 		}
 		if len(d.Errors) > 0 {
 			d.Detail = d.Errors[0].Field + ": " + d.Errors[0].Message
@@ -85,12 +90,18 @@ func (s *Server) Register(r *auth.Routes) {
 	r.Handle(prefix+"/", auth.Public, s.gate, http.HandlerFunc(s.unknown))
 }
 
-// fieldName turns huma's "body.packages[0].type" into ours: "packages.0.type".
-func fieldName(loc string) string {
+var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
+
+// fieldError turns huma's "body.packages[0].type" into ours, "packages.0.type", and names
+// the field that is missing where huma names what it is missing from.
+func fieldError(loc, message string) problem.FieldError {
+	if m := missing.FindStringSubmatch(message); m != nil {
+		loc, message = loc+"."+m[1], "is required"
+	}
 	for _, p := range []string{"body.", "query.", "path."} {
 		loc = strings.TrimPrefix(loc, p)
 	}
-	return strings.NewReplacer("[", ".", "]", "").Replace(loc)
+	return problem.FieldError{Field: strings.NewReplacer("[", ".", "]", "").Replace(loc), Message: message}
 }
 
 // operations is the mux that huma adds its operations to: it finds each one's access and
