@@ -320,7 +320,10 @@ func TestCannotBeStarted(t *testing.T) {
 		w.behave = fake.App{StartErr: errors.New("no such program")}
 		id := w.launch()
 		w.pass(time.Minute)
-		w.want(id, session.Stopped)
+		// Told in one check-in, a run that never held a lease moves no status.
+		if s := w.Session(id); s.Observed != session.IsIdle || s.Lease != nil || s.Run != 1 {
+			t.Errorf("session %+v", s)
+		}
 		if list, _ := w.agent.List(); list[0].Status != agent.Stopped || list[0].Problem == "" {
 			t.Errorf("list %+v", list)
 		}
