@@ -1,0 +1,78 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"leasehold/internal/agent/runner"
+	"leasehold/internal/lease"
+	"leasehold/internal/wire"
+)
+
+// recover finds the runs that are alive, and ends in the journal those that are not. It
+// is called once, before anything is started.
+func (a *Agent) recover(ctx context.Context) error {
+	runs, err := a.Runner.Recover(ctx)
+	if err != nil {
+		a.log.Error("not every run could be looked at", "err", err)
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.complete = err == nil
+	for _, r := range runs {
+		k := r.Key()
+		s := a.sessions[k.Session]
+		switch {
+		case s == nil:
+			if !r.Alive() {
+				if err := r.Forget(ctx); err != nil {
+					a.log.Warn("what is left of a run cannot be removed", "session", k.Session, "err", err)
+				}
+				continue
+			}
+			s = a.adopt(r)
+			a.sessions[k.Session] = s
+		case s.Holder.Running && k.Run == int64(s.Holder.Run):
+		default:
+			s.past = append(s.past, r)
+			continue
+		}
+		a.attach(s, r)
+	}
+	for _, s := range a.sorted() {
+		switch {
+		case s.Gone:
+			a.finishRemoval(s)
+			continue
+		case s.Holder.Running && s.run == nil && err != nil:
+			s.lost = true
+		case s.Holder.Running && s.run == nil:
+			// Killed between writing that it starts and starting it.
+			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.") {
+				a.again(s)
+			}
+		case s.Removing && !s.Holder.Running:
+			a.finishRemoval(s)
+		}
+		if a.err != nil {
+			return a.err
+		}
+		if a.sessions[s.Holder.Session] == s {
+			a.proceed(s)
+		}
+	}
+	return a.err
+}
+
+// adopt makes a record for a living run whose session's file is lost: what still runs is
+// reported, and obeys.
+func (a *Agent) adopt(r runner.Run) *session {
+	k, spec := r.Key(), r.Spec()
+	s := newSession(&record{Holder: lease.Holder{Session: k.Session, Kind: lease.Floating, Run: uint32(k.Run), Running: true}, Ready: true})
+	s.App = wire.App{Name: spec.App, Licence: lease.Floating, ForceSeconds: int(spec.Margin / time.Second)}
+	for _, w := range spec.Warnings {
+		s.App.WarningsSeconds = append(s.App.WarningsSeconds, int(w/time.Second))
+	}
+	a.log.Error("an app runs whose session was lost; it is reported again", "session", k.Session, "app", spec.App)
+	return s
+}
