@@ -216,6 +216,7 @@ type listOutput struct {
 	}
 }
 
+// IDInput is the number in a path.
 type IDInput struct {
 	ID int64 `path:"id" minimum:"1"`
 }
