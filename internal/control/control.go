@@ -9,7 +9,7 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/base64"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -205,11 +205,12 @@ func (c *Control) Beat(ctx context.Context) {
 	c.FlushSeen(ctx)
 }
 
-// secret returns a new secret of 256 bits and its hash as it is stored.
+// secret returns a new secret of 256 bits and its hash as it is stored. Secrets are typed
+// on command lines, so none may look like a flag, as base64 with its minus can.
 func secret() (string, []byte) {
 	b := make([]byte, 32)
 	rand.Read(b)
-	s := base64.RawURLEncoding.EncodeToString(b)
+	s := hex.EncodeToString(b)
 	return s, hash(s)
 }
 
