@@ -29,6 +29,7 @@ type serverCmd struct {
 	Force        time.Duration `help:"From asking an app to close to ending it by force." default:"10s" env:"LEASEHOLD_FORCE"`
 	Wait         time.Duration `help:"How long an app may run before it is authorised, besides its warnings." default:"30s" env:"LEASEHOLD_WAIT"`
 	Heartbeat    time.Duration `help:"Heartbeat of an agent with no live session." default:"5m" env:"LEASEHOLD_HEARTBEAT"`
+	Restored     bool          `help:"The database was restored from a backup: no new seat until every lease from before must be over." env:"LEASEHOLD_RESTORED"`
 	LogLevel     slog.Level    `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
 }
 
@@ -117,6 +118,11 @@ func (c *serverCmd) serve(ctx context.Context, std *stdio, log *slog.Logger, st 
 	user, password := os.Getenv("LEASEHOLD_ADMIN_USER"), os.Getenv("LEASEHOLD_ADMIN_PASSWORD")
 	if (user == "") != (password == "") {
 		return errors.New("LEASEHOLD_ADMIN_USER and LEASEHOLD_ADMIN_PASSWORD: give both or neither")
+	}
+	if c.Restored {
+		if err := s.Control.Restored(ctx); err != nil {
+			return fmt.Errorf("--restored: %w", err)
+		}
 	}
 	setup, err := s.Control.EnsureAdmin(ctx, user, password)
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
@@ -194,6 +193,17 @@ func (ci *checkIn) restored() error {
 	}
 	ci.Log.Warn("the database is behind its agents: it was restored; new seats wait", "agent", ci.agent.ID)
 	return ci.tx.SetSetting(settingRestored, ci.now.Format(time.RFC3339Nano))
+}
+
+// Restored says that the database was restored from a backup: it has forgotten leases, so
+// no new seat is granted until every lease from before must be over. Holders are renewed.
+func (c *Control) Restored(ctx context.Context) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.SetSetting(settingRestored, tx.Now().Format(time.RFC3339Nano)); err != nil {
+			return err
+		}
+		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: "server", Action: "database.restored", Target: "server", Outcome: "done"})
+	})
 }
 
 // journal applies the entries that are new, each once, in order.
@@ -415,67 +425,6 @@ func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {
 	})
 }
 
-// direct derives what the agent is to do from what is wanted and what it reported.
-func (ci *checkIn) direct(verdict lease.Verdict) error {
-	states := map[int64]*wire.SessionState{}
-	for i := range ci.m.Sessions {
-		states[ci.m.Sessions[i].Session] = &ci.m.Sessions[i]
-	}
-	for _, id := range ci.order {
-		s, st := ci.sessions[id], states[id]
-		if s.AgentID != ci.agent.ID {
-			continue
-		}
-		gone := !s.DeletedAt.IsZero() || s.Status == session.Removed
-		switch {
-		case st == nil && s.Status == session.Launched && s.DeletedAt.IsZero() && verdict != lease.Stale:
-			app, err := ci.appFor(s)
-			if err != nil {
-				return err
-			}
-			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirAdd, Session: id, App: app})
-		case st != nil && gone:
-			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted})
-		case st != nil && s.Wanted > st.Stored:
-			d := wire.Directive{Type: wire.DirRevoke, Session: id, UpTo: s.Wanted}
-			if s.Order != nil {
-				d.Action, d.Reason = s.Order.Action, s.Order.Reason
-			}
-			ci.out.answer.Directives = append(ci.out.answer.Directives, d)
-		}
-	}
-	return nil
-}
-
-// appFor is what the session's agent needs to add and run its app.
-func (ci *checkIn) appFor(s *session.Session) (*wire.App, error) {
-	return ci.Control.appFor(ci.view, s, ci.agent)
-}
-
-func (c *Control) appFor(v view, s *session.Session, ag *store.Agent) (*wire.App, error) {
-	dm, err := v.method(s.DeliveryMethodID)
-	if err != nil {
-		return nil, err
-	}
-	a, err := v.app(s.AppID)
-	if err != nil {
-		return nil, err
-	}
-	u, err := v.user(s.UserID)
-	if err != nil {
-		return nil, err
-	}
-	if dm == nil || a == nil || u == nil {
-		return nil, fmt.Errorf("control: session %d: %w", s.ID, store.ErrNotFound)
-	}
-	return &wire.App{
-		Name: a.Name, DeliveryMethod: dm.ID, Licence: dm.Licence.Type,
-		HeartbeatSeconds: dm.HeartbeatSeconds, WarningsSeconds: dm.WarningsSeconds,
-		ForceSeconds: int(c.Force / time.Second), WaitSeconds: int(c.Wait / time.Second),
-		User: u.Name, Package: dm.PackageFor(ag.OS, ag.Arch), Start: true,
-	}, nil
-}
-
 // save stores what changed.
 func (ci *checkIn) save() error {
 	for _, id := range ci.order {
@@ -490,30 +439,5 @@ func (ci *checkIn) save() error {
 		}
 		ci.out.changed = append(ci.out.changed, id)
 	}
-	return nil
-}
-
-// pace sets the time of the next check-in: the shortest heartbeat among the agent's live
-// sessions, spread so that agents do not come all at once.
-func (ci *checkIn) pace() error {
-	a := ci.out.answer
-	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.Heartbeat}, rand.Float64())
-	for _, id := range ci.order {
-		s := ci.sessions[id]
-		if s.Status.Ended() || !s.DeletedAt.IsZero() {
-			continue
-		}
-		dm, err := ci.view.method(s.LeaseDeliveryMethod())
-		if err != nil {
-			return err
-		}
-		if dm != nil {
-			next = min(next, lease.NextCheckIn(dm.Terms(ci.Force), rand.Float64()))
-		}
-	}
-	if ci.m.More || a.NextEpoch != 0 || a.JumpTo != 0 {
-		next = 0 // the agent has more to say, or has to say it again
-	}
-	a.NextMillis = next.Milliseconds()
 	return nil
 }

@@ -322,3 +322,22 @@ func (a *Agent) apply(out *wire.Answer, sent lease.Instant) error {
 	}
 	return nil
 }
+
+// Copy is what a copy of the agent's state folder on another machine would do: it shows
+// the same credential and token.
+func (a *Agent) Copy() *Agent {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := &Agent{ID: a.ID, Name: a.Name, server: a.server, client: a.client, cred: a.cred, keys: a.keys,
+		number: a.number, token: a.token, granted: a.granted, epoch: a.epoch, seq: a.seq,
+		journal: slices.Clone(a.journal), apps: map[int64]*App{}, CloseAfter: a.CloseAfter}
+	for id, app := range a.apps {
+		x := *app
+		if x.Lease != nil {
+			l := *x.Lease
+			x.Lease = &l
+		}
+		c.apps[id] = &x
+	}
+	return c
+}

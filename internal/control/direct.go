@@ -1,0 +1,98 @@
+package control
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+// direct derives what the agent is to do from what is wanted and what it reported.
+func (ci *checkIn) direct(verdict lease.Verdict) error {
+	states := map[int64]*wire.SessionState{}
+	for i := range ci.m.Sessions {
+		states[ci.m.Sessions[i].Session] = &ci.m.Sessions[i]
+	}
+	for _, id := range ci.order {
+		s, st := ci.sessions[id], states[id]
+		if s.AgentID != ci.agent.ID {
+			continue
+		}
+		gone := !s.DeletedAt.IsZero() || s.Status == session.Removed
+		switch {
+		case st == nil && s.Status == session.Launched && s.DeletedAt.IsZero() && verdict != lease.Stale:
+			app, err := ci.appFor(s)
+			if err != nil {
+				return err
+			}
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirAdd, Session: id, App: app})
+		case st != nil && gone:
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted})
+		case st != nil && s.Wanted > st.Stored:
+			d := wire.Directive{Type: wire.DirRevoke, Session: id, UpTo: s.Wanted}
+			if s.Order != nil {
+				d.Action, d.Reason = s.Order.Action, s.Order.Reason
+			}
+			ci.out.answer.Directives = append(ci.out.answer.Directives, d)
+		}
+	}
+	return nil
+}
+
+// appFor is what the session's agent needs to add and run its app.
+func (ci *checkIn) appFor(s *session.Session) (*wire.App, error) {
+	return ci.Control.appFor(ci.view, s, ci.agent)
+}
+
+func (c *Control) appFor(v view, s *session.Session, ag *store.Agent) (*wire.App, error) {
+	dm, err := v.method(s.DeliveryMethodID)
+	if err != nil {
+		return nil, err
+	}
+	a, err := v.app(s.AppID)
+	if err != nil {
+		return nil, err
+	}
+	u, err := v.user(s.UserID)
+	if err != nil {
+		return nil, err
+	}
+	if dm == nil || a == nil || u == nil {
+		return nil, fmt.Errorf("control: session %d: %w", s.ID, store.ErrNotFound)
+	}
+	return &wire.App{
+		Name: a.Name, DeliveryMethod: dm.ID, Licence: dm.Licence.Type,
+		HeartbeatSeconds: dm.HeartbeatSeconds, WarningsSeconds: dm.WarningsSeconds,
+		ForceSeconds: int(c.Force / time.Second), WaitSeconds: int(c.Wait / time.Second),
+		User: u.Name, Package: dm.PackageFor(ag.OS, ag.Arch), Start: true,
+	}, nil
+}
+
+// pace sets the time of the next check-in: the shortest heartbeat among the agent's live
+// sessions, spread so that agents do not come all at once.
+func (ci *checkIn) pace() error {
+	a := ci.out.answer
+	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.Heartbeat}, rand.Float64())
+	for _, id := range ci.order {
+		s := ci.sessions[id]
+		if s.Status.Ended() || !s.DeletedAt.IsZero() {
+			continue
+		}
+		dm, err := ci.view.method(s.LeaseDeliveryMethod())
+		if err != nil {
+			return err
+		}
+		if dm != nil {
+			next = min(next, lease.NextCheckIn(dm.Terms(ci.Force), rand.Float64()))
+		}
+	}
+	if ci.m.More || a.NextEpoch != 0 || a.JumpTo != 0 {
+		next = 0 // the agent has more to say, or has to say it again
+	}
+	a.NextMillis = next.Milliseconds()
+	return nil
+}
