@@ -100,6 +100,32 @@ func (c *Control) ActiveUser(ctx context.Context, id int64) (*directory.User, er
 
 func mayCome(u *directory.User) bool { return u.Status == directory.Active && u.DeletedAt.IsZero() }
 
+// WebSession returns the data of a browser session; ok is false if there is none any more.
+func (c *Control) WebSession(ctx context.Context, token string) (data []byte, ok bool, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) (err error) {
+		data, ok, err = tx.WebSession(token)
+		return err
+	})
+	return data, ok, err
+}
+
+// SaveWebSession keeps a browser session until it expires.
+func (c *Control) SaveWebSession(ctx context.Context, token string, data []byte, expires time.Time) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.SaveWebSession(token, data, expires) })
+}
+
+// DeleteWebSession ends a browser session.
+func (c *Control) DeleteWebSession(ctx context.Context, token string) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteWebSession(token) })
+}
+
+// clearExpired clears tokens and browser sessions that have expired.
+func (c *Control) clearExpired(ctx context.Context) {
+	if err := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteExpired() }); err != nil && ctx.Err() == nil {
+		c.Log.Error("clear expired sign-ins", "err", err)
+	}
+}
+
 // WhoIs is the user as the use cases know callers.
 func WhoIs(u *directory.User, from string) Who {
 	return Who{UserID: u.ID, Username: u.Username, Admin: u.Role == directory.RoleAdmin, From: from}

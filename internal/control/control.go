@@ -162,13 +162,20 @@ func (c *Control) loadKeys(ctx context.Context) error {
 // JWKS is the set of public keys that verify leases (RFC 7517).
 func (c *Control) JWKS() json.RawMessage { return c.keys.Load().jwks }
 
+// clearEvery is how often expired sign-ins are cleared; they are not good before that either.
+const clearEvery = 10 * time.Minute
+
 // Run keeps time until ctx is done: the lease clock, lapses, orders due, last-seen times.
 // Any number of nodes may run it; each pass is harmless when another did the same.
 func (c *Control) Run(ctx context.Context) {
 	t := time.NewTicker(time.Second)
 	defer t.Stop()
+	clear := time.NewTicker(clearEvery)
+	defer clear.Stop()
 	for {
 		select {
+		case <-clear.C:
+			c.clearExpired(ctx)
 		case <-ctx.Done():
 			// What was seen last is worth a moment more.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)

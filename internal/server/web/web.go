@@ -54,7 +54,7 @@ func New(cfg Config) (*Server, error) {
 		}
 	}
 	s.sessions = scs.New()
-	s.sessions.Store = webSessions{cfg.Control.Store}
+	s.sessions.Store = webSessions{cfg.Control}
 	s.sessions.HashTokenInStore = true
 	s.sessions.Lifetime = 12 * time.Hour
 	s.sessions.IdleTimeout = 0 // an idle timeout would write the session on every page

@@ -4,27 +4,23 @@ import (
 	"context"
 	"time"
 
-	"leasehold/internal/store"
+	"leasehold/internal/control"
 )
 
 // webSessions keeps browser sessions in the server's database, for scs, so that any
 // node knows who is signed in.
-type webSessions struct{ st store.Store }
+type webSessions struct{ c *control.Control }
 
-func (w webSessions) FindCtx(ctx context.Context, token string) (data []byte, ok bool, err error) {
-	err = w.st.View(ctx, func(tx store.Tx) (err error) {
-		data, ok, err = tx.WebSession(token)
-		return err
-	})
-	return data, ok, err
+func (w webSessions) FindCtx(ctx context.Context, token string) ([]byte, bool, error) {
+	return w.c.WebSession(ctx, token)
 }
 
 func (w webSessions) CommitCtx(ctx context.Context, token string, data []byte, expiry time.Time) error {
-	return w.st.Update(ctx, func(tx store.Tx) error { return tx.SaveWebSession(token, data, expiry) })
+	return w.c.SaveWebSession(ctx, token, data, expiry)
 }
 
 func (w webSessions) DeleteCtx(ctx context.Context, token string) error {
-	return w.st.Update(ctx, func(tx store.Tx) error { return tx.DeleteWebSession(token) })
+	return w.c.DeleteWebSession(ctx, token)
 }
 
 // The methods without a context are those that scs asks of every store; it calls
