@@ -232,7 +232,6 @@ func testVersion(t *testing.T, e *env) {
 		e.view(func(tx store.Tx) (err error) { v, err = tx.Version(); return err })
 		return v
 	}
-	last := version()
 	f := e.fixture()
 	for _, tt := range []struct {
 		what string
@@ -248,7 +247,7 @@ func testVersion(t *testing.T, e *env) {
 		{"a deleted group", func(tx store.Tx) error { return tx.DeleteGroup(f.group.ID) }, true},
 		{"a setting", func(tx store.Tx) error { return tx.SetSetting("a", "b") }, false},
 	} {
-		last = version()
+		last := version()
 		e.update(tt.do)
 		if now := version(); (now > last) != tt.up {
 			t.Errorf("%s: version went from %d to %d", tt.what, last, now)
