@@ -101,6 +101,7 @@ type Agent struct {
 	journal     *journal
 	sessions    map[int64]*session
 	complete    bool            // guards that are alive were looked for, and all found
+	recovered   bool            // they were looked for: now runs may start
 	run         context.Context // of Run; nil outside
 	err         error           // the disk failed: nothing may be done any more
 	link        Link

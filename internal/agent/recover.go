@@ -9,36 +9,24 @@ import (
 	"leasehold/internal/wire"
 )
 
+// patience is how long the first check-in waits to hear how runs ended.
+const patience = 5 * time.Second
+
 // recover finds the runs that are alive, and ends in the journal those that are not. It
-// is called once, before anything is started.
+// is called once, before the first check-in; what is to be started meanwhile waits for it.
 func (a *Agent) recover(ctx context.Context) error {
 	runs, err := a.Runner.Recover(ctx)
 	if err != nil {
 		a.log.Error("not every run could be looked at", "err", err)
 	}
+	// A run that is over is told of in the first check-in, which would say otherwise that
+	// it goes on, and be granted a lease for it.
+	for _, over := range a.find(ctx, runs, err == nil) {
+		a.sleep(ctx, patience, over)
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.complete = err == nil
-	for _, r := range runs {
-		k := r.Key()
-		s := a.sessions[k.Session]
-		switch {
-		case s == nil:
-			if !r.Alive() {
-				if err := r.Forget(ctx); err != nil {
-					a.log.Warn("what is left of a run cannot be removed", "session", k.Session, "err", err)
-				}
-				continue
-			}
-			s = a.adopt(r)
-			a.sessions[k.Session] = s
-		case s.Holder.Running && k.Run == int64(s.Holder.Run):
-		default:
-			s.past = append(s.past, r)
-			continue
-		}
-		a.attach(s, r)
-	}
+	a.recovered = true
 	for _, s := range a.sorted() {
 		switch {
 		case s.Gone:
@@ -62,6 +50,38 @@ func (a *Agent) recover(ctx context.Context) error {
 		}
 	}
 	return a.err
+}
+
+// find attaches the runs that were found to their sessions. It returns, of those that are
+// over, what is closed when all that they did is in the journal.
+func (a *Agent) find(ctx context.Context, runs []runner.Run, complete bool) (over []<-chan struct{}) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.complete = complete
+	for _, r := range runs {
+		k := r.Key()
+		s := a.sessions[k.Session]
+		switch {
+		case s == nil:
+			if !r.Alive() {
+				if err := r.Forget(ctx); err != nil {
+					a.log.Warn("what is left of a run cannot be removed", "session", k.Session, "err", err)
+				}
+				continue
+			}
+			s = a.adopt(r)
+			a.sessions[k.Session] = s
+		case s.Holder.Running && k.Run == int64(s.Holder.Run):
+		default:
+			s.past = append(s.past, r)
+			continue
+		}
+		watched := a.attach(s, r)
+		if !r.Alive() {
+			over = append(over, watched)
+		}
+	}
+	return over
 }
 
 // adopt makes a record for a living run whose session's file is lost: what still runs is

@@ -93,6 +93,10 @@ func (a *Agent) start(s *session) error {
 		return ErrRunning
 	case a.run == nil || a.run.Err() != nil:
 		return ErrStopping
+	case !a.recovered:
+		// What runs already is being looked for; then it starts.
+		s.Start = true
+		return a.commit(s)
 	}
 	a.drop(s)
 	run, err := s.Holder.Start()
@@ -155,8 +159,9 @@ func (a *Agent) tell(s *session, text string) {
 	a.Notify(Notice{Session: s.Holder.Session, App: s.App.Name, Text: text})
 }
 
-// attach watches a run and directs its guard. a.mu is held.
-func (a *Agent) attach(s *session, r runner.Run) {
+// attach watches a run and directs its guard. What it returns is closed when the run is
+// over and in the journal. a.mu is held.
+func (a *Agent) attach(s *session, r runner.Run) <-chan struct{} {
 	s.run = r
 	s.direct()
 	over := make(chan struct{})
@@ -165,6 +170,7 @@ func (a *Agent) attach(s *session, r runner.Run) {
 		a.watch(ctx, s, r)
 	})
 	a.background(func(ctx context.Context) { a.guide(ctx, s, r, over) })
+	return over
 }
 
 // watch puts a run's events into the journal, each once, until the last.
