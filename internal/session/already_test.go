@@ -1,0 +1,36 @@
+package session_test
+
+import (
+	"testing"
+	"time"
+
+	"leasehold/internal/session"
+)
+
+// An order for an app that has exited is closed at once, by time alone, and the agent's
+// report says later that there was nothing to close. What runs after that changes nothing.
+func TestAlreadyClosed(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	step := func() time.Time { now = now.Add(time.Second); return now }
+	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
+	admin := session.Actor{Role: session.Admin, Name: "olga"}
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, now)
+	s.Observe(session.Observation{Type: session.ObsAdded, At: step()}, src)
+	s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: step()}, src)
+	s.Observe(session.Observation{Type: session.ObsExited, Run: 1, At: step()}, src)
+	if err := s.Act(session.Expire, admin, "", step(), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.Tick(step(), 0)
+	if o := s.Order; o.Open() || o.ClosedBy != session.ByLapse || o.Already {
+		t.Fatalf("by time alone: %+v", o)
+	}
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 1, Stored: 1, Ended: 1}, step(), src)
+	if o := s.Order; !o.Already || o.ClosedBy != session.ByLapse || !o.ClosedAt.Equal(o.RequestedAt) {
+		t.Errorf("once the agent has told: %+v", o)
+	}
+	s.Reconcile(session.Snapshot{State: session.IsRunning, Run: 2, Mark: 1, Stored: 1, Ended: 1}, step(), src)
+	if o := s.Order; !o.Already || o.Open() {
+		t.Errorf("after the next run: %+v", o)
+	}
+}
