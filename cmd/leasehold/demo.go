@@ -92,14 +92,15 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 	if err != nil {
 		return fmt.Errorf("the sample organisation: %w", err)
 	}
+	// The simulated sessions first, so that the real ones are on top of the list.
+	fleet, err := org.simulate(run, s.Control, public, c.Sessions)
+	if err != nil && run.Err() == nil {
+		return err
+	}
 	p := &demoPlayer{self: self, dir: filepath.Join(dir, "player"), out: &lines{w: std.Out}, noPush: c.NoPush}
 	defer p.end()
 	if err := p.start(run, s.Control, org, public); err != nil {
 		return fmt.Errorf("the player: %w", err)
-	}
-	fleet, err := org.simulate(run, s.Control, public, c.Sessions)
-	if err != nil && run.Err() == nil {
-		return err
 	}
 	fmt.Fprintf(p.out, `
 Leasehold is at  %[1]s

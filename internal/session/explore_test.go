@@ -3,6 +3,7 @@ package session_test
 import (
 	"flag"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,8 @@ func (r result) String() string {
 }
 
 // explore searches breadth first, so that the first trace found is a shortest one.
-func explore(c config, limit time.Duration) result {
+// It ends at the limits with what it has seen.
+func explore(c config, limit time.Duration, states int) result {
 	var r result
 	begin := time.Now()
 	seen := map[string]bool{}
@@ -62,7 +64,7 @@ func explore(c config, limit time.Duration) result {
 		queue[0] = nil
 		queue = queue[1:]
 		r.depth = n.depth
-		if r.states++; r.states%256 == 0 && time.Since(begin) > limit {
+		if r.states++; r.states > states || r.states%256 == 0 && time.Since(begin) > limit {
 			return r
 		}
 		for _, s := range n.w.steps() {
@@ -94,7 +96,7 @@ func TestExplore(t *testing.T) {
 	each := *exploreFor / time.Duration(len(scenarios))
 	for _, c := range scenarios {
 		t.Run(c.name, func(t *testing.T) {
-			r := explore(c, each)
+			r := explore(c, each, math.MaxInt)
 			if r.wrong != "" {
 				t.Fatal(r)
 			}
@@ -112,23 +114,23 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		rule lease.Rule
 		in   config // the smallest scenario that shows it
 	}{
-		{"FreeAfterMargin", lease.FreeAfterMargin, config{one: true, maxNow: 8, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
+		{"FreeAfterMargin", lease.FreeAfterMargin, config{instant: true, one: true, maxNow: 8, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
 		{"OneRun", lease.OneRun, config{maxNow: 1, budget: budget{Sends: 4, Starts: 3}}},
 		{"FenceReturn", lease.FenceReturn, config{kind: lease.Fixed, maxNow: 1, budget: budget{Sends: 4, Returns: 1}}},
 		{"CommitFirst", lease.CommitFirst, config{maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Uncommitted: 1}}},
-		{"EndBeforeAck", lease.EndBeforeAck, config{maxNow: 2, budget: budget{Sends: 4, Lost: 1, Starts: 2, Evicts: 1}}},
+		{"EndBeforeAck", lease.EndBeforeAck, config{instant: true, maxNow: 2, budget: budget{Sends: 4, Lost: 1, Starts: 2, Evicts: 1}}},
 		{"IgnoreRevoked", lease.IgnoreRevoked, config{kind: lease.Fixed, one: true, maxNow: 1, budget: budget{Sends: 4, Expires: 1}}},
-		{"RunAfterRevocation", lease.RunAfterRevocation, config{one: true, maxNow: 9, budget: budget{Sends: 3, Starts: 1, Evicts: 1}}},
+		{"RunAfterRevocation", lease.RunAfterRevocation, config{instant: true, one: true, maxNow: 9, budget: budget{Sends: 3, Starts: 1, Evicts: 1}}},
 		{"NoLeaseForStale", lease.NoLeaseForStale, config{one: true, maxNow: 2, budget: budget{Sends: 4, Starts: 1, Doubles: 1}}},
-		{"LapseEnds", lease.LapseEnds, config{one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1}}},
-		{"OrderEndsAtETA", lease.OrderEndsAtETA, config{one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
+		{"LapseEnds", lease.LapseEnds, config{instant: true, one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1}}},
+		{"OrderEndsAtETA", lease.OrderEndsAtETA, config{instant: true, one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
 		{"LatestEnd", lease.LatestEnd, config{one: true, maxNow: 12, budget: budget{Sends: 2, Starts: 1, Evicts: 1, Shortens: 1}}},
-		{"OldNewsClosesNothing", lease.OldNewsClosesNothing, config{kind: lease.Fixed, one: true, maxNow: 2, budget: budget{Sends: 3, Starts: 2, Evicts: 1}}},
-		{"GuardBeforeAbsent", lease.GuardBeforeAbsent, config{maxNow: 1, budget: budget{Sends: 3, Starts: 2, Loses: 1}}},
+		{"OldNewsClosesNothing", lease.OldNewsClosesNothing, config{instant: true, kind: lease.Fixed, one: true, maxNow: 2, budget: budget{Sends: 3, Starts: 2, Evicts: 1}}},
+		{"GuardBeforeAbsent", lease.GuardBeforeAbsent, config{instant: true, maxNow: 1, budget: budget{Sends: 3, Starts: 2, Loses: 1}}},
 		{"CountFromSending", lease.CountFromSending, config{one: true, long: true, maxNow: 18, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
-		{"NoLeap", lease.NoLeap, config{one: true, maxNow: 2, budget: budget{Sends: 2, Starts: 1, Leaps: 1, Evicts: 1}}},
-		{"OneToken", lease.OneToken, config{one: true, maxNow: 4, budget: budget{Sends: 6, Starts: 1, Copies: 1}}},
-		{"HoldAfterRestore", lease.HoldAfterRestore, config{maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}}},
+		{"NoLeap", lease.NoLeap, config{instant: true, one: true, maxNow: 2, budget: budget{Sends: 2, Starts: 1, Leaps: 1, Evicts: 1}}},
+		{"OneToken", lease.OneToken, config{instant: true, one: true, maxNow: 4, budget: budget{Sends: 8, Starts: 1, Copies: 1}}},
+		{"HoldAfterRestore", lease.HoldAfterRestore, config{instant: true, maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			c := tt.in
@@ -137,13 +139,13 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 				c.kind = lease.Floating
 			}
 			// With the rule in force the same small world is sound.
-			on := explore(c, 20*time.Second)
+			on := explore(c, time.Minute, 30_000)
 			if on.wrong != "" {
 				t.Fatal(on)
 			}
 			t.Logf("with it: sound in %d states to depth %d (all: %v)", on.states, on.depth, on.complete)
 			c.without = tt.rule
-			r := explore(c, 20*time.Second)
+			r := explore(c, 5*time.Minute, 2_000_000)
 			if r.wrong == "" {
 				t.Fatalf("without it nothing goes wrong in %d states to depth %d (all: %v): is the rule needed?", r.states, r.depth, r.complete)
 			}

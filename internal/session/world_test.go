@@ -51,6 +51,7 @@ type config struct {
 	maxNow  int64
 	long    bool // a heartbeat of three ticks instead of one
 	one     bool // only the first device does anything
+	instant bool // every message arrives at once
 }
 
 // terms of the delivery method. Where an admin may still shorten them, they are longer.

@@ -36,10 +36,10 @@ type window struct {
 func (s *site) window() *window {
 	s.t.Helper()
 	if _, err := exec.LookPath("chromium"); err != nil {
-		s.t.Skip("chromium is not installed")
+		s.t.Fatal("chromium is missing: apt-get install chromium")
 	}
 	if !s.web.assets.built() {
-		s.t.Skip("the pages' bundle is not built: run make web")
+		s.t.Fatal("the pages' bundle is not built: run make web")
 	}
 	opts := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.NoSandbox, chromedp.Flag("disable-quic", true),
 		chromedp.Flag("disable-component-update", true), chromedp.Flag("disable-background-networking", true))

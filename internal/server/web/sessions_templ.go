@@ -618,7 +618,7 @@ func sessionRowView(r sessionRow, now time.Time) templ.Component {
 			}
 		}
 		if r.Simulated {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<small>simulated</small>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "<small title=\"A program stands in for this device\">sim.</small>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
