@@ -151,7 +151,7 @@ func TestAdded(t *testing.T) {
 	d.up()
 	eventually(t, 20*time.Second, "the app runs, offline", func() bool { return len(alive(pids(file))) == 1 })
 	closeApp(t, file)
-	eventually(t, 20*time.Second, "the player knows", func() bool { return len(d.out.find("has ended")) == 1 })
+	eventually(t, 20*time.Second, "the player knows", func() bool { return len(d.out.find("Titration has ended")) == 1 })
 	p.cut.Store(false)
 	admin.awaitRow(l.Session.ID, "added")
 	d.do("start", fmt.Sprint(l.Session.ID))

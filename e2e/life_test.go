@@ -167,7 +167,7 @@ func checkWarnings(t *testing.T, d *device, session int64, o *order, reason stri
 		t.Fatalf("%d warnings, want %d: %v", len(found), len(seconds), found)
 	}
 	for i, n := range seconds {
-		want := fmt.Sprintf("will close in %d seconds.", n)
+		want := fmt.Sprintf("will close in %d second", n)
 		if !strings.Contains(found[i].text, want) || !strings.Contains(found[i].text, reason) {
 			t.Errorf("warning %d is %q, want %q and %q", i+1, found[i].text, want, reason)
 		}

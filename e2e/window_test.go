@@ -163,7 +163,7 @@ func (w *window) watch() {
 	w.run(`window.mark = 'not reloaded';
 		window.seen = {};
 		const look = () => document.querySelectorAll('tr[data-rev][id]').forEach((row) => {
-			const word = (`+wordOf+`)(row);
+			const word = (` + wordOf + `)(row);
 			const list = (window.seen[row.id] ??= []);
 			if (list.at(-1) !== word) list.push(word);
 		});
