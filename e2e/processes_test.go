@@ -47,9 +47,9 @@ func parent(pid int) (int, string) {
 	return n, f[0]
 }
 
-// appProcesses are the processes of the sample app under the guards of a state folder, by
+// appProcesses are the processes of the sample app that name a folder in their flags, by
 // session. Those that no guard holds any more are under 0.
-func appProcesses(state string) map[int64][]int {
+func appProcesses(dir string) map[int64][]int {
 	found := map[int64][]int{}
 	entries, _ := os.ReadDir("/proc")
 	for _, e := range entries {
@@ -61,8 +61,8 @@ func appProcesses(state string) map[int64][]int {
 			continue
 		}
 		args := commandLine(pid)
-		if len(args) == 0 || !strings.Contains(strings.Join(args, "\x00"), state) {
-			continue // of another device: each app's flags name a file beside the state folder
+		if len(args) == 0 || !strings.Contains(strings.Join(args, "\x00"), dir) {
+			continue // of another test
 		}
 		if session, there := sessionOf(pid); there {
 			found[session] = append(found[session], pid)
