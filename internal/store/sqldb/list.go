@@ -123,10 +123,14 @@ func readCursor(token, print string) (*cursor, error) {
 	if err := d.Decode(&c); err != nil || c.Query != print {
 		return nil, store.ErrBadPageToken
 	}
-	if n, ok := c.Key.(json.Number); ok {
-		if c.Key, err = n.Int64(); err != nil {
+	switch k := c.Key.(type) {
+	case string:
+	case json.Number:
+		if c.Key, err = k.Int64(); err != nil {
 			return nil, store.ErrBadPageToken
 		}
+	default:
+		return nil, store.ErrBadPageToken
 	}
 	return &c, nil
 }

@@ -1,0 +1,97 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"leasehold/internal/lease"
+	"leasehold/internal/session"
+)
+
+func method(change func(*DeliveryMethod)) *DeliveryMethod {
+	d := &DeliveryMethod{AppID: 1, Name: "M", Packages: []Package{{Type: Command, Command: []string{"app"}}}}
+	change(d)
+	d.SetDefaults()
+	return d
+}
+
+func TestValidate(t *testing.T) {
+	if err := method(func(*DeliveryMethod) {}).Validate(); err != nil {
+		t.Fatal(err)
+	}
+	archive := func(url, sum string) func(*DeliveryMethod) {
+		return func(d *DeliveryMethod) {
+			d.Packages = []Package{{Type: Archive, URL: url, SHA256: sum, Command: []string{"bin/app"}}}
+		}
+	}
+	sum := strings.Repeat("0a", 32)
+	for _, tt := range []struct {
+		name   string
+		change func(*DeliveryMethod)
+		field  string // "" for valid
+	}{
+		{"no name", func(d *DeliveryMethod) { d.Name = "" }, "name"},
+		{"no app", func(d *DeliveryMethod) { d.AppID = 0 }, "app_id"},
+		{"an odd kind", func(d *DeliveryMethod) { d.Kind = "odd" }, "kind"},
+		{"negative seats", func(d *DeliveryMethod) { d.Licence.Seats = -1 }, "licence.seats"},
+		{"fixed without a duration", func(d *DeliveryMethod) { d.Licence.Type = lease.Fixed }, "licence.offline_seconds"},
+		{"floating with one", func(d *DeliveryMethod) { d.Licence.OfflineSeconds = 60 }, "licence.offline_seconds"},
+		{"heartbeat of none", func(d *DeliveryMethod) { d.HeartbeatSeconds = -1 }, "heartbeat_seconds"},
+		{"heartbeat of a second", func(d *DeliveryMethod) { d.HeartbeatSeconds = 1 }, ""},
+		{"no warnings", func(d *DeliveryMethod) { d.WarningsSeconds = []int{} }, "warnings_seconds"},
+		{"a warning of nothing", func(d *DeliveryMethod) { d.WarningsSeconds = []int{0} }, "warnings_seconds"},
+		{"the same warning twice", func(d *DeliveryMethod) { d.WarningsSeconds = []int{60, 60} }, "warnings_seconds"},
+		{"its own successor", func(d *DeliveryMethod) { d.ID, d.SuccessorID = 4, 4 }, "successor_id"},
+		{"no package", func(d *DeliveryMethod) { d.Packages = nil }, "packages"},
+		{"no program", func(d *DeliveryMethod) { d.Packages[0].Command = []string{" "} }, "packages.0.command"},
+		{"a NUL in an argument", func(d *DeliveryMethod) { d.Packages[0].Command = []string{"a", "b\x00"} }, "packages.0.command"},
+		{"a command with a URL", func(d *DeliveryMethod) { d.Packages[0].URL = "https://x/y" }, "packages.0.type"},
+		{"an archive", archive("https://example.org/a.zip", sum), ""},
+		{"an archive on loopback", archive("http://127.0.0.1:8000/a.zip", sum), ""},
+		{"an archive over plain HTTP", archive("http://example.org/a.zip", sum), "packages.0.url"},
+		{"an archive in a file", archive("file:///etc/passwd", sum), "packages.0.url"},
+		{"an archive with half a digest", archive("https://example.org/a.zip", sum[:60]), "packages.0.sha256"},
+		{"an archive with a loud digest", archive("https://example.org/a.zip", strings.ToUpper(sum)), "packages.0.sha256"},
+		{"a stream", func(d *DeliveryMethod) { d.Kind = session.Stream }, ""},
+		{"stream settings of a device app", func(d *DeliveryMethod) { d.Stream = &StreamSettings{} }, "stream"},
+		{"a stream without a size", func(d *DeliveryMethod) { d.Kind, d.Stream = session.Stream, &StreamSettings{Geometry: "big"} }, "stream.geometry"},
+	} {
+		err := method(tt.change).Validate()
+		switch {
+		case tt.field == "" && err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		case tt.field != "" && (err == nil || !strings.Contains(err.Error(), tt.field+" ")):
+			t.Errorf("%s: %v, want the field %s", tt.name, err, tt.field)
+		}
+	}
+}
+
+func TestTerms(t *testing.T) {
+	d := method(func(d *DeliveryMethod) { d.WarningsSeconds = []int{10, 90, 30} })
+	if got := d.Terms(5 * time.Second); got.Window != 90*time.Second || got.Heartbeat != 5*time.Minute || got.ForceMargin != 5*time.Second {
+		t.Errorf("%+v", got)
+	}
+	if d.WarningsSeconds[0] != 90 || d.WarningsSeconds[2] != 10 {
+		t.Errorf("warnings in order: %v", d.WarningsSeconds)
+	}
+}
+
+func TestPackageFor(t *testing.T) {
+	d := method(func(d *DeliveryMethod) {
+		d.Packages = []Package{
+			{OS: "windows", Type: Command, Command: []string{"w"}},
+			{OS: "linux", Arch: "arm64", Type: Command, Command: []string{"la"}},
+			{OS: "linux", Type: Command, Command: []string{"l"}},
+		}
+	})
+	for _, tt := range []struct{ os, arch, want string }{{"linux", "arm64", "la"}, {"linux", "amd64", "l"}, {"windows", "amd64", "w"}, {"darwin", "arm64", ""}} {
+		got := ""
+		if p := d.PackageFor(tt.os, tt.arch); p != nil {
+			got = p.Command[0]
+		}
+		if got != tt.want {
+			t.Errorf("%s/%s: %q, want %q", tt.os, tt.arch, got, tt.want)
+		}
+	}
+}
