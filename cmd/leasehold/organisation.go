@@ -158,7 +158,7 @@ func (o *organisation) simulate(ctx context.Context, c *control.Control, public 
 		simulate.Stopped: share(24), simulate.Evicted: share(6), simulate.AwaitingExpiry: share(4), simulate.Expired: share(5), simulate.Removed: share(5),
 	}
 	rooms := []string{"LAB", "LIB", "ENG", "SOC"}
-	return f, f.Fill(ctx, 7, min(60, n), func(i int) string { return fmt.Sprintf("SIM-%s-%03d", rooms[i%len(rooms)], 100+i) }, lives)
+	return f, f.Fill(ctx, 7, min(60, n), func(i int) string { return fmt.Sprintf("%s-%03d", rooms[i%len(rooms)], 100+i) }, lives)
 }
 
 // sampleNames are the people of the sample organisation.
