@@ -26,7 +26,8 @@ import (
 // A window is a real browser on the site, signed in as the administrator.
 type window struct {
 	*site
-	ctx context.Context
+	ctx   context.Context
+	close func() // the test's end does too
 
 	mu       sync.Mutex
 	noise    []string // console errors and refused contents
@@ -47,9 +48,9 @@ func (s *site) window() *window {
 	s.t.Cleanup(cancel)
 	tctx, cancel := context.WithTimeout(actx, 2*time.Minute)
 	s.t.Cleanup(cancel)
-	ctx, cancel := chromedp.NewContext(tctx)
-	s.t.Cleanup(cancel)
-	w := &window{site: s, ctx: ctx}
+	ctx, closeTab := chromedp.NewContext(tctx)
+	s.t.Cleanup(closeTab)
+	w := &window{site: s, ctx: ctx, close: func() { closeTab(); cancel() }}
 	w.do(chromedp.EmulateViewport(1440, 900))
 	s.must(chromedp.Listen(ctx, w.hear))
 	w.open("/sign-in")
@@ -270,9 +271,8 @@ func TestLooks(t *testing.T) {
 	s.organisation()
 	axe, err := os.ReadFile("../../../web/node_modules/axe-core/axe.min.js")
 	if err != nil {
-		t.Skip("axe-core is not installed: run npm ci --ignore-scripts in web")
+		t.Fatal("axe-core is missing: run npm ci --ignore-scripts in web, or make web")
 	}
-	w := s.window()
 	pages := []string{"/", "/launch/1", "/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1", "/admin/sessions/4", "/admin/sessions/4/expire",
 		"/admin/sessions/filter?by=app", "/admin/apps", "/admin/apps/1", "/admin/apps/1/suspend", "/admin/delivery-methods/new", "/admin/delivery-methods/4", "/admin/provisions", "/admin/provisions/1",
 		"/admin/users", "/admin/users/2", "/admin/groups/1", "/admin/devices", "/admin/devices/1", "/admin/audit", "/admin/nothing"}
@@ -285,6 +285,7 @@ func TestLooks(t *testing.T) {
 		if look.width < 500 {
 			opts = append(opts, chromedp.EmulateMobile, chromedp.EmulateTouch)
 		}
+		w := s.window()
 		w.do(chromedp.EmulateViewport(look.width, 900, opts...))
 		w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
 			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.theme}}})
@@ -316,9 +317,10 @@ func TestLooks(t *testing.T) {
 				t.Errorf("%s at %d, %s: %s", path, look.width, look.theme, v)
 			}
 		}
+		w.mu.Lock()
+		w.noise = nil // the page that is none answers 404, which the browser logs
+		w.mu.Unlock()
+		w.quiet()
+		w.close()
 	}
-	w.mu.Lock()
-	w.noise = nil // the page that is none answers 404, which the browser logs
-	w.mu.Unlock()
-	w.quiet()
 }
