@@ -117,22 +117,20 @@ func (r *run) Status(ctx context.Context) (runner.Status, error) {
 }
 
 func (r *run) Events(ctx context.Context, from int64) ([]runner.Event, int64, error) {
-	for {
-		events, next, err := r.h.AwaitEvents(ctx, from)
-		if !errors.Is(err, guard.ErrGone) {
-			return events, next, err
-		}
-		// Either all has been told, or the guard died and the last event is
-		// still to be written.
-		if _, err := guard.Sweep(ctx, r.h.Dir()); err != nil {
-			return nil, from, err
-		}
-		events, next, err = guard.ReadEvents(r.h.Dir(), from)
-		if err == nil && len(events) == 0 {
-			err = io.EOF
-		}
+	events, next, err := r.h.AwaitEvents(ctx, from)
+	if !errors.Is(err, guard.ErrGone) {
 		return events, next, err
 	}
+	// Either all has been told, or the guard died and the last event is still to be
+	// written.
+	if _, err := guard.Sweep(ctx, r.h.Dir()); err != nil {
+		return nil, from, err
+	}
+	events, next, err = guard.ReadEvents(r.h.Dir(), from)
+	if err == nil && len(events) == 0 {
+		err = io.EOF
+	}
+	return events, next, err
 }
 
 func (r *run) Wait(ctx context.Context) (runner.Event, error) {
