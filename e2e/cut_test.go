@@ -75,19 +75,19 @@ func TestWithoutPush(t *testing.T) {
 	admin.open("/admin/sessions")
 	admin.watch()
 
-	// The network is lost just as the link is redeemed: the app is added and starts all the
-	// same, and its user closes it. When the network is back that is told in one report.
+	// The network is lost while the app runs. Its user closes it and starts it again. When the
+	// network is back, that is told in one report.
 	id := launchInPortal(ann, "Titration")
 	admin.awaitRow(id, "launched")
 	d.do("launch", ann.text(`document.querySelector('[data-app-link]').href`))
 	admin.awaitRow(id, "running")
-	eventually(t, 20*time.Second, "the app runs", func() bool { return len(alive(pids(file))) == 3 })
+	eventually(t, 20*time.Second, "the app runs", func() bool { return complete(file, 1) })
 	before := p.checked.Load()
 	p.cut.Store(true)
 	closeApp(t, file)
 	closed := time.Now()
 	d.do("start", fmt.Sprint(id))
-	eventually(t, 20*time.Second, "it runs again, offline", func() bool { return len(alive(pids(file))) == 3 })
+	eventually(t, 20*time.Second, "it runs again, offline", func() bool { return complete(file, 1) })
 	p.cut.Store(false)
 	eventually(t, 20*time.Second, "the device checks in again", func() bool { return p.checked.Load() > before+1 })
 	admin.awaitRow(id, "running")
@@ -116,7 +116,7 @@ func TestWithoutPush(t *testing.T) {
 	ann.open("/")
 	again := launchInPortal(ann, "Titration")
 	admin.awaitRow(again, "running")
-	eventually(t, 20*time.Second, "the app runs", func() bool { return len(alive(pids(file))) == 3 })
+	eventually(t, 20*time.Second, "the app runs", func() bool { return complete(file, 1) })
 	closeApp(t, file)
 	admin.awaitRow(again, "stopped")
 	admin.act(again, "expire", "End of term")
@@ -149,7 +149,7 @@ func TestAdded(t *testing.T) {
 	d.do("launch", l.Link) // no player runs yet: the link is redeemed and waits
 	p.cut.Store(true)
 	d.up()
-	eventually(t, 20*time.Second, "the app runs, offline", func() bool { return len(alive(pids(file))) == 1 })
+	eventually(t, 20*time.Second, "the app runs, offline", func() bool { return complete(file, 0) })
 	closeApp(t, file)
 	eventually(t, 20*time.Second, "the player knows", func() bool { return len(d.out.find("Titration has ended")) == 1 })
 	p.cut.Store(false)

@@ -29,7 +29,7 @@ func TestNobodyLeft(t *testing.T) {
 	l := s.signIn("ann", userPassword).mustLaunch(app, 0)
 	d.do("launch", l.Link)
 	root.awaitStatus(l.Session.ID, "running")
-	eventually(t, 20*time.Second, "the app and its descendants run", func() bool { return len(alive(pids(file))) == 5 })
+	eventually(t, 20*time.Second, "the app and its descendants run", func() bool { return complete(file, 2) })
 	// It outlives its first lease while there is somebody to renew it.
 	first := root.session(l.Session.ID).Lease
 	eventually(t, 20*time.Second, "the lease is renewed past its first end", func() bool {

@@ -36,7 +36,7 @@ func TestLife(t *testing.T) {
 	link := ann.text(`document.querySelector('[data-app-link]').href`)
 	d.do("launch", link)
 	admin.awaitRow(first, "running")
-	eventually(t, 20*time.Second, "the app, its children and their children run", func() bool { return len(alive(pids(file))) == 5 })
+	eventually(t, 20*time.Second, "the app, its children and their children run", func() bool { return complete(file, 2) })
 	// The player reports that it has added the app and that it runs in one check-in, so
 	// the table may show running at once; the history has both.
 	if got := admin.seen(first); got != "launched → running" && got != "launched → added → running" {
@@ -70,7 +70,7 @@ func TestLife(t *testing.T) {
 	// The user runs it again from the player, and closes it.
 	d.do("start", fmt.Sprint(first))
 	admin.awaitRow(first, "running")
-	eventually(t, 20*time.Second, "the app runs again", func() bool { return len(alive(pids(file))) == 5 })
+	eventually(t, 20*time.Second, "the app runs again", func() bool { return complete(file, 2) })
 	closeApp(t, file)
 	admin.awaitRow(first, "stopped")
 	if got := admin.seen(first); !strings.HasSuffix(got, "running → evicted → running → stopped") {
@@ -85,7 +85,7 @@ func TestLife(t *testing.T) {
 	second := launchInPortal(ann, "Titration")
 	admin.awaitRow(second, "running")
 	admin.awaitRow(first, "awaiting expiry") // superseded
-	eventually(t, 20*time.Second, "the app runs once more", func() bool { return len(alive(pids(file))) == 5 })
+	eventually(t, 20*time.Second, "the app runs once more", func() bool { return complete(file, 2) })
 	closeApp(t, file)
 	admin.awaitRow(second, "stopped")
 	admin.act(second, "expire", "End of term")
@@ -98,7 +98,7 @@ func TestLife(t *testing.T) {
 	// Expired it may not run: it starts, because an app never waits for the network, and
 	// is closed after its warnings.
 	d.do("start", fmt.Sprint(second))
-	eventually(t, 20*time.Second, "it starts all the same", func() bool { return len(alive(pids(file))) == 5 })
+	eventually(t, 20*time.Second, "it starts all the same", func() bool { return complete(file, 2) })
 	eventually(t, 30*time.Second, "it is closed", func() bool { return len(alive(pids(file))) == 0 })
 	if got := root.session(second).Status; got != "expired" {
 		t.Errorf("it is %s", got)

@@ -32,6 +32,14 @@ func alive(list []int) (left []int) {
 	return left
 }
 
+// complete reports whether a sample app with so many children runs with all its processes:
+// itself, the children, and their children, whose parents have come and gone. All have
+// written their numbers down by then, so that none comes later.
+func complete(file string, children int) bool {
+	list := pids(file)
+	return len(list) > 0 && len(list)%(1+3*children) == 0 && len(alive(list)) == 1+2*children
+}
+
 // parent is a process's parent and its state, "" if there is no such process.
 func parent(pid int) (int, string) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
