@@ -192,6 +192,10 @@ func (t *tab) take(p picture, width int64, out string) error {
 	if err := t.open(p.path); err != nil {
 		return err
 	}
+	// Nor room beside it for a scroll bar.
+	if _, err := chromedp.Run(t.ctx, chromedp.Evaluate[any](`document.documentElement.style.scrollbarGutter = 'auto'`)); err != nil {
+		return err
+	}
 	for _, js := range []string{p.ready, `document.fonts.status === 'loaded'`, `!document.querySelector('.live.wait')`,
 		`document.getAnimations().every((a) => a.playState !== 'running')`} {
 		if err := t.wait(js); err != nil {
