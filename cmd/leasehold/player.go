@@ -92,11 +92,11 @@ func (c *playerRunCmd) Run(ctx context.Context, std *stdio) error {
 	if err != nil {
 		return err
 	}
-	p, err := player.Open(player.Config{
+	p, err := player.OpenWithin(ctx, player.Config{
 		Dir: dir, NoPush: c.NoPush, Out: std.Out, Terminal: terminalOf(std.Out),
 		Log:   slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel})),
 		Guard: func(run string) []string { return []string{self, "guard", "--dir", run} },
-	})
+	}, 10*time.Second)
 	if err != nil {
 		return err
 	}

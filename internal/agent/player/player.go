@@ -268,3 +268,20 @@ func desktop() bool {
 	}
 	return os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
 }
+
+// OpenWithin is Open for a player that is to stay: it waits until patience is over for
+// another process to leave the state folder, because commands use it for a moment while
+// no player runs, and a player that was just killed may not be quite gone.
+func OpenWithin(ctx context.Context, cfg Config, patience time.Duration) (*Player, error) {
+	for end := time.Now().Add(patience); ; {
+		p, err := Open(cfg)
+		if !errors.Is(err, agent.ErrLocked) || time.Now().After(end) {
+			return p, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
