@@ -107,7 +107,8 @@ type Sessions interface {
 	Transitions(id int64) ([]session.Transition, error)
 	// ListSessions returns one page. It returns ErrBadPageToken.
 	ListSessions(q SessionQuery) (SessionPage, error)
-	// CountSessions counts what matches, up to bound; exact says whether that is all.
+	// CountSessions counts what matches, up to bound; exact says whether that is all. Where
+	// two things are asked for that are both common, it may give up before the bound.
 	CountSessions(q SessionQuery, bound int) (n int, exact bool, err error)
 	// SessionRows returns sessions with their names, in the order of ids; unknown ids
 	// are left out.

@@ -185,10 +185,13 @@ func (t *Tx) SaveGroup(g *directory.Group) error {
 // DeleteGroup implements store.Directory.
 func (t *Tx) DeleteGroup(id int64) error {
 	for _, q := range []string{"DELETE FROM group_members WHERE group_id = ?", "DELETE FROM provision_groups WHERE group_id = ?",
-		"DELETE FROM names WHERE kind = 'group' AND ref = ?", "DELETE FROM user_groups WHERE id = ?"} {
+		"DELETE FROM user_groups WHERE id = ?"} {
 		if _, err := t.exec(q, id); err != nil {
 			return err
 		}
+	}
+	if err := t.dropName("group", id); err != nil {
+		return err
 	}
 	return t.touch()
 }

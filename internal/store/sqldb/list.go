@@ -9,88 +9,14 @@ import (
 	"slices"
 	"strings"
 
-	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
 
 // sortColumns are the columns behind store.SortKeys.
 var sortColumns = map[string]string{
-	"id": "s.id", "user": "s.user_sort", "email": "s.email_sort", "app": "s.app_sort", "provision": "s.provision_sort",
-	"delivery_method": "s.method_sort", "device": "s.agent_sort", "status": "s.status",
-	"since": "s.status_since", "started_at": "s.started_at", "last_activity_at": "s.last_activity_at",
-}
-
-// where builds the condition of a query.
-func (t *Tx) where(q store.SessionQuery) (string, []any) {
-	conds := []string{}
-	var args []any
-	add := func(cond string, a ...any) { conds, args = append(conds, cond), append(args, a...) }
-	if !q.History {
-		add("s.deleted_at = 0")
-	}
-	if q.Kind != "" {
-		add("s.kind = ?", string(q.Kind))
-	}
-	if len(q.Statuses) > 0 {
-		as := make([]any, len(q.Statuses))
-		for i, st := range q.Statuses {
-			as[i] = string(st)
-		}
-		add("s.status IN ("+marks(len(as))+")", as...)
-	}
-	for _, f := range []struct {
-		column string
-		id     int64
-	}{{"s.app_id", q.AppID}, {"s.user_id", q.UserID}, {"s.provision_id", q.ProvisionID}, {"s.delivery_method_id", q.DeliveryMethodID}, {"s.agent_id", q.AgentID}} {
-		if f.id != 0 {
-			add(f.column+" = ?", f.id)
-		}
-	}
-	if !q.From.IsZero() {
-		add("s.started_at >= ?", micros(q.From))
-	}
-	if !q.To.IsZero() {
-		add("s.started_at < ?", micros(q.To))
-	}
-	if q.Username != "" {
-		sub, a := t.named("user", q.Username)
-		add("s.user_id IN ("+sub+")", a...)
-	}
-	if q.Email != "" {
-		sub, a := t.named("email", q.Email)
-		add("s.user_id IN ("+sub+")", a...)
-	}
-	if term := strings.ToLower(strings.TrimSpace(q.Q)); term != "" {
-		any, a := t.anyName(term)
-		add(any, a...)
-	}
-	if len(conds) == 0 {
-		return "1 = 1", nil
-	}
-	return strings.Join(conds, " AND "), args
-}
-
-// anyName is the condition for a term found in the app's, user's or provision's name or
-// in the status as people read it.
-func (t *Tx) anyName(term string) (string, []any) {
-	var conds []string
-	var args []any
-	for _, f := range []struct{ kind, column string }{{"user", "s.user_id"}, {"app", "s.app_id"}, {"provision", "s.provision_id"}} {
-		sub, a := t.named(f.kind, term)
-		conds, args = append(conds, f.column+" IN ("+sub+")"), append(args, a...)
-	}
-	var sts []any
-	for _, k := range []session.Kind{session.Device, session.Stream} {
-		for _, s := range session.Statuses(k) {
-			if strings.Contains(strings.ToLower(s.Label()), term) {
-				sts = append(sts, string(s))
-			}
-		}
-	}
-	if len(sts) > 0 {
-		conds, args = append(conds, "s.status IN ("+marks(len(sts))+")"), append(args, sts...)
-	}
-	return "(" + strings.Join(conds, " OR ") + ")", args
+	"id": "id", "user": "user_sort", "email": "email_sort", "app": "app_sort", "provision": "provision_sort",
+	"delivery_method": "method_sort", "device": "agent_sort", "status": "status",
+	"since": "status_since", "started_at": "started_at", "last_activity_at": "last_activity_at",
 }
 
 // cursor is where a page begins: after (or before, going back) the row with this key.
@@ -154,24 +80,24 @@ func (t *Tx) ListSessions(q store.SessionQuery) (store.SessionPage, error) {
 	if desc != back {
 		dir, cmp = "DESC", "<"
 	}
-	where, args := t.where(q)
+	p, err := t.planFor(q)
+	if err != nil || p.none {
+		return page, err
+	}
+	after := cond{"1 = 1", nil}
 	if cur != nil {
-		if col == "s.id" {
-			where, args = where+" AND s.id "+cmp+" ?", append(args, cur.ID)
-		} else {
-			where, args = where+" AND ("+col+", s.id) "+cmp+" (?, ?)", append(args, cur.Key, cur.ID)
+		after = cond{"(s." + col + ", s.id) " + cmp + " (?, ?)", []any{cur.Key, cur.ID}}
+		if col == "id" {
+			after = cond{"s.id " + cmp + " ?", []any{cur.ID}}
 		}
 	}
-	order := "s.id " + dir
-	if col != "s.id" {
-		order = col + " " + dir + ", " + order
-	}
+	query, args := p.keys(t, col, dir, after, q.PageSize+1)
 	type key struct {
 		id int64
 		k  any
 	}
 	var keys []key
-	err = t.each("SELECT s.id, "+col+" FROM sessions s WHERE "+where+" ORDER BY "+order+" LIMIT ?", append(args, q.PageSize+1), func(r *sql.Rows) error {
+	err = t.each(query, args, func(r *sql.Rows) error {
 		var k key
 		err := r.Scan(&k.id, &k.k)
 		if b, ok := k.k.([]byte); ok {
@@ -210,12 +136,11 @@ func (t *Tx) ListSessions(q store.SessionQuery) (store.SessionPage, error) {
 
 // CountSessions implements store.Sessions.
 func (t *Tx) CountSessions(q store.SessionQuery, bound int) (n int, exact bool, err error) {
-	where, args := t.where(q)
-	err = t.one("SELECT count(*) FROM (SELECT 1 FROM sessions s WHERE "+where+" LIMIT ?) x", append(args, bound+1), &n)
-	if n > bound {
-		return bound, false, err
+	p, err := t.planFor(q)
+	if err != nil {
+		return 0, false, err
 	}
-	return n, true, err
+	return p.count(t, bound)
 }
 
 // SessionRows implements store.Sessions.

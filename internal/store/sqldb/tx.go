@@ -40,9 +40,19 @@ type Dialect struct {
 	Now   func() time.Time
 	// Unique reports whether an error is a broken unique constraint.
 	Unique func(error) bool
-	// Names is a condition on the table names that finds those whose text contains a
-	// term, in any case, with its arguments. The term is in lower case.
-	Names func(term string) (cond string, args []any)
+	// Names selects ref from the table names for those of a kind, whose ids are from lo to
+	// hi, whose text contains a term, which is in lower case.
+	Names func(kind string, lo, hi int64, term string) (query string, args []any)
+	// Position is the function that finds a text in another one; 0 if it is not there.
+	Position string
+	// In is a condition that a column has one of the ids that its argument lists.
+	In func(ids []int64) (cond string, arg any)
+	// Using makes a table read by an index, or by its key with "", where the database
+	// takes such advice.
+	Using func(index string) string
+	// Advice is a statement before a list is looked for, for the rest of the transaction;
+	// "" for none.
+	Advice string
 }
 
 // Tx implements store.Tx over a Querier.
@@ -52,7 +62,9 @@ type Tx struct {
 	d       *Dialect
 	now     time.Time
 	version int64
-	dirty   bool // the version was raised in this transaction
+	dirty   bool  // the version was raised in this transaction
+	plan    *plan // of the last list, for its count
+	advised bool
 }
 
 // Begin reads the lease clock and the version, and returns the transaction.
@@ -120,6 +132,7 @@ func (t *Tx) touch() error {
 }
 
 func (t *Tx) exec(query string, args ...any) (int64, error) {
+	t.plan = nil
 	r, err := t.q.ExecContext(t.ctx, t.d.Rebind(query), args...)
 	if err != nil {
 		if t.d.Unique(err) {
@@ -136,6 +149,7 @@ func (t *Tx) row(query string, args ...any) *sql.Row {
 
 // insert runs an INSERT … RETURNING id.
 func (t *Tx) insert(query string, args ...any) (id int64, err error) {
+	t.plan = nil
 	err = t.row(query+" RETURNING id", args...).Scan(&id)
 	if err != nil {
 		if t.d.Unique(err) {
@@ -235,19 +249,31 @@ func b2i(b bool) int64 {
 	return 0
 }
 
+// nameKinds are the kinds of things that are found by name. The kind is the upper part of
+// the id in the table names, so that those of a kind are a range.
+var nameKinds = map[string]int64{"user": 1, "email": 2, "app": 3, "provision": 4, "agent": 5, "method": 6, "group": 7}
+
+// nameBase is where the ids of a kind begin.
+func nameBase(kind string) int64 { return nameKinds[kind] << 40 }
+
 // setName keeps the text by which something is found.
 func (t *Tx) setName(kind string, id int64, text string) error {
-	if _, err := t.exec("DELETE FROM names WHERE kind = ? AND ref = ?", kind, id); err != nil {
+	if err := t.dropName(kind, id); err != nil {
 		return err
 	}
-	_, err := t.exec("INSERT INTO names (kind, ref, text) VALUES (?, ?, ?)", kind, id, strings.ToLower(text))
+	_, err := t.exec("INSERT INTO names (id, kind, ref, text) VALUES (?, ?, ?, ?)", nameBase(kind)+id, kind, id, strings.ToLower(text))
+	return err
+}
+
+func (t *Tx) dropName(kind string, id int64) error {
+	_, err := t.exec("DELETE FROM names WHERE id = ?", nameBase(kind)+id)
 	return err
 }
 
 // named is a subquery for the refs of a kind whose text contains the term.
 func (t *Tx) named(kind, term string) (string, []any) {
-	cond, args := t.d.Names(strings.ToLower(term))
-	return "SELECT ref FROM names WHERE kind = ? AND " + cond, append([]any{kind}, args...)
+	lo := nameBase(kind)
+	return t.d.Names(kind, lo, lo+1<<40-1, strings.ToLower(term))
 }
 
 // Like escapes a term for LIKE '%…%' ESCAPE '\'.

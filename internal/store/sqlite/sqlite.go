@@ -10,6 +10,7 @@ import (
 	"context"
 	"database/sql"
 	"embed"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -77,6 +78,19 @@ func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 			Now:    func() time.Time { return time.Now().UTC() },
 			Unique: unique,
 			Names:  names,
+
+			Position: "instr",
+			In: func(ids []int64) (string, any) {
+				b, _ := json.Marshal(ids)
+				return "IN (SELECT value FROM json_each(?))", string(b)
+			},
+			// Without statistics its planner knows nothing of how common a value is.
+			Using: func(index string) string {
+				if index == "" {
+					return " NOT INDEXED"
+				}
+				return " INDEXED BY " + index
+			},
 		},
 	}
 	for _, o := range opts {
@@ -122,14 +136,15 @@ func unique(err error) bool {
 	return errors.As(err, &e) && (e.Code() == sqlite3.SQLITE_CONSTRAINT_UNIQUE || e.Code() == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY)
 }
 
-// names finds by the trigram index; a term of one or two letters has no trigram and is
-// looked for among the names themselves, which are few beside the sessions.
-func names(term string) (string, []any) {
+// names finds by the trigram index, in which a kind is a range of row ids. A term of one
+// or two letters has no trigram and is looked for among the names of the kind, which are
+// few beside the sessions.
+func names(_ string, lo, hi int64, term string) (string, []any) {
 	if len([]rune(term)) < 3 {
-		return `text LIKE ? ESCAPE '\'`, []any{sqldb.Like(term)}
+		return `SELECT ref FROM names WHERE id BETWEEN ? AND ? AND instr(text, ?) > 0`, []any{lo, hi, term}
 	}
 	// In quotes, so that it is one string of characters and not a query.
-	return `id IN (SELECT rowid FROM names_text WHERE names_text MATCH ?)`, []any{`"` + strings.ReplaceAll(term, `"`, `""`) + `"`}
+	return `SELECT rowid - ? FROM names_text WHERE names_text MATCH ? AND rowid BETWEEN ? AND ?`, []any{lo, `"` + strings.ReplaceAll(term, `"`, `""`) + `"`, lo, hi}
 }
 
 // View implements store.Store.

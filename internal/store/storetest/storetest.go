@@ -58,7 +58,7 @@ func Run(t *testing.T, open Open) {
 		{"agents", testAgents}, {"access", testAccess}, {"records", testRecords},
 		{"session", testSession}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
-		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount},
+		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
 		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
 		{"lease clock", testClock}, {"lease clock leaps", testLeap}, {"reopen", testSeen},
 	} {

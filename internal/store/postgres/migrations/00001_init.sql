@@ -181,6 +181,10 @@ CREATE INDEX sessions_live ON sessions (agent_id) WHERE live = 1;
 CREATE INDEX sessions_status ON sessions (status, id);
 CREATE INDEX sessions_user_sort ON sessions (user_sort, id);
 CREATE INDEX sessions_app_sort ON sessions (app_sort, id);
+CREATE INDEX sessions_email_sort ON sessions (email_sort, id);
+CREATE INDEX sessions_provision_sort ON sessions (provision_sort, id);
+CREATE INDEX sessions_method_sort ON sessions (method_sort, id);
+CREATE INDEX sessions_agent_sort ON sessions (agent_sort, id);
 CREATE INDEX sessions_since ON sessions (status_since, id);
 CREATE INDEX sessions_started ON sessions (started_at, id);
 CREATE INDEX sessions_activity ON sessions (last_activity_at, id);
@@ -288,12 +292,15 @@ CREATE TABLE settings (
 	value TEXT NOT NULL
 );
 
--- What things are found by, in lower case, by the trigrams of its text.
+-- What things are found by, in lower case, by the trigrams of its text. The kind is also
+-- the upper part of the id, so that those of a kind are a range.
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 CREATE TABLE names (
+	id   BIGINT PRIMARY KEY,
 	kind TEXT NOT NULL,
 	ref  BIGINT NOT NULL,
-	text TEXT NOT NULL,
-	PRIMARY KEY (kind, ref)
+	text TEXT NOT NULL
 );
-CREATE INDEX names_text ON names USING gin (text gin_trgm_ops);
+CREATE INDEX names_users ON names USING gin (text gin_trgm_ops) WHERE kind = 'user';
+CREATE INDEX names_emails ON names USING gin (text gin_trgm_ops) WHERE kind = 'email';
+CREATE INDEX names_agents ON names USING gin (text gin_trgm_ops) WHERE kind = 'agent';

@@ -181,6 +181,10 @@ CREATE INDEX sessions_live ON sessions (agent_id) WHERE live = 1;
 CREATE INDEX sessions_status ON sessions (status, id);
 CREATE INDEX sessions_user_sort ON sessions (user_sort, id);
 CREATE INDEX sessions_app_sort ON sessions (app_sort, id);
+CREATE INDEX sessions_email_sort ON sessions (email_sort, id);
+CREATE INDEX sessions_provision_sort ON sessions (provision_sort, id);
+CREATE INDEX sessions_method_sort ON sessions (method_sort, id);
+CREATE INDEX sessions_agent_sort ON sessions (agent_sort, id);
 CREATE INDEX sessions_since ON sessions (status_since, id);
 CREATE INDEX sessions_started ON sessions (started_at, id);
 CREATE INDEX sessions_activity ON sessions (last_activity_at, id);
@@ -288,14 +292,14 @@ CREATE TABLE settings (
 	value TEXT NOT NULL
 );
 
--- What things are found by, in lower case. names_text indexes its trigrams.
+-- What things are found by, in lower case. names_text indexes its trigrams. The kind is
+-- also the upper part of the id, so that those of a kind are a range of both.
 CREATE TABLE names (
 	id   INTEGER PRIMARY KEY,
 	kind TEXT NOT NULL,
 	ref  INTEGER NOT NULL,
 	text TEXT NOT NULL
 );
-CREATE UNIQUE INDEX names_ref ON names (kind, ref);
 CREATE VIRTUAL TABLE names_text USING fts5 (text, content = 'names', content_rowid = 'id', tokenize = 'trigram');
 -- +goose StatementBegin
 CREATE TRIGGER names_insert AFTER INSERT ON names BEGIN

@@ -1,0 +1,396 @@
+package sqldb
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// How a list of sessions is found must not depend on how many sessions there are, whatever
+// is asked for, so it is decided here and not left to a planner that cannot know which
+// names a term is in. Terms are resolved to ids first. Then what is asked for is a
+// conjunction of sets, each of which is ranges of an index. Is one of them small, it is
+// read whole and sorted. Otherwise many rows match, and a walk in the order of the sort
+// soon meets a page of them.
+
+const (
+	// small is how many rows of a set are read to sort them.
+	small = 10_000
+	// maxScan is how many rows are read to count those that match.
+	maxScan = 30_000
+	// maxNamed is how many ids a term is resolved to.
+	maxNamed = 4000
+	// maxListed is how many ids a row is compared with; beyond it its own name is read.
+	maxListed = 300
+	// maxMerged is how many ranges are merged in the order of their ids.
+	maxMerged = 16
+)
+
+// sessionIndex is the index that leads with a column and goes on with the id.
+var sessionIndex = map[string]string{
+	"user_id": "sessions_user", "app_id": "sessions_app", "provision_id": "sessions_provision", "delivery_method_id": "sessions_method",
+	"agent_id": "sessions_agent", "status": "sessions_status", "id": "",
+	"user_sort": "sessions_user_sort", "email_sort": "sessions_email_sort", "app_sort": "sessions_app_sort", "provision_sort": "sessions_provision_sort",
+	"method_sort": "sessions_method_sort", "agent_sort": "sessions_agent_sort",
+	"status_since": "sessions_since", "started_at": "sessions_started", "last_activity_at": "sessions_activity",
+}
+
+// cond is a condition with its arguments.
+type cond struct {
+	sql  string
+	args []any
+}
+
+func and(cs ...cond) cond { return join(" AND ", "1 = 1", cs) }
+func or(cs ...cond) cond  { return join(" OR ", "1 = 0", cs) }
+
+func join(op, none string, cs []cond) cond {
+	var texts []string
+	var args []any
+	for _, c := range cs {
+		texts, args = append(texts, c.sql), append(args, c.args...)
+	}
+	if len(texts) == 0 {
+		return cond{none, nil}
+	}
+	return cond{"(" + strings.Join(texts, op) + ")", args}
+}
+
+// ranges is those rows whose column has one of the values: ids, or statuses.
+type ranges struct {
+	column string
+	ids    []int64
+	texts  []any
+	kind   string // of the names by which the ids were found
+	term   string
+	more   bool  // there are further ids
+	span   *cond // from a value to another one, in place of single values
+}
+
+func (r *ranges) len() int {
+	if r.span != nil {
+		return 1
+	}
+	return len(r.ids) + len(r.texts)
+}
+
+// reach is the condition by which an index finds the rows.
+func (r *ranges) reach(d *Dialect) cond {
+	switch {
+	case r.span != nil:
+		return *r.span
+	case len(r.texts) > 0:
+		return cond{"s." + r.column + " IN (" + marks(len(r.texts)) + ")", r.texts}
+	case len(r.ids) == 1:
+		return cond{"s." + r.column + " = ?", []any{r.ids[0]}}
+	}
+	in, arg := d.In(r.ids)
+	return cond{"s." + r.column + " " + in, []any{arg}}
+}
+
+// test is the condition for a row that was found in another way.
+func (r *ranges) test(d *Dialect) cond {
+	if !r.more && r.len() <= maxListed {
+		return r.reach(d)
+	}
+	return cond{d.Position + "((SELECT n.text FROM names n WHERE n.id = s." + r.column + " + ?), ?) > 0", []any{nameBase(r.kind), r.term}}
+}
+
+// single is the range of one value.
+func (r *ranges) single(i int) cond {
+	if len(r.texts) > 0 {
+		return cond{"s." + r.column + " = ?", r.texts[i : i+1]}
+	}
+	return cond{"s." + r.column + " = ?", []any{r.ids[i]}}
+}
+
+// set is a union of ranges, one of the things that a query asks for.
+type set []*ranges
+
+func (u set) test(d *Dialect) cond {
+	var cs []cond
+	for _, r := range u {
+		cs = append(cs, r.test(d))
+	}
+	return or(cs...)
+}
+
+func (u set) values() (n int) {
+	for _, r := range u {
+		n += r.len()
+	}
+	return n
+}
+
+// byID reports whether a few ranges, each in the order of its ids, are all of the set.
+func (u set) byID() bool {
+	return u.complete() && u.values() <= maxMerged && !slices.ContainsFunc(u, func(r *ranges) bool { return r.span != nil })
+}
+
+// complete reports whether all rows of the set are in its ranges.
+func (u set) complete() bool {
+	return !slices.ContainsFunc(u, func(r *ranges) bool { return r.more })
+}
+
+// plan is how the rows of a query are found.
+type plan struct {
+	print string
+	none  bool // nothing can match
+	drive set  // read the rows by these ranges; nil: by the order asked for
+	whole bool // drive has few rows
+	rest  cond // what else is asked of them
+	all   cond // everything that is asked for
+}
+
+// planFor decides how to find what q asks for.
+func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
+	print := fingerprint(q)
+	if t.plan != nil && t.plan.print == print {
+		return t.plan, nil
+	}
+	if t.d.Advice != "" && !t.advised {
+		if _, err := t.q.ExecContext(t.ctx, t.d.Advice); err != nil {
+			return nil, fmt.Errorf("advise the planner: %w", err)
+		}
+		t.advised = true
+	}
+	p := &plan{print: print}
+	plain, sets, err := t.asked(q)
+	if err != nil {
+		return nil, err
+	}
+	best, fewest := -1, small+1
+	for i, u := range sets {
+		if u.values() == 0 {
+			p.none = true
+		}
+		if p.none || !u.complete() {
+			continue
+		}
+		n, err := t.countSet(u, fewest)
+		if err != nil {
+			return nil, err
+		}
+		if n < fewest {
+			best, fewest = i, n
+		}
+	}
+	p.whole = best >= 0
+	if !p.whole {
+		// No set is small: take one that can be counted by its ranges.
+		best = slices.IndexFunc(sets, set.complete)
+		if best < 0 && len(sets) > 0 {
+			best = 0
+		}
+	}
+	rest := slices.Clone(plain)
+	all := slices.Clone(plain)
+	for i, u := range sets {
+		c := u.test(t.d)
+		all = append(all, c)
+		if i != best {
+			rest = append(rest, c)
+		}
+	}
+	if best >= 0 {
+		p.drive = sets[best]
+	}
+	p.rest, p.all = and(rest...), and(all...)
+	t.plan = p
+	return p, nil
+}
+
+// asked takes a query apart: sets that indexes know, the most selective kinds first, and
+// plain conditions.
+func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
+	add := func(sql string, args ...any) { plain = append(plain, cond{sql, args}) }
+	if !q.History {
+		add("s.deleted_at = 0")
+	}
+	if q.Kind != "" {
+		add("s.kind = ?", string(q.Kind))
+	}
+	for _, f := range []struct {
+		column string
+		id     int64
+	}{{"user_id", q.UserID}, {"agent_id", q.AgentID}, {"app_id", q.AppID}, {"delivery_method_id", q.DeliveryMethodID}, {"provision_id", q.ProvisionID}} {
+		if f.id != 0 {
+			sets = append(sets, set{{column: f.column, ids: []int64{f.id}}})
+		}
+	}
+	if len(q.Statuses) > 0 {
+		sets = append(sets, set{statusRanges(q.Statuses)})
+	}
+	for _, f := range []struct {
+		term string
+		by   []named
+	}{
+		{q.Username, []named{{"user", "user_id"}}}, {q.Email, []named{{"email", "user_id"}}},
+		{strings.TrimSpace(q.Q), []named{{"app", "app_id"}, {"provision", "provision_id"}, {"user", "user_id"}}},
+	} {
+		if f.term == "" {
+			continue
+		}
+		var u set
+		for _, n := range f.by {
+			r, err := t.resolve(n, strings.ToLower(f.term))
+			if err != nil {
+				return nil, nil, err
+			}
+			if r.len() > 0 {
+				u = append(u, r)
+			}
+		}
+		if len(f.by) > 1 {
+			if r := statusRanges(statusesNamed(f.term)); r.len() > 0 {
+				u = append(u, r)
+			}
+		}
+		sets = append(sets, u)
+	}
+	var span []cond
+	if !q.From.IsZero() {
+		span = append(span, cond{"s.started_at >= ?", []any{micros(q.From)}})
+	}
+	if !q.To.IsZero() {
+		span = append(span, cond{"s.started_at < ?", []any{micros(q.To)}})
+	}
+	if len(span) > 0 {
+		c := and(span...)
+		sets = append(sets, set{{column: "started_at", span: &c}})
+	}
+	return plain, sets, nil
+}
+
+func statusRanges(list []session.Status) *ranges {
+	r := &ranges{column: "status"}
+	for _, s := range list {
+		r.texts = append(r.texts, string(s))
+	}
+	return r
+}
+
+// statusesNamed are those whose label, as people read it, contains the term.
+func statusesNamed(term string) (out []session.Status) {
+	for _, k := range []session.Kind{session.Device, session.Stream} {
+		for _, s := range session.Statuses(k) {
+			if strings.Contains(strings.ToLower(s.Label()), strings.ToLower(term)) {
+				out = append(out, s)
+			}
+		}
+	}
+	return out
+}
+
+// named is a kind of names and the sessions' column that refers to it.
+type named struct{ kind, column string }
+
+// resolve finds the ids whose name contains the term.
+func (t *Tx) resolve(n named, term string) (*ranges, error) {
+	query, args := t.named(n.kind, term)
+	ids, err := t.ids(query+" LIMIT ?", append(args, maxNamed+1)...)
+	r := &ranges{column: n.column, ids: ids, kind: n.kind, term: term}
+	if len(ids) > maxNamed {
+		r.ids, r.more = ids[:maxNamed], true
+	}
+	return r, err
+}
+
+// from is the table, read by the index that leads with the column.
+func (t *Tx) from(column string) string {
+	return " FROM sessions s" + t.d.Using(sessionIndex[column])
+}
+
+// countSet counts the rows in the ranges of a set up to a bound. One that is in two of
+// them counts twice.
+func (t *Tx) countSet(u set, bound int) (n int, err error) {
+	for _, r := range u {
+		var more int
+		c := r.reach(t.d)
+		if err := t.one("SELECT count(*) FROM (SELECT 1"+t.from(r.column)+" WHERE "+c.sql+" LIMIT ?) x", append(c.args, bound-n), &more); err != nil {
+			return n, err
+		}
+		if n += more; n >= bound {
+			break
+		}
+	}
+	return n, nil
+}
+
+// keys is a query for id and sort key of at most limit rows, sorted. after is where the
+// page begins.
+func (p *plan) keys(t *Tx, col, dir string, after cond, limit int) (string, []any) {
+	order := " ORDER BY s." + col + " " + dir
+	outer := " ORDER BY k " + dir
+	if col != "id" {
+		order, outer = order+", s.id "+dir, outer+", id "+dir
+	}
+	sel := "SELECT s.id AS id, s." + col + " AS k"
+	merge := !p.whole && p.drive != nil && col == "id" && p.drive.byID()
+	if !p.whole && !merge {
+		c := and(p.all, after)
+		return sel + t.from(col) + " WHERE " + c.sql + order + " LIMIT ?", append(c.args, limit)
+	}
+	var parts []string
+	var args []any
+	part := func(r *ranges, reach cond, end string, limit int) {
+		c := and(reach, p.rest, after)
+		parts, args = append(parts, "SELECT * FROM ("+sel+t.from(r.column)+" WHERE "+c.sql+end+" LIMIT ?) p"), append(append(args, c.args...), limit)
+	}
+	for _, r := range p.drive {
+		if p.whole {
+			part(r, r.reach(t.d), "", small)
+			continue
+		}
+		for i := range r.len() {
+			part(r, r.single(i), order, limit)
+		}
+	}
+	return "SELECT id, k FROM (" + strings.Join(parts, " UNION ") + ") u" + outer + " LIMIT ?", append(args, limit)
+}
+
+// count counts the rows up to a bound.
+func (p *plan) count(t *Tx, bound int) (n int, exact bool, err error) {
+	if p.none {
+		return 0, true, nil
+	}
+	if p.drive == nil {
+		n, err = t.countBy("id", cond{"1 = 1", nil}, p.all, bound+1)
+		return min(n, bound), n <= bound, err
+	}
+	exact = p.drive.complete()
+	var others []cond
+	for _, r := range p.drive {
+		reach := r.reach(t.d)
+		more, err := t.countBy(r.column, reach, and(p.rest, cond{"NOT " + or(others...).sql, or(others...).args}), bound+1-n)
+		if err != nil {
+			return 0, false, err
+		}
+		if n += more; n > bound {
+			return bound, false, nil
+		}
+		if !p.whole && exact {
+			read, err := t.countSet(set{r}, maxScan)
+			if err != nil {
+				return 0, false, err
+			}
+			exact = read < maxScan
+		}
+		others = append(others, r.test(t.d))
+	}
+	return n, exact, nil
+}
+
+// countBy counts among the first rows of a range those that match.
+func (t *Tx) countBy(column string, reach, match cond, bound int) (n int, err error) {
+	args := append(append(slices.Clone(reach.args), maxScan), match.args...)
+	order := ""
+	if column == "id" {
+		order = " ORDER BY s.id"
+	}
+	err = t.one("SELECT count(*) FROM (SELECT 1 FROM (SELECT s.*"+t.from(column)+" WHERE "+reach.sql+order+" LIMIT ?) s WHERE "+match.sql+" LIMIT ?) x", append(args, bound), &n)
+	return n, err
+}
