@@ -47,16 +47,18 @@ func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
 
 // SaveAgent implements store.Agents.
 func (t *Tx) SaveAgent(a *store.Agent) error {
-	var name string
-	if err := t.one("SELECT name FROM agents WHERE id = ?", []any{a.ID}, &name); err != nil {
+	// The name stays almost always, so a check-in needs no read for it.
+	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?"
+	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq)}
+	n, err := t.exec(set+" WHERE id = ? AND name = ?", append(args, a.ID, a.Name)...)
+	if err != nil || n > 0 {
 		return err
 	}
-	if _, err := t.exec("UPDATE agents SET name = ?, version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ? WHERE id = ?",
-		a.Name, a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), a.ID); err != nil {
+	if n, err = t.exec(set+", name = ? WHERE id = ?", append(args, a.Name, a.ID)...); err != nil {
 		return err
 	}
-	if name == a.Name {
-		return nil
+	if n == 0 {
+		return store.ErrNotFound
 	}
 	if err := t.setName("agent", a.ID, a.Name); err != nil {
 		return err

@@ -112,14 +112,14 @@ CREATE TABLE agents (
 	quarantined   BIGINT NOT NULL,
 	epoch         BIGINT NOT NULL,
 	seq           BIGINT NOT NULL
-);
+) WITH (fillfactor = 70);
 CREATE INDEX agents_name ON agents (kind, lower(name), id) WHERE deleted_at = 0;
 
 -- Written behind and in bulk, so it is narrow and has no further index.
 CREATE TABLE agent_seen (
 	agent_id BIGINT PRIMARY KEY,
 	at       BIGINT NOT NULL
-);
+) WITH (fillfactor = 50);
 
 CREATE TABLE device_users (
 	user_id  BIGINT NOT NULL,
