@@ -127,7 +127,7 @@ func timeList(ctx context.Context, c *control.Control, o *options, s *section, n
 	var last *control.List
 	begin := time.Now()
 	// One that is slow is asked for less often, so that the whole stays bounded.
-	for i := 0; i < o.repeats && (i < 3 || time.Since(begin) < 3*time.Second); i++ {
+	for i := 0; i < o.repeats && (i < 3 || time.Since(begin) < 2*time.Second); i++ {
 		b := time.Now()
 		l, err := c.ListSessions(ctx, q)
 		if err != nil {

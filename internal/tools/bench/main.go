@@ -44,7 +44,7 @@ func main() {
 	flag.IntVar(&o.agents, "agents", 4000, "agents that check in")
 	flag.IntVar(&o.workers, "workers", 32, "concurrent requests")
 	flag.IntVar(&o.seconds, "seconds", 8, "seconds of each load")
-	flag.IntVar(&o.repeats, "repeats", 60, "how often each list is asked for")
+	flag.IntVar(&o.repeats, "repeats", 40, "how often each list is asked for")
 	flag.StringVar(&o.only, "db", "sqlite,postgres", "databases")
 	flag.StringVar(&o.part, "part", "checkins,lists,life", "what to measure")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs, for the real player")
