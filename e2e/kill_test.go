@@ -89,6 +89,9 @@ func killLoop(t *testing.T, rnd *rand.Rand, more []string) {
 		return
 	}
 	t.Logf("%d kills of each in %v: %s", *killRounds, time.Since(began).Round(time.Second), w)
+	if len(w.launched) < *killRounds/4 || len(w.acts) < *killRounds/4 {
+		t.Error("hardly anything was going on: this shows little")
+	}
 	w.check(t, d)
 }
 
@@ -134,6 +137,10 @@ type driver struct {
 	unknown  int     // launches whose answer was lost
 	refused  int
 	acts     map[string]*act
+
+	rounds, down int           // of work; how many found no server
+	slowest      time.Duration // of them
+	slow         string        // what it did
 }
 
 func (w *driver) String() string {
@@ -150,7 +157,8 @@ func (w *driver) String() string {
 			expired++
 		}
 	}
-	return fmt.Sprintf("%d launches acknowledged, %d unanswered; %d evicted, %d expired, %d refused, %d unanswered", len(w.launched), w.unknown, evicted, expired, refused, unknown)
+	return fmt.Sprintf("%d launches acknowledged, %d unanswered, %d refused; %d evicted, %d expired, %d refused, %d unanswered; %d rounds of work, %d of them without a server, the slowest %v to %s",
+		len(w.launched), w.unknown, w.refused, evicted, expired, refused, unknown, w.rounds, w.down, w.slowest.Round(time.Millisecond), w.slow)
 }
 
 func (w *driver) drive(stop <-chan struct{}) {
@@ -160,32 +168,48 @@ func (w *driver) drive(stop <-chan struct{}) {
 			return
 		case <-time.After(time.Duration(50+w.rnd.IntN(150)) * time.Millisecond):
 		}
-		var out struct{ Sessions []session }
-		if w.root.try("GET", "/sessions?page_size=100", nil, &out) != nil {
-			continue // the server is down
+		began := time.Now()
+		what := w.work()
+		if took := time.Since(began); took > w.slowest {
+			w.slowest, w.slow = took, what
 		}
-		var running, idle []int64
-		for _, s := range out.Sessions {
-			if slices.Contains(s.Actions, "evict") {
-				running = append(running, s.ID)
-			}
-			if slices.Contains(s.Actions, "expire") {
-				idle = append(idle, s.ID)
-			}
+		w.rounds++
+	}
+}
+
+// work does one thing that people do, and says what.
+func (w *driver) work() string {
+	var out struct{ Sessions []session }
+	if w.root.try("GET", "/sessions?page_size=100", nil, &out) != nil {
+		w.down++
+		return "list"
+	}
+	var running, idle []int64
+	for _, s := range out.Sessions {
+		if slices.Contains(s.Actions, "evict") {
+			running = append(running, s.ID)
 		}
-		pick := func(list []int64) int64 { return list[w.rnd.IntN(len(list))] }
-		switch n := w.rnd.IntN(10); {
-		case n < 4 && len(running) < 8:
-			w.launch()
-		case n < 7 && len(running) > 0:
-			w.act(pick(running), "evict")
-		case n < 9 && len(idle) > 0:
-			w.act(pick(idle), "expire")
-		case len(idle) > 0 && len(running) < 8:
-			// Started again in the player, or refused there; both may be.
-			_, _ = command(w.root.t, nil, "player", "start", fmt.Sprint(pick(idle)), "--state", w.d.dir)
+		if slices.Contains(s.Actions, "expire") {
+			idle = append(idle, s.ID)
 		}
 	}
+	pick := func(list []int64) int64 { return list[w.rnd.IntN(len(list))] }
+	switch n := w.rnd.IntN(10); {
+	case n < 4 && len(running) < 8:
+		w.launch()
+		return "launch"
+	case n < 7 && len(running) > 0:
+		w.act(pick(running), "evict")
+		return "evict"
+	case n < 9 && len(idle) > 0:
+		w.act(pick(idle), "expire")
+		return "expire"
+	case len(idle) > 0 && len(running) < 8:
+		// Started again in the player, or refused there; both may be.
+		_, _ = command(w.root.t, nil, "player", "start", fmt.Sprint(pick(idle)), "--state", w.d.dir)
+		return "start"
+	}
+	return "nothing"
 }
 
 func (w *driver) launch() {
