@@ -262,6 +262,10 @@ func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 		c := and(span...)
 		sets = append(sets, set{{column: "started_at", span: &c}})
 	}
+	if q.Kind != "" {
+		// No status is of both kinds.
+		sets = append(sets, set{statusRanges(session.Statuses(q.Kind))})
+	}
 	return plain, sets, nil
 }
 
@@ -359,7 +363,12 @@ func (p *plan) count(t *Tx, bound int) (n int, exact bool, err error) {
 	}
 	if p.drive == nil {
 		n, err = t.countBy("id", cond{"1 = 1", nil}, p.all, bound+1)
-		return min(n, bound), n <= bound, err
+		if err != nil || n > bound {
+			return min(n, bound), false, err
+		}
+		var read int
+		err = t.one("SELECT count(*) FROM (SELECT 1"+t.from("id")+" LIMIT ?) x", []any{maxScan}, &read)
+		return n, read < maxScan, err
 	}
 	exact = p.drive.complete()
 	var others []cond

@@ -84,6 +84,9 @@ func testMany(t *testing.T, e *env) {
 		{"a term of a status and of names", store.SessionQuery{Q: "ed"}, func(r row) bool {
 			return has(r, "ed") || strings.Contains(strings.ToLower(r.status.Label()), "ed")
 		}},
+		{"a kind", store.SessionQuery{Kind: session.Device}, func(row) bool { return true }},
+		{"a kind that does not occur", store.SessionQuery{Kind: session.Stream}, func(row) bool { return false }},
+		{"a kind and a term", store.SessionQuery{Kind: session.Device, Q: "cedar"}, func(r row) bool { return has(r, "cedar") }},
 		{"one user", store.SessionQuery{UserID: people[7].ID}, func(r row) bool { return r.user == people[7] }},
 		{"a term in every e-mail", store.SessionQuery{Email: "example.net"}, func(row) bool { return true }},
 	} {

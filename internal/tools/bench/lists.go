@@ -38,6 +38,8 @@ func benchLists(ctx context.Context, o *options, db *database, t *report) error 
 		q    store.SessionQuery
 	}{
 		{"first page", store.SessionQuery{}},
+		{"of device apps", store.SessionQuery{Kind: session.Device}},
+		{"of streamed apps, of which there are none", store.SessionQuery{Kind: session.Stream}},
 		{"oldest first", store.SessionQuery{Sort: "id"}},
 		{"status, rare (renewal requested)", store.SessionQuery{Statuses: []session.Status{session.RenewalRequested}}},
 		{"status, common (removed)", store.SessionQuery{Statuses: []session.Status{session.Removed}}},
