@@ -34,14 +34,18 @@ func Install(ctx context.Context, dir string, out io.Writer) error {
 	if err != nil {
 		return fmt.Errorf("player: %w", err)
 	}
-	if err := installService(self, dir); err != nil {
-		return fmt.Errorf("player: install the service: %w", err)
+	// Each is of use without the other: a desktop without a service manager that we know
+	// still opens links.
+	handler := installHandler(ctx, self, dir, out)
+	if handler != nil {
+		handler = fmt.Errorf("player: register for leasehold:// links: %w", handler)
+	}
+	manager := installService(self, dir)
+	if manager != nil {
+		return errors.Join(handler, fmt.Errorf("player: install the service: %w; start it with: leasehold player run --state %s", manager, dir))
 	}
 	fmt.Fprintln(out, "The player runs whenever you are signed in.")
-	if err := installHandler(ctx, self, dir, out); err != nil {
-		return fmt.Errorf("player: register for %s links: %w", "leasehold://", err)
-	}
-	return nil
+	return handler
 }
 
 // Uninstall undoes Install. Apps go on under their guards.
