@@ -37,8 +37,8 @@ const maxShared = 256
 type Store struct {
 	read    *sql.DB
 	write   *sql.DB
-	conn    *sql.Conn // the writer's
-	rstmts  *statements
+	conn    *sql.Conn    // the writer's
+	idle    chan *reader // nil: one that is still to be opened
 	wstmts  *statements
 	dialect *sqldb.Dialect
 	jobs    chan *job
@@ -109,12 +109,14 @@ func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 		s.write.Close()
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
-	s.read.SetMaxOpenConns(8)
-	s.read.SetMaxIdleConns(8)
+	s.read.SetMaxOpenConns(readers + 1) // and one for Ping
 	if s.conn, err = s.write.Conn(ctx); err != nil {
 		return nil, errors.Join(fmt.Errorf("sqlite: %w", err), s.read.Close(), s.write.Close())
 	}
-	s.rstmts = &statements{prepare: s.read.PrepareContext, kept: map[string]*sql.Stmt{}}
+	s.idle = make(chan *reader, readers)
+	for range readers {
+		s.idle <- nil
+	}
 	s.wstmts = &statements{prepare: s.conn.PrepareContext, kept: map[string]*sql.Stmt{}}
 	go s.writer()
 	return s, nil
@@ -149,17 +151,24 @@ func names(_ string, lo, hi int64, term string) (string, []any) {
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	tx, err := s.read.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
+	r, err := s.reader(ctx)
 	if err != nil {
+		return err
+	}
+	defer s.giveBack(r)
+	q := &prepared{r.conn, r.stmts, itself}
+	if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {
 		return fmt.Errorf("sqlite: begin: %w", err)
 	}
-	defer tx.Rollback()
-	t, err := sqldb.Begin(ctx, &prepared{tx, s.rstmts, tx.StmtContext}, s.dialect)
+	t, err := sqldb.Begin(ctx, q, s.dialect)
 	if err != nil {
 		return err
 	}
 	return fn(t)
 }
+
+// itself binds a statement that was prepared on the connection that it runs on.
+func itself(_ context.Context, st *sql.Stmt) *sql.Stmt { return st }
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
@@ -205,7 +214,7 @@ func (s *Store) share(batch []*job) {
 	err := func() error {
 		// Not the callers' contexts: one that ends must not take the others with it.
 		ctx := context.Background()
-		q := &prepared{s.conn, s.wstmts, func(_ context.Context, st *sql.Stmt) *sql.Stmt { return st }}
+		q := &prepared{s.conn, s.wstmts, itself}
 		if _, err := q.ExecContext(ctx, "BEGIN IMMEDIATE"); err != nil {
 			return fmt.Errorf("sqlite: begin: %w", err)
 		}
@@ -281,9 +290,8 @@ func (s *Store) Close() error {
 	s.once.Do(func() {
 		close(s.closing)
 		<-s.done
-		s.rstmts.close()
 		s.wstmts.close()
-		err = errors.Join(s.conn.Close(), s.read.Close(), s.write.Close())
+		err = errors.Join(s.closeReaders(), s.conn.Close(), s.read.Close(), s.write.Close())
 	})
 	return err
 }

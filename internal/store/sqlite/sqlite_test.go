@@ -1,6 +1,8 @@
 package sqlite_test
 
 import (
+	"context"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,4 +23,46 @@ func TestConformance(t *testing.T) {
 		}
 		return s
 	})
+}
+
+// More readers at once than there are connections, each with a statement that is new:
+// none waits for a connection that another holds while it waits too.
+func TestManyReaders(t *testing.T) {
+	s, err := sqlite.Open(t.Context(), t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	defer cancel()
+	var wg sync.WaitGroup
+	for range 64 {
+		wg.Go(func() {
+			for range 5 {
+				err := s.View(ctx, func(tx store.Tx) error {
+					if _, err := tx.Setting("x"); err != nil {
+						return err
+					}
+					if _, err := tx.SessionsOfAgent(1); err != nil {
+						return err
+					}
+					_, err := tx.CountAdmins()
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	// A reader whose caller goes away in the middle leaves the others in order.
+	gone, leave := context.WithCancel(t.Context())
+	_ = s.View(gone, func(tx store.Tx) error { leave(); _, err := tx.Setting("x"); return err })
+	for range 20 {
+		if err := s.View(ctx, func(tx store.Tx) error { _, err := tx.Setting("x"); return err }); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
