@@ -75,7 +75,9 @@ func (c *call) stream(sessions []int64) error {
 		}
 		return rc.Flush() == nil
 	}
-	if !send("retry: 2000\nevent: now\ndata: %s\n\n", stamp(time.Now())) {
+	// What changed between the page's making and this moment was announced to nobody: the
+	// page is told to look once.
+	if !send("retry: 2000\nevent: now\ndata: %s\n\nevent: change\ndata: {}\n\n", stamp(time.Now())) {
 		return nil
 	}
 	beat := time.NewTicker(eventHeartbeat)
