@@ -117,6 +117,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, readonly 
 		a.JumpTo = ci.agent.Chain.Last
 	} else if !m.More && a.NextEpoch == 0 {
 		ci.reconcile()
+		if err := ci.upgrade(); err != nil {
+			return nil, err
+		}
 		if verdict != lease.Copied {
 			if err := ci.ask(); err != nil {
 				return nil, err
@@ -238,7 +241,7 @@ func (ci *checkIn) journal() error {
 			if at.After(ci.now) {
 				at = ci.now
 			}
-			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, At: at}, ci.src)
+			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, Method: o.Method, At: at}, ci.src)
 			if was == session.Launched && s.Status != session.Launched {
 				if err := ci.supersede(s); err != nil {
 					return err
@@ -334,6 +337,7 @@ func snapshot(st *wire.SessionState) session.Snapshot {
 	return session.Snapshot{
 		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
 		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
+		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Progress: st.Progress, Problem: st.Problem,
 	}
 }
 

@@ -39,17 +39,22 @@ func (ci *checkIn) direct(verdict lease.Verdict) error {
 			}
 			ci.out.answer.Directives = append(ci.out.answer.Directives, d)
 		}
+		if st != nil && !gone && verdict != lease.Stale {
+			if err := ci.directUpgrade(s, st); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
 }
 
 // appFor is what the session's agent needs to add and run its app.
 func (ci *checkIn) appFor(s *session.Session) (*wire.App, error) {
-	return ci.Control.appFor(ci.view, s, ci.agent)
+	return ci.Control.appFor(ci.view, s, s.DeliveryMethodID, ci.agent)
 }
 
-func (c *Control) appFor(v view, s *session.Session, ag *store.Agent) (*wire.App, error) {
-	dm, err := v.method(s.DeliveryMethodID)
+func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Agent) (*wire.App, error) {
+	dm, err := v.method(method)
 	if err != nil {
 		return nil, err
 	}

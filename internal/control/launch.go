@@ -252,7 +252,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem) (*wir
 		if err != nil {
 			return err
 		}
-		app, err := c.appFor(v, s, ag)
+		app, err := c.appFor(v, s, s.DeliveryMethodID, ag)
 		if err != nil {
 			return err
 		}

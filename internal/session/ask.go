@@ -108,10 +108,13 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 }
 
 // LeaseDeliveryMethod is the delivery method whose terms and seats the next grant is
-// under: the session's, but for a run that began before an upgrade moved the session,
-// which goes on under the old one until it exits.
+// under: the session's, but after an upgrade a run of the old version goes on under the
+// old one until it exits, and so does a fixed lease until the agent gives it back.
 func (s *Session) LeaseDeliveryMethod() int64 {
-	if s.Lease != nil && s.Lease.Run == s.Run && s.Observed == IsRunning {
+	switch {
+	case s.Observed == IsRunning && s.RunMethod != 0:
+		return s.RunMethod
+	case s.Lease != nil:
 		return s.Lease.DeliveryMethod
 	}
 	return s.DeliveryMethodID

@@ -33,6 +33,7 @@ type Observation struct {
 	UpTo    uint64
 	Seconds int
 	Reason  string
+	Method  int64     // started: the delivery method of what runs, 0 for the session's
 	At      time.Time // when it really happened, never after now
 }
 
@@ -61,7 +62,7 @@ func (s *Session) Observe(o Observation, src Source) {
 		s.fire(EvAdded, src.Agent, at, "")
 		s.flag(at)
 	case ObsStarted:
-		s.started(o.Run, o.Mark, at, src)
+		s.started(o.Run, o.Mark, o.Method, at, src)
 	case ObsExited:
 		s.exited(o.Run, at, src)
 		if src.Without.Has(lease.OldNewsClosesNothing) && s.Order.Open() {
@@ -91,7 +92,7 @@ func (s *Session) Observe(o Observation, src Source) {
 	case ObsRemoved:
 		s.removed(o.UpTo, at, src)
 	case ObsUp:
-		s.started(max(o.Run, 1), o.Mark, at, src)
+		s.started(max(o.Run, 1), o.Mark, 0, at, src)
 		s.fire(EvUp, src.Agent, at, "")
 	case ObsFailed:
 		s.see(IsAbsent, at)
@@ -110,12 +111,15 @@ func (s *Session) see(o State, at time.Time) {
 	}
 }
 
-func (s *Session) started(run uint32, mark uint64, at time.Time, src Source) {
+func (s *Session) started(run uint32, mark uint64, method int64, at time.Time, src Source) {
 	if run < s.Run || run == s.Run && s.Observed == IsRunning {
 		return // an older run, or one known already
 	}
 	s.fire(EvAdded, src.Agent, at, "")
-	s.Run, s.Mark = run, mark
+	s.Run, s.Mark, s.RunMethod = run, mark, method
+	if method == 0 {
+		s.RunMethod = s.DeliveryMethodID
+	}
 	if s.Observed == IsRunning {
 		s.ObservedSince = at // the next run began while the last one's end went unheard
 	}
@@ -177,6 +181,12 @@ type Snapshot struct {
 	Seen   uint64 // the highest generation it ever received
 	Guard  bool   // a guard of that run is alive, whatever the journal knows
 	Holds  bool   // it holds a lease of its current generation and run
+
+	RunMethod int64  // the delivery method of what the current run runs
+	Upgrade   int64  // the delivery method whose version it asks to run from the next start on
+	Ready     bool   // … whose package is there
+	Progress  int    // percent of the package that is being added
+	Problem   string // what keeps the app from being added, started or upgraded
 }
 
 // Reconcile applies what an agent says of the session now, as the chain of arrows that
@@ -194,7 +204,7 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 	guard := snap.Guard && !src.Without.Has(lease.GuardBeforeAbsent)
 	switch snap.State {
 	case IsRunning:
-		s.started(snap.Run, snap.Mark, now, src)
+		s.started(snap.Run, snap.Mark, snap.RunMethod, now, src)
 	case IsIdle:
 		s.Observe(Observation{Type: ObsAdded, At: now}, src)
 		if !guard {
@@ -204,6 +214,10 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 		if s.Status != Launched && s.Status != Starting && !guard {
 			s.removed(0, now, src)
 		}
+	}
+	s.Progress, s.Problem = snap.Progress, snap.Problem
+	if snap.Upgrade != 0 {
+		s.fire(EvUpgradeAsked, src.Agent, now, "")
 	}
 	if src.Quarantined {
 		return

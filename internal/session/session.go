@@ -30,11 +30,17 @@ type Session struct {
 	Observed      State
 	ObservedSince time.Time
 
-	Run    uint32 // number of the latest run observed, 0 before the first
-	Mark   uint64 // revocations that the agent had stored when that run started
-	Wanted uint64 // generations up to this are revoked; the next lease is of Wanted+1
-	Stored uint64 // what the agent says it has stored of that
-	Ended  uint64 // … and under which nothing runs any more
+	Run uint32 // number of the latest run observed, 0 before the first
+	// RunMethod is the delivery method of what that run runs: after an upgrade the old one
+	// until it exits. 0 before the first run.
+	RunMethod int64
+	Mark      uint64 // revocations that the agent had stored when that run started
+	Wanted    uint64 // generations up to this are revoked; the next lease is of Wanted+1
+	Stored    uint64 // what the agent says it has stored of that
+	Ended     uint64 // … and under which nothing runs any more
+
+	Progress int    // percent of the package, while it is added
+	Problem  string // what keeps the app from being added, started or upgraded; for people
 
 	StartedAt      time.Time
 	FirstRunAt     time.Time

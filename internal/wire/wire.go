@@ -88,6 +88,8 @@ type Observation struct {
 	UpTo    uint64                  `json:"up_to,omitempty"`
 	Seconds int                     `json:"seconds,omitempty"`
 	Reason  string                  `json:"reason,omitempty"`
+	// Method is the delivery method of what a run runs, or of the version that is asked for.
+	Method int64 `json:"method,omitempty"`
 }
 
 // SessionState is what the agent knows of one session as it sends the check-in.
@@ -101,8 +103,18 @@ type SessionState struct {
 	Seen    uint64        `json:"seen,omitempty"`
 	Guard   bool          `json:"guard,omitempty"`
 	Holds   bool          `json:"holds,omitempty"`
+	// Method is the delivery method of what the next start runs; RunMethod that of the
+	// current run.
+	Method    int64 `json:"method,omitempty"`
+	RunMethod int64 `json:"run_method,omitempty"`
+	// Upgrade is the delivery method whose version the agent asks to run from the next start
+	// on, 0 for none; Ready says that its package is there.
+	Upgrade int64 `json:"upgrade,omitempty"`
+	Ready   bool  `json:"ready,omitempty"`
 	// Progress is how much of the package is there, in percent, while it is added.
 	Progress int `json:"progress,omitempty"`
+	// Problem is what keeps the app from being added, started or upgraded; for people.
+	Problem string `json:"problem,omitempty"`
 }
 
 // CheckIn is an agent's heartbeat.
@@ -152,6 +164,7 @@ const (
 	DirAdd     DirectiveType = "add"     // add the app's package; App says which
 	DirRevoke  DirectiveType = "revoke"  // store that generations up to UpTo are revoked, end what runs under them
 	DirRemove  DirectiveType = "remove"  // end and remove the app
+	DirOffer   DirectiveType = "offer"   // there is a newer version: App; without App the offer is withdrawn
 	DirUpgrade DirectiveType = "upgrade" // the session moved to a successor; App is what runs at the next start
 )
 
@@ -307,6 +320,9 @@ func (m *CheckIn) Validate() error {
 		if o.Mark > maxGeneration || o.UpTo > maxGeneration {
 			e.Add(at("up_to"), "is too large")
 		}
+		if o.Method < 0 {
+			e.Add(at("method"), "must be the number of a delivery method")
+		}
 		e.Text(at("reason"), o.Reason, 0, MaxText)
 		if len(e) > 20 {
 			return e
@@ -334,6 +350,10 @@ func (m *CheckIn) Validate() error {
 		if s.Progress < 0 || s.Progress > 100 {
 			e.Add(at("progress"), "must be between 0 and 100")
 		}
+		if s.Method < 0 || s.RunMethod < 0 || s.Upgrade < 0 {
+			e.Add(at("method"), "must be the number of a delivery method")
+		}
+		e.Text(at("problem"), s.Problem, 0, MaxText)
 		if len(e) > 20 {
 			return e
 		}

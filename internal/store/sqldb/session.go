@@ -16,7 +16,7 @@ import (
 var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
-	"run", "mark", "wanted", "stored", "ended",
+	"run", "run_method", "progress", "problem", "mark", "wanted", "stored", "ended",
 	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "live",
 }
 
@@ -24,7 +24,7 @@ func sessionArgs(s *session.Session) []any {
 	return []any{
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
-		int64(s.Run), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
+		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
 		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(store.Live(s)),
 	}
 }
@@ -32,7 +32,7 @@ func sessionArgs(s *session.Session) []any {
 // selectSession reads a session with its lease and latest order.
 const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_method_id, s.provision_id, s.agent_id,
 	s.status, s.reason, s.status_since, s.before, s.unneeded, s.observed, s.observed_since,
-	s.run, s.mark, s.wanted, s.stored, s.ended,
+	s.run, s.run_method, s.progress, s.problem, s.mark, s.wanted, s.stored, s.ended,
 	s.started_at, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
 	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
 	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta`
@@ -49,7 +49,7 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	err := scan(append([]any{
 		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
 		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
-		&s.Run, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
+		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
 		&started, &firstRun, &activity, &ended, &deleted,
 		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
 		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA,
