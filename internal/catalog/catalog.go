@@ -59,9 +59,9 @@ type Package struct {
 	Arch      string      `json:"arch,omitempty"` // as GOARCH; empty for any
 	Type      PackageType `json:"type"`
 	URL       string      `json:"url,omitempty"`
-	SHA256    string      `json:"sha256,omitempty"` // lower-case hex of the archive
-	Reference string      `json:"reference,omitempty"`
-	Command   []string    `json:"command"` // program and arguments; in an archive relative to its root
+	SHA256    string      `json:"sha256,omitempty"`    // lower-case hex of the archive
+	Reference string      `json:"reference,omitempty"` // registry/repository@sha256:… of an artefact or an index of them
+	Command   []string    `json:"command"`             // program and arguments; in an archive or artefact relative to its root
 }
 
 // Licence says how a delivery method's leases are held.
@@ -234,8 +234,8 @@ func (p *Package) validate(at string, e *invalid.Error) {
 			e.Add(at+"sha256", "must be the archive's digest: 64 lower-case hex digits")
 		}
 	case OCI:
-		if p.Reference == "" || len(p.Reference) > 1000 {
-			e.Add(at+"reference", "must be registry/repository@sha256:…")
+		if _, err := PinnedReference(p.Reference); err != nil {
+			e.Add(at+"reference", "%s", strings.TrimPrefix(err.Error(), ErrReference.Error()+": it "))
 		}
 	}
 }
