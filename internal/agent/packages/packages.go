@@ -1,10 +1,13 @@
-// Package packages adds apps to a device: programs that are there already, and archives
-// that are downloaded, checked against their digest before anything of them is unpacked,
-// and unpacked into a folder of their own.
+// Package packages adds apps to a device: programs that are there already, archives, and
+// artefacts of OCI registries. The last two are downloaded, checked against their digest
+// before anything of them is unpacked, and unpacked into a folder of their own. A download
+// that was cut short, also by the end of the agent, goes on where it was.
 //
-// An archive is what somebody else wrote. Nothing in it may end up outside its folder, be
+// A package is what somebody else wrote. Nothing in it may end up outside its folder, be
 // anything but a plain file, a folder or a link that stays inside, or grow beyond limits;
 // one that tries is refused as a whole, and nothing of it is left.
+//
+// [Push] makes an artefact from a folder.
 package packages
 
 import (
@@ -13,35 +16,40 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"leasehold/internal/catalog"
 )
 
 // Errors of this package; compare with errors.Is. None of them is healed by trying again.
 var (
-	ErrNone         = errors.New("there is no package of this app for this platform")
-	ErrNotSupported = errors.New("packages from an OCI registry are not supported yet")
-	ErrNoProgram    = errors.New("the program is not on this device")
-	ErrDigest       = errors.New("the archive's digest is not the right one")
-	ErrTooLarge     = errors.New("the archive is too large")
-	ErrUnsafe       = errors.New("the archive holds what it must not")
-	ErrBadArchive   = errors.New("the archive cannot be read")
-	ErrBadAddress   = errors.New("the archive's address must be https:// (http:// for loopback only)")
-	ErrRefused      = errors.New("the archive is not to be had")
+	ErrNone        = errors.New("there is no package of this app for this platform")
+	ErrPlatform    = errors.New("the artefact has nothing for this platform")
+	ErrNoProgram   = errors.New("the program is not on this device")
+	ErrDigest      = errors.New("the package's digest is not the right one")
+	ErrTooLarge    = errors.New("the package is too large")
+	ErrUnsafe      = errors.New("the package holds what it must not")
+	ErrBadArchive  = errors.New("the package cannot be unpacked")
+	ErrBadArtefact = errors.New("this is no package: it must be an OCI artefact of tar+gzip layers")
+	ErrBadAddress  = errors.New("the package's address is not right: it must be https:// (http:// for loopback only), or registry/repository@sha256:…")
+	ErrRefused     = errors.New("the package is not to be had")
 )
 
-// Limits on an archive.
+// finals are all of them.
+var finals = []error{ErrNone, ErrPlatform, ErrNoProgram, ErrDigest, ErrTooLarge, ErrUnsafe, ErrBadArchive, ErrBadArtefact, ErrBadAddress, ErrRefused}
+
+// Limits on a package.
 type Limits struct {
-	Download int64 // bytes of the archive
+	Download int64 // bytes of the archive, or of the artefact's layers
 	Bytes    int64 // of all that is in it
 	Files    int   // entries, folders included
 }
@@ -52,8 +60,10 @@ var DefaultLimits = Limits{Download: 8 << 30, Bytes: 32 << 30, Files: 500_000}
 // Store is the packages of a device, in one folder.
 type Store struct {
 	Limits
-	dir    string
-	client *http.Client
+	dir      string
+	client   *http.Client
+	platform platform
+	stall    time.Duration // a server may be silent for so long
 
 	mu   sync.Mutex
 	busy map[string]chan struct{} // digests that are being added
@@ -65,16 +75,30 @@ func New(dir string, client *http.Client) *Store {
 	if client == nil {
 		client = &http.Client{}
 	}
-	c := *client
-	// What was asked for by https is not to come over http.
-	c.CheckRedirect = func(r *http.Request, via []*http.Request) error {
-		if len(via) > 10 {
-			return errors.New("too many redirects")
-		}
-		return checkURL(r.URL)
-	}
-	return &Store{Limits: DefaultLimits, dir: dir, client: &c, busy: map[string]chan struct{}{}}
+	return &Store{Limits: DefaultLimits, dir: dir, client: secured(client), platform: here(), stall: time.Minute, busy: map[string]chan struct{}{}}
 }
+
+// secured returns a client that sends nothing over plain HTTP, whoever redirects it there
+// or names the address: a registry, say, of where to sign in.
+func secured(client *http.Client) *http.Client {
+	c := *client
+	base := c.Transport
+	if base == nil {
+		base = http.DefaultTransport
+	}
+	c.Transport = transport(func(r *http.Request) (*http.Response, error) {
+		if err := checkURL(r.URL); err != nil {
+			return nil, err
+		}
+		return base.RoundTrip(r)
+	})
+	return &c
+}
+
+type transport func(*http.Request) (*http.Response, error)
+
+// RoundTrip implements [http.RoundTripper].
+func (f transport) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
 
 func checkURL(u *url.URL) error {
 	if u.Scheme == "https" && u.Host != "" || u.Scheme == "http" && loopback(u.Hostname()) {
@@ -98,10 +122,8 @@ func (s *Store) Add(ctx context.Context, p *catalog.Package, progress func(perce
 	case catalog.Command:
 		_, err := program(p)
 		return err
-	case catalog.Archive:
-		return s.addArchive(ctx, p, progress)
-	case catalog.OCI:
-		return ErrNotSupported
+	case catalog.Archive, catalog.OCI:
+		return s.add(ctx, p, progress)
 	}
 	return fmt.Errorf("%w: of type %q", ErrNone, p.Type)
 }
@@ -135,45 +157,82 @@ func (s *Store) Command(p *catalog.Package) (argv []string, dir string, err erro
 			return nil, "", err
 		}
 		return append([]string{path}, p.Command[1:]...), "", nil
-	case catalog.Archive:
-		dir := s.folder(p)
+	case catalog.Archive, catalog.OCI:
+		key, err := keyOf(p)
+		if err != nil {
+			return nil, "", err
+		}
+		dir := s.folder(key)
 		path, err := inside(dir, p)
 		if err != nil {
 			return nil, "", err
 		}
 		return append([]string{path}, p.Command[1:]...), dir, nil
 	}
-	return nil, "", ErrNotSupported
+	return nil, "", fmt.Errorf("%w: of type %q", ErrNone, p.Type)
 }
 
-// inside finds the program of an archive that was unpacked.
+// inside finds the program of a package that was unpacked.
 func inside(dir string, p *catalog.Package) (string, error) {
 	if len(p.Command) == 0 || !filepath.IsLocal(filepath.FromSlash(p.Command[0])) {
-		return "", fmt.Errorf("%w: the command must name a file in the archive", ErrNoProgram)
+		return "", fmt.Errorf("%w: the command must name a file in the package", ErrNoProgram)
 	}
 	path := filepath.Join(dir, filepath.FromSlash(p.Command[0]))
 	info, err := os.Stat(path)
 	if err != nil || !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%w: there is no file %s in the archive", ErrNoProgram, p.Command[0])
+		return "", fmt.Errorf("%w: there is no file %s in the package", ErrNoProgram, p.Command[0])
 	}
 	return path, nil
 }
 
-func (s *Store) folder(p *catalog.Package) string { return filepath.Join(s.dir, p.SHA256) }
+// keyOf is the digest that a package is kept under.
+func keyOf(p *catalog.Package) (string, error) {
+	switch p.Type {
+	case catalog.Archive:
+		if !digestLike(p.SHA256) {
+			return "", fmt.Errorf("%w: %q is not a SHA-256 in lower-case hex", ErrDigest, p.SHA256)
+		}
+		return p.SHA256, nil
+	case catalog.OCI:
+		ref, err := catalog.PinnedReference(p.Reference)
+		if err != nil {
+			return "", fmt.Errorf("%w: %w", ErrBadAddress, err)
+		}
+		return strings.TrimPrefix(ref.Reference, "sha256:"), nil
+	}
+	return "", fmt.Errorf("%w: of type %q", ErrNone, p.Type)
+}
 
-// Remove removes a package from the device, unless one of others needs it too. others is
-// asked while nobody adds this package, so that none is removed that has just been added.
+// Beside the folder of a package, while it is added: what was downloaded of it, and what
+// was unpacked.
+const (
+	part  = ".part"
+	fresh = ".new"
+)
+
+func (s *Store) folder(key string) string { return filepath.Join(s.dir, key) }
+
+// Remove removes a package from the device, or what there is of it, unless one of others
+// needs it too. others is asked while nobody adds this package, so that none is removed
+// that has just been added.
 func (s *Store) Remove(p *catalog.Package, others func() []*catalog.Package) error {
-	if p == nil || p.Type != catalog.Archive || !digestLike(p.SHA256) {
+	if p == nil {
 		return nil
 	}
-	defer s.take(p.SHA256)()
+	key, err := keyOf(p)
+	if err != nil {
+		return nil // nothing was ever added
+	}
+	defer s.take(key)()
 	for _, o := range others() {
-		if o != nil && o.Type == catalog.Archive && o.SHA256 == p.SHA256 {
+		if o == nil {
+			continue
+		}
+		if k, err := keyOf(o); err == nil && k == key {
 			return nil
 		}
 	}
-	return os.RemoveAll(s.folder(p))
+	return errors.Join(os.RemoveAll(s.folder(key)), os.RemoveAll(s.folder(key)+part), os.RemoveAll(s.folder(key)+fresh))
 }
 
 func digestLike(s string) bool {
@@ -202,30 +261,41 @@ func (s *Store) take(digest string) (release func()) {
 	}
 }
 
-// addArchive downloads, checks and unpacks an archive, each into a temporary place, so
-// that its folder is there whole or not at all.
-func (s *Store) addArchive(ctx context.Context, p *catalog.Package, progress func(int)) (err error) {
-	if !digestLike(p.SHA256) {
-		return fmt.Errorf("%w: %q is not a SHA-256 in lower-case hex", ErrDigest, p.SHA256)
-	}
-	defer s.take(p.SHA256)()
-	if _, err := os.Stat(s.folder(p)); err == nil {
-		_, err := inside(s.folder(p), p)
+// add downloads, checks and unpacks a package, each into a temporary place, so that its
+// folder is there whole or not at all.
+func (s *Store) add(ctx context.Context, p *catalog.Package, progress func(int)) (err error) {
+	key, err := keyOf(p)
+	if err != nil {
 		return err
+	}
+	defer s.take(key)()
+	folder, parts, unpacked := s.folder(key), s.folder(key)+part, s.folder(key)+fresh
+	if _, err := os.Stat(folder); err == nil {
+		_, err := inside(folder, p)
+		return errors.Join(err, os.RemoveAll(parts))
 	}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
 	// Only we work on this digest: what is there is left from a crash.
-	file, unpacked := filepath.Join(s.dir, p.SHA256+".part"), filepath.Join(s.dir, p.SHA256+".new")
 	if err := os.RemoveAll(unpacked); err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(unpacked), os.RemoveAll(file)) }()
-	if err := s.download(ctx, p, file, progress); err != nil {
+	defer func() {
+		err = errors.Join(err, os.RemoveAll(unpacked))
+		if err == nil || Final(err) {
+			err = errors.Join(err, os.RemoveAll(parts))
+		}
+	}()
+	bring := s.bringArchive
+	if p.Type == catalog.OCI {
+		bring = s.bringOCI
+	}
+	files, err := bring(ctx, p, parts, progress)
+	if err != nil {
 		return err
 	}
-	if err := unpack(ctx, file, unpacked, s.Limits); err != nil {
+	if err := unpack(ctx, files, unpacked, s.Limits); err != nil {
 		return err
 	}
 	program, err := inside(unpacked, p)
@@ -236,83 +306,26 @@ func (s *Store) addArchive(ctx context.Context, p *catalog.Package, progress fun
 	if err := os.Chmod(program, 0o700); err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
-	if err := os.Rename(unpacked, s.folder(p)); err != nil {
+	if err := os.Rename(unpacked, folder); err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
 	return nil
 }
 
-// download fetches the archive and checks its digest.
-func (s *Store) download(ctx context.Context, p *catalog.Package, file string, progress func(int)) error {
+// bringArchive downloads an archive into a file.
+func (s *Store) bringArchive(ctx context.Context, p *catalog.Package, file string, progress func(int)) ([]string, error) {
 	u, err := url.Parse(p.URL)
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrBadAddress, err)
+		return nil, fmt.Errorf("%w: %w", ErrBadAddress, err)
 	}
 	if err := checkURL(u); err != nil {
-		return err
+		return nil, err
 	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, u.String(), nil)
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrBadAddress, err)
-	}
-	resp, err := s.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("download the archive: %w", err)
-	}
-	defer resp.Body.Close()
-	switch {
-	case resp.StatusCode == http.StatusOK:
-	case resp.StatusCode >= 500 || resp.StatusCode == http.StatusTooManyRequests:
-		return fmt.Errorf("download the archive: the server answered %s", resp.Status)
-	default:
-		return fmt.Errorf("%w: the server answered %s", ErrRefused, resp.Status)
-	}
-	if resp.ContentLength > s.Download {
-		return fmt.Errorf("%w: %d bytes of at most %d", ErrTooLarge, resp.ContentLength, s.Download)
-	}
-	f, err := os.OpenFile(file, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
-	if err != nil {
-		return fmt.Errorf("packages: %w", err)
-	}
-	sum := sha256.New()
-	meter := &meter{total: resp.ContentLength, progress: progress}
-	n, err := io.Copy(io.MultiWriter(f, sum, meter), io.LimitReader(resp.Body, s.Download+1))
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return fmt.Errorf("download the archive: %w", err)
-	}
-	if n > s.Download {
-		return fmt.Errorf("%w: more than %d bytes", ErrTooLarge, s.Download)
-	}
-	if got := hex.EncodeToString(sum.Sum(nil)); got != p.SHA256 {
-		return fmt.Errorf("%w: it is %s, and %s was expected", ErrDigest, got, p.SHA256)
-	}
-	return nil
-}
-
-// meter tells how much of a download is there, each percent once.
-type meter struct {
-	total, n int64
-	percent  int
-	progress func(int)
-}
-
-func (m *meter) Write(b []byte) (int, error) {
-	m.n += int64(len(b))
-	if m.total > 0 && m.progress != nil {
-		if p := int(m.n * 100 / m.total); p != m.percent {
-			m.percent = p
-			m.progress(min(p, 100))
-		}
-	}
-	return len(b), nil
+	b := blob{url: u.String(), digest: p.SHA256, size: -1, limit: s.Download, do: s.client.Do}
+	return []string{file}, s.download(ctx, b, file, &meter{progress: progress})
 }
 
 // Final reports whether an error of this package is not healed by trying again.
 func Final(err error) bool {
-	for _, e := range []error{ErrNone, ErrNotSupported, ErrNoProgram, ErrDigest, ErrTooLarge, ErrUnsafe, ErrBadArchive, ErrBadAddress, ErrRefused} {
-		if errors.Is(err, e) {
-			return true
-		}
-	}
-	return false
+	return slices.ContainsFunc(finals, func(e error) bool { return errors.Is(err, e) })
 }

@@ -294,7 +294,7 @@ func TestOtherTypes(t *testing.T) {
 		{"nowhere", &catalog.Package{Type: catalog.Command, Command: []string{"no-such-program-here"}}, ErrNoProgram},
 		{"relative", &catalog.Package{Type: catalog.Command, Command: []string{"./go"}}, ErrNoProgram},
 		{"no command", &catalog.Package{Type: catalog.Command}, ErrNoProgram},
-		{"oci", &catalog.Package{Type: catalog.OCI, Reference: "example.org/app@sha256:0"}, ErrNotSupported},
+		{"oci", &catalog.Package{Type: catalog.OCI, Reference: "example.org/app@sha256:0"}, ErrBadAddress},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if err := s.Add(t.Context(), c.p, nil); !errors.Is(err, c.want) {

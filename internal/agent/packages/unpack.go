@@ -27,13 +27,9 @@ type unpacker struct {
 // link is made last, so that no entry is written through one.
 type link struct{ name, target string }
 
-// unpack unpacks a .zip or .tar.gz, told apart by how it begins, into a new folder.
-func unpack(ctx context.Context, file, dir string, limits Limits) error {
-	f, err := os.Open(file)
-	if err != nil {
-		return fmt.Errorf("packages: %w", err)
-	}
-	defer f.Close()
+// unpack unpacks files, each a .zip or .tar.gz told apart by how it begins, into one new
+// folder.
+func unpack(ctx context.Context, files []string, dir string, limits Limits) error {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return fmt.Errorf("packages: %w", err)
 	}
@@ -43,22 +39,31 @@ func unpack(ctx context.Context, file, dir string, limits Limits) error {
 	}
 	defer root.Close()
 	u := &unpacker{root: root, left: limits}
+	for _, file := range files {
+		if err := u.file(ctx, file); err != nil {
+			return err
+		}
+	}
+	return u.makeLinks()
+}
+
+func (u *unpacker) file(ctx context.Context, file string) error {
+	f, err := os.Open(file)
+	if err != nil {
+		return fmt.Errorf("packages: %w", err)
+	}
+	defer f.Close()
 	head := make([]byte, 4)
 	if _, err := f.ReadAt(head, 0); err != nil {
 		return fmt.Errorf("%w: it is empty", ErrBadArchive)
 	}
 	switch {
 	case string(head[:2]) == "PK":
-		err = u.zip(ctx, f)
+		return u.zip(ctx, f)
 	case head[0] == 0x1f && head[1] == 0x8b:
-		err = u.tarGz(ctx, f)
-	default:
-		err = fmt.Errorf("%w: it is neither a .zip nor a .tar.gz", ErrBadArchive)
+		return u.tarGz(ctx, f)
 	}
-	if err != nil {
-		return err
-	}
-	return u.makeLinks()
+	return fmt.Errorf("%w: it is neither a .zip nor a .tar.gz", ErrBadArchive)
 }
 
 func (u *unpacker) zip(ctx context.Context, f *os.File) error {
@@ -140,6 +145,9 @@ func (u *unpacker) clean(name string) (string, error) {
 	if strings.ContainsAny(name, "\\\x00") || !filepath.IsLocal(filepath.FromSlash(trimmed)) || path.IsAbs(name) || len(name) > 4096 || len(name) > 1 && name[1] == ':' {
 		return "", fmt.Errorf("%w: %q lies outside of its folder", ErrUnsafe, name)
 	}
+	if strings.HasPrefix(path.Base(trimmed), ".wh.") {
+		return "", fmt.Errorf("%w: %q removes files of another layer; a package must not have any such", ErrUnsafe, name)
+	}
 	return path.Clean(trimmed), nil
 }
 
@@ -210,8 +218,7 @@ func (u *unpacker) addLink(name, target string) error {
 	return nil
 }
 
-// makeLinks makes the links, and then looks where each of them really leads: one through
-// another may lead out though each alone does not.
+// makeLinks makes the links, and then checks them.
 func (u *unpacker) makeLinks() error {
 	for _, l := range u.links {
 		if err := u.root.MkdirAll(path.Dir(l.name), 0o700); err != nil {
@@ -221,6 +228,12 @@ func (u *unpacker) makeLinks() error {
 			return fmt.Errorf("%w: the link %s: %w", ErrUnsafe, l.name, err)
 		}
 	}
+	return u.checkLinks()
+}
+
+// checkLinks looks where each link really leads: one through another may lead out though
+// each alone does not.
+func (u *unpacker) checkLinks() error {
 	for _, l := range u.links {
 		if _, err := u.root.Stat(l.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("%w: the link %s: %w", ErrUnsafe, l.name, err)
