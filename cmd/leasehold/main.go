@@ -28,6 +28,7 @@ type CLI struct {
 	Demo     demoCmd     `cmd:"" help:"Run a server with a sample organisation, a real player and real apps."`
 	Player   playerCmd   `cmd:"" help:"Run apps on this device."`
 	Session  sessionCmd  `cmd:"" help:"See sessions and end them."`
+	Package  packageCmd  `cmd:"" help:"Put apps into a registry, for devices to fetch."`
 	Simulate simulateCmd `cmd:"" help:"Let simulated devices check in, and compare what they know with what the server shows."`
 	Version  versionCmd  `cmd:"" help:"Say which version this is."`
 	Guard    guardCmd    `cmd:"" hidden:""`
