@@ -484,7 +484,7 @@ func packageFields(at string, i int, p catalog.Package, several bool, errs map[s
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = fieldView(field{Name: at + "reference", Label: "Reference", Value: p.Reference, Error: errs[at+"reference"], Help: "registry/repository@sha256:…", Attrs: templ.Attributes{"spellcheck": "false", "class": "code"}}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fieldView(field{Name: at + "reference", Label: "Reference", Value: p.Reference, Error: errs[at+"reference"], Help: "registry/repository@sha256:…, as “leasehold package push” prints it.", Attrs: templ.Attributes{"spellcheck": "false", "class": "code"}}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
