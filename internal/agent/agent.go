@@ -105,6 +105,7 @@ type Agent struct {
 	run         context.Context // of Run; nil outside
 	err         error           // the disk failed: nothing may be done any more
 	link        Link
+	toldAt      lease.Instant // when a check-in was last wanted to tell how far packages are
 }
 
 // Link is how the agent gets on with its server.
@@ -169,6 +170,7 @@ func Open(cfg Config) (_ *Agent, err error) {
 		return nil, fmt.Errorf("%w; without it this device must be enrolled again, in another folder", err)
 	}
 	a.clock = newLeaseClock(cfg.Clock, m.Clock)
+	a.link.Since = m.Heard
 	if err := a.load(); err != nil {
 		return nil, err
 	}

@@ -125,6 +125,7 @@ func (a *Agent) checkIn(ctx context.Context) (time.Duration, error) {
 		a.log.Info("the server answers", "server", a.id.Server)
 	}
 	a.link.OK, a.link.Error, a.link.Since = true, "", a.Clock.Now().Wall
+	a.marks.Heard = a.link.Since
 	next := min(time.Duration(max(answer.NextMillis, 0))*time.Millisecond, longestPause)
 	if m.More {
 		next = 0
@@ -182,13 +183,20 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 	st := wire.SessionState{
 		Session: h.Session, State: state.IsIdle, Run: h.Run, Mark: h.Mark,
 		Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: s.guarded(),
-		Holds: h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
+		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
+		Method: s.App.DeliveryMethod, Problem: plain(s.problem()),
 	}
 	switch {
 	case h.Running:
-		st.State = state.IsRunning
+		st.State, st.RunMethod = state.IsRunning, s.App.DeliveryMethod
 	case !s.Ready:
-		st.State, st.Progress = state.IsAbsent, s.progress
+		st.State = state.IsAbsent
+	}
+	if u := s.Upgrade; u != nil {
+		st.Upgrade, st.Ready = u.App.DeliveryMethod, u.Ready
+	}
+	if s.adding != nil {
+		st.Progress = s.progress
 	}
 	return st
 }

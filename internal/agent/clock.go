@@ -46,6 +46,21 @@ func (c leaseClock) stamp(i lease.Instant) boottime.Stamp {
 	return now.Add(time.Duration(i - c.instant(now)))
 }
 
+// wrong is how far the wall clock may lie behind the clock of leases.
+const wrong = time.Minute
+
+// time is when something happened, for reports: by the wall clock, unless that has been
+// set back, as after a dead battery, behind what this agent has known. What the next boot
+// reports of the last has only its wall time.
+func (c leaseClock) time(s boottime.Stamp) time.Time {
+	if s.SameBoot(c.from) {
+		if t := time.Unix(0, c.instant(s)).UTC(); s.Wall.Before(t.Add(-wrong)) {
+			return t
+		}
+	}
+	return s.Wall
+}
+
 // mark is what the disk is to keep.
 func (c leaseClock) mark() clockMark {
 	now := c.clock.Now()

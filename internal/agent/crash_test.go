@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"leasehold/internal/agent/runner"
+	"leasehold/internal/lease"
+	"leasehold/internal/servertest"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -104,6 +107,20 @@ func life(t *testing.T, n int) int {
 		w.pass(time.Second)
 		revive()
 		w.want(id, session.Stopped)
+
+		// A newer version, under another kind of licence.
+		next := w.successor(servertest.Terms{Kind: lease.Fixed, Offline: 3600}).ID
+		w.pass(3 * time.Minute)
+		revive()
+		w.pass(3 * time.Minute)
+		revive()
+		if s := w.want(id, session.Stopped); s.DeliveryMethodID != next || w.info(id).Method != next || w.info(id).Upgrade != nil {
+			t.Errorf("not upgraded: %+v, %+v", s, w.info(id))
+		}
+		if got := w.apps.packages(); !slices.Equal(got, []int64{next}) {
+			t.Errorf("packages %v", got)
+		}
+
 		if err := w.agent.Start(id); err != nil && c.crashed() == "" {
 			t.Fatal(err)
 		}
@@ -147,6 +164,9 @@ func life(t *testing.T, n int) int {
 		if s := w.want(id, session.Removed); s.Lease != nil {
 			t.Errorf("a lease is out: %+v", s.Lease)
 		}
+		if got := w.apps.packages(); len(got) != 0 {
+			t.Errorf("packages %v are left", got)
+		}
 		if list, link := w.agent.List(); len(list) != 0 || link.Quarantined || !link.OK {
 			t.Errorf("left: %+v, %+v", list, link)
 		}
@@ -176,7 +196,7 @@ func (w *world) history(id int64) {
 			w.t.Errorf("history does not lead on:%s", text)
 		}
 		from = tr.To
-		if tr.To == session.Running {
+		if tr.To == session.Running && tr.From != session.RenewalRequested {
 			runs++
 		}
 	}

@@ -53,6 +53,14 @@ func (a *Agent) do(d wire.Directive) error {
 			return err
 		}
 		return a.remove(s, reasonOf(d, "The app is being removed from this device."))
+	case wire.DirOffer, wire.DirUpgrade:
+		switch {
+		case s == nil:
+			return nil
+		case d.Type == wire.DirOffer:
+			return a.offer(s, d)
+		}
+		return a.upgraded(s, d)
 	}
 	a.log.Warn("the server wants something that this agent does not know", "directive", d.Type, "session", d.Session)
 	return nil
@@ -60,11 +68,7 @@ func (a *Agent) do(d wire.Directive) error {
 
 // add begins a session: on disk first, then its package is added beside. a.mu is held.
 func (a *Agent) add(d wire.Directive) error {
-	kind := d.App.Licence
-	if kind != lease.Fixed {
-		kind = lease.Floating
-	}
-	s := newSession(&record{Holder: lease.Holder{Session: d.Session, Kind: kind}, App: *d.App, Start: d.App.Start})
+	s := newSession(&record{Holder: lease.Holder{Session: d.Session, Kind: licence(d.App)}, App: *d.App, Start: d.App.Start})
 	a.sessions[d.Session] = s
 	a.log.Info("adding an app", "session", d.Session, "app", d.App.Name)
 	if err := a.commit(s); err != nil {
@@ -99,23 +103,43 @@ func reasonOf(d wire.Directive, otherwise string) string {
 	return otherwise
 }
 
-// proceed does what is left to do for a session that is being added, or waits to be
-// started. a.mu is held.
+// proceed does what is left to do for a session: to add its app or a newer version of it,
+// to put that in the old one's place, to start it. It may be called at any time. a.mu is
+// held.
 func (a *Agent) proceed(s *session) {
-	switch {
-	case s.Removing || s.Gone || s.Holder.Running:
-	case !s.Ready && s.adding == nil && a.run != nil:
-		ctx, cancel := context.WithCancel(a.run)
-		if a.background(func(context.Context) { a.fetch(ctx, s) }) {
-			s.adding = cancel
-		} else {
-			cancel()
-		}
-	case s.Ready && s.Start:
+	if s.Removing || s.Gone || a.err != nil || a.swap(s) != nil {
+		return
+	}
+	switch u := s.Upgrade; {
+	case !s.Ready:
+		a.bring(s, nil)
+	case u != nil && !u.Ready:
+		a.bring(s, u)
+	}
+	a.tidy(s)
+	if s.Ready && s.Start && !s.Holder.Running {
 		if err := a.start(s); err != nil {
 			a.log.Error("the app could not be started", "session", s.Holder.Session, "err", err)
 		}
 	}
+}
+
+// bring begins to add a session's app, or the newer version u of it, unless one is being
+// added or that is in vain. a.mu is held.
+func (a *Agent) bring(s *session, u *upgrade) {
+	app := s.App
+	if u != nil {
+		app = u.App
+	}
+	if s.adding != nil || a.run == nil || s.unusable != 0 && s.unusable == app.DeliveryMethod {
+		return
+	}
+	ctx, cancel := context.WithCancel(a.run)
+	if !a.background(func(context.Context) { a.fetch(ctx, s, app, u) }) {
+		cancel()
+		return
+	}
+	s.adding, s.bringing, s.progress = cancel, u, 0
 }
 
 // Pauses between attempts to add an app.
@@ -124,51 +148,85 @@ const (
 	addRetryMax = 5 * time.Minute
 )
 
-// fetch adds a session's package, again and again until that worked or never will.
-func (a *Agent) fetch(ctx context.Context, s *session) {
+// fetch adds the package of a session's app, or of the newer version u, again and again
+// until that worked or never will.
+func (a *Agent) fetch(ctx context.Context, s *session, app wire.App, u *upgrade) {
 	defer func() {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		s.adding()
-		s.adding = nil
-		if s.Gone && a.err == nil {
+		s.adding, s.bringing = nil, nil
+		switch {
+		case a.err != nil:
+		case s.Gone:
 			a.finishRemoval(s) // it waited for us
+		default:
+			a.proceed(s)
 		}
 	}()
-	app := s.App // does not change while it is being added
 	for pause := addRetry; ; pause = min(2*pause, addRetryMax) {
-		err := a.Apps.Add(ctx, &app, func(percent int) {
-			a.mu.Lock()
-			s.progress = min(max(percent, 0), 100)
-			a.mu.Unlock()
-		})
-		if ctx.Err() != nil {
-			return
-		}
-		again := err != nil && !errors.Is(err, ErrUnusable)
-		a.mu.Lock()
-		if s.Gone || a.err != nil {
-			a.mu.Unlock()
-			return
-		}
-		if err == nil {
-			s.Ready, s.Problem = true, ""
-			if a.commit(s, a.note(wire.Observation{Type: state.ObsAdded})) == nil {
-				a.proceed(s)
-			}
-			a.mu.Unlock()
-			return
-		}
-		problem := "It could not be added: " + err.Error()
-		a.log.Error("the app could not be added", "session", s.Holder.Session, "app", app.Name, "again", again, "err", err)
-		if s.Problem != problem {
-			s.Problem = problem
-			a.commit(s)
-			a.tell(s, "could not be added: "+err.Error())
-		}
-		a.mu.Unlock()
-		if !again || !a.sleep(ctx, pause, nil) {
+		err := a.Apps.Add(ctx, &app, func(percent int) { a.advance(s, percent) })
+		if ctx.Err() != nil || a.fetched(s, &app, u, err) || !a.sleep(ctx, pause, nil) {
 			return
 		}
 	}
+}
+
+// tellEvery is how often the server hears how far packages are.
+const tellEvery = 2 * time.Second
+
+// advance notes how much of a package is there, and tells the server of it now and then.
+func (a *Agent) advance(s *session, percent int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	percent = min(max(percent, 0), 100)
+	if percent == s.progress {
+		return
+	}
+	s.progress = percent
+	if now := a.clock.now(); now-a.toldAt >= int64(tellEvery) {
+		a.toldAt = now
+		a.Wake()
+	}
+}
+
+// fetched notes what came of adding a package. It reports whether that was the last word.
+func (a *Agent) fetched(s *session, app *wire.App, u *upgrade, err error) (over bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if s.Gone || a.err != nil || u != nil && s.Upgrade != u {
+		return true
+	}
+	if err == nil {
+		var list []wire.Observation
+		if u == nil {
+			s.Ready, s.Problem = true, ""
+			list = append(list, a.note(wire.Observation{Type: state.ObsAdded}))
+		} else {
+			u.Ready, u.Problem = true, ""
+		}
+		if a.commit(s, list...) == nil {
+			a.Wake()
+		}
+		return true
+	}
+	again := !errors.Is(err, ErrUnusable)
+	a.log.Error("the app could not be added", "session", s.Holder.Session, "app", app.Name, "method", app.DeliveryMethod, "again", again, "err", err)
+	if !again {
+		s.unusable = app.DeliveryMethod
+	}
+	what, problem := "could not be added: ", &s.Problem
+	text := "It could not be added: " + err.Error()
+	if u != nil {
+		what, problem = "stays at its version, because the newer one could not be added: ", &u.Problem
+		text = "The newer version could not be added: " + err.Error()
+	}
+	if *problem != text {
+		*problem = text
+		if a.commit(s) == nil {
+			a.Wake()
+		}
+		a.tell(s, what+err.Error())
+	}
+	return !again
 }

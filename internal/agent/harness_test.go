@@ -4,8 +4,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -19,6 +23,7 @@ import (
 	"leasehold/internal/agent/runner/fake"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
+	"leasehold/internal/directory"
 	"leasehold/internal/lease"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
@@ -99,38 +104,79 @@ func (n *network) Events(ctx context.Context, hint func()) error {
 	})
 }
 
-// fakeApps are there at once, unless they fail.
+// fakeApps are there at once, unless they fail. As real ones, a delivery method's package
+// stays for as long as another session needs it.
 type fakeApps struct {
 	mu      sync.Mutex
 	fail    error
 	block   chan struct{} // not nil: adding takes for ever
 	removed int
+	steps   int            // so many fifths of a second it takes
+	there   map[int64]bool // packages on the machine, by delivery method
 }
 
-func (f *fakeApps) Add(ctx context.Context, _ *wire.App, progress func(int)) error {
-	if f.block != nil {
+func (f *fakeApps) Add(ctx context.Context, app *wire.App, progress func(int)) error {
+	f.mu.Lock()
+	block, steps := f.block, f.steps
+	f.mu.Unlock()
+	for i := range steps {
+		progress(100 * i / steps)
+		time.Sleep(200 * time.Millisecond) // in the bubble
+	}
+	if block != nil {
 		progress(42)
 		select {
-		case <-f.block:
+		case <-block:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.fail == nil {
+		if f.there == nil {
+			f.there = map[int64]bool{}
+		}
+		f.there[app.DeliveryMethod] = true
+	}
 	return f.fail
 }
 
+// Prepare runs what is there: its command is the delivery method's number.
 func (f *fakeApps) Prepare(app *wire.App, spec *runner.Spec) error {
-	spec.Argv = []string{app.Name}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !f.there[app.DeliveryMethod] {
+		return fmt.Errorf("the package of delivery method %d is not there", app.DeliveryMethod)
+	}
+	spec.Argv = []string{strconv.FormatInt(app.DeliveryMethod, 10)}
 	return nil
 }
 
-func (f *fakeApps) Remove(context.Context, *wire.App, func() []*wire.App) error {
+func (f *fakeApps) Remove(_ context.Context, app *wire.App, others func() []*wire.App) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.removed++
+	for _, o := range others() {
+		if o.DeliveryMethod == app.DeliveryMethod {
+			return nil
+		}
+	}
+	delete(f.there, app.DeliveryMethod)
 	return nil
+}
+
+func (f *fakeApps) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+// packages are the delivery methods whose packages are on the machine.
+func (f *fakeApps) packages() []int64 {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Sorted(maps.Keys(f.there))
 }
 
 // world is a server and one agent in a bubble.
@@ -142,6 +188,7 @@ type world struct {
 	runner *fake.Runner
 	apps   *fakeApps
 	app    *catalog.App
+	method *catalog.DeliveryMethod
 	agent  *agent.Agent
 	hook   func(string) error
 	clock  boottime.Clock // of the agent; nil: the bubble's
@@ -175,7 +222,7 @@ func newWorld(t *testing.T, dir string, terms servertest.Terms) *world {
 	if terms.Warnings == nil {
 		terms.Warnings = []int{120, 60}
 	}
-	w.app, _ = w.App("App", terms)
+	w.app, w.method = w.App("App", terms)
 	e, err := w.Control.Enrol(context.Background(), &wire.Enrol{V: wire.Version, Key: w.EnrolmentKey(), Kind: wire.Player, Name: "LAB-1", OS: "linux", Arch: "amd64"}, "")
 	if err != nil {
 		t.Fatal(err)
@@ -217,6 +264,21 @@ func (w *world) write(name string, v any) {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// change changes a file of the agent's, which does not run.
+func (w *world) change(name string, f func(map[string]any)) {
+	w.t.Helper()
+	b, err := os.ReadFile(filepath.Join(w.dir, name))
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var v map[string]any
+	if err := json.Unmarshal(b, &v); err != nil {
+		w.t.Fatal(err)
+	}
+	f(v)
+	w.write(name, v)
 }
 
 // start starts the agent, as a process would after a crash.
@@ -297,3 +359,48 @@ func (w *world) want(id int64, status session.Status) *session.Session {
 // floating are the reference's own terms with a heartbeat of a minute: a lease lives
 // 120 + 3*60 = 300 seconds.
 var floating = servertest.Terms{Kind: lease.Floating}
+
+// successor gives the app a newer version, to which sessions of the present one move.
+func (w *world) successor(terms servertest.Terms) *catalog.DeliveryMethod {
+	w.t.Helper()
+	ctx := context.Background()
+	next := &catalog.DeliveryMethod{
+		AppID: w.app.ID, Name: "newer", HeartbeatSeconds: 60, WarningsSeconds: []int{120, 60},
+		Licence:  catalog.Licence{Type: terms.Kind, Seats: terms.Seats, OfflineSeconds: terms.Offline},
+		Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"newer"}}},
+	}
+	if err := w.Control.CreateDeliveryMethod(ctx, w.Admin, next); err != nil {
+		w.t.Fatal(err)
+	}
+	p := &directory.Provision{Name: "newer", UserIDs: []int64{w.User.UserID}, DeliveryMethodIDs: []int64{next.ID}, Enabled: true}
+	if err := w.Control.CreateProvision(ctx, w.Admin, p); err != nil {
+		w.t.Fatal(err)
+	}
+	w.succeed(next.ID)
+	return next
+}
+
+// succeed makes a delivery method the successor of the app's first; 0: none.
+func (w *world) succeed(id int64) {
+	w.t.Helper()
+	_, err := w.Control.UpdateDeliveryMethod(context.Background(), w.Admin, w.method.ID, func(d *catalog.DeliveryMethod) error {
+		d.SuccessorID = id
+		return nil
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+// info is what the agent tells its user of a session.
+func (w *world) info(id int64) agent.Info {
+	w.t.Helper()
+	list, _ := w.agent.List()
+	for _, i := range list {
+		if i.Session == id {
+			return i
+		}
+	}
+	w.t.Fatalf("session %d is not on this device", id)
+	return agent.Info{}
+}

@@ -30,16 +30,68 @@ type Info struct {
 	Progress int        `json:"progress,omitempty"` // percent of the package, while it is added
 	// LeaseSeconds is how long the lease that is held goes on; null without one.
 	LeaseSeconds *int64 `json:"lease_seconds"`
-	Problem      string `json:"problem,omitempty"`
+	// ClosesSeconds is how long it is until the app is closed, where its user was warned.
+	ClosesSeconds *int64 `json:"closes_seconds,omitempty"`
+	// Method is the delivery method of the version that the next start runs.
+	Method  int64    `json:"delivery_method"`
+	Upgrade *Upgrade `json:"upgrade,omitempty"` // a newer version
+	Problem string   `json:"problem,omitempty"`
+	Reason  string   `json:"reason,omitempty"` // why it is being closed
+}
+
+// What becomes of a newer version.
+const (
+	UpgradeAdding = "adding"  // its package is being added
+	UpgradeReady  = "ready"   // it is there, and the server has not granted it yet
+	UpgradeNext   = "next"    // the next start runs it
+	UpgradePutOff = "put_off" // the user put it off
+)
+
+// Upgrade is a newer version of a session's app, for its user.
+type Upgrade struct {
+	Method   int64  `json:"delivery_method"`
+	Status   string `json:"status"`
+	Progress int    `json:"progress,omitempty"` // percent of its package, while it is added
+	Problem  string `json:"problem,omitempty"`
+	// Seconds is how long it stays put off.
+	Seconds int64 `json:"seconds,omitempty"`
+}
+
+// problem is what keeps the app from being added, started or upgraded; for people.
+func (r *record) problem() string {
+	if r.Problem == "" && r.Upgrade != nil {
+		return r.Upgrade.Problem
+	}
+	return r.Problem
+}
+
+func (r *record) upgrade(now lease.Instant) *Upgrade {
+	switch u := r.Upgrade; {
+	case u == nil && r.PutOff != nil && r.PutOff.Until > now:
+		return &Upgrade{Method: r.PutOff.Method, Status: UpgradePutOff, Seconds: (r.PutOff.Until - now) / int64(time.Second)}
+	case u == nil:
+		return nil
+	case !u.Ready:
+		return &Upgrade{Method: u.App.DeliveryMethod, Status: UpgradeAdding, Problem: u.Problem}
+	case u.Moved:
+		return &Upgrade{Method: u.App.DeliveryMethod, Status: UpgradeNext}
+	default:
+		return &Upgrade{Method: u.App.DeliveryMethod, Status: UpgradeReady}
+	}
 }
 
 func (r *record) info(now lease.Instant) Info {
 	i := Info{
 		Session: r.Holder.Session, App: r.App.Name, User: r.App.User, Run: r.Holder.Run,
-		Licence: r.Holder.Kind, Problem: r.Problem,
+		Licence: r.Holder.Kind, Problem: r.Problem, Reason: r.Reason,
+		Method: r.App.DeliveryMethod, Upgrade: r.upgrade(now),
 	}
 	if i.Problem == "" {
 		i.Problem = r.Reason
+	}
+	if r.Holder.Running && r.Closes > now {
+		s := (r.Closes - now) / int64(time.Second)
+		i.ClosesSeconds = &s
 	}
 	switch {
 	case r.Holder.Running && (r.Closing || r.Removing):
@@ -71,7 +123,12 @@ func (a *Agent) List() ([]Info, Link) {
 	list := []Info{}
 	for _, s := range a.sorted() {
 		i := s.info(now)
-		i.Progress = s.progress
+		switch {
+		case s.bringing != nil && i.Upgrade != nil:
+			i.Upgrade.Progress = s.progress
+		case i.Status == Adding:
+			i.Progress = s.progress
+		}
 		list = append(list, i)
 	}
 	return list, a.link

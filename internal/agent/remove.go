@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 
+	"leasehold/internal/lease"
 	state "leasehold/internal/session"
 	"leasehold/internal/wire"
 )
@@ -11,14 +12,12 @@ import (
 func (a *Agent) Return(id int64) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	s := a.sessions[id]
+	s, err := a.session(id)
 	switch {
-	case s == nil:
-		return ErrUnknown
-	case a.err != nil:
-		return a.err
-	case s.Removing || s.Gone:
-		return ErrRemoving
+	case err != nil:
+		return err
+	case s.Holder.Kind != lease.Fixed:
+		return ErrFloating
 	case s.Holder.Running:
 		return ErrRunning
 	case s.Holder.Lease == nil:
@@ -79,13 +78,17 @@ func (a *Agent) finishRemoval(s *session) {
 // cleanUp takes off the machine what a session that is gone left there, and forgets it.
 // Killed before, the agent does it at its next start.
 func (a *Agent) cleanUp(ctx context.Context, s *session) {
-	app := s.App
-	err := a.Apps.Remove(ctx, &app, a.needed)
-	if ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		a.log.Error("what an app left behind cannot be removed", "session", s.Holder.Session, "err", err)
+	a.mu.Lock()
+	app, versions := s.App, s.versions()
+	a.mu.Unlock()
+	for i := range versions {
+		err := a.Apps.Remove(ctx, &versions[i], a.needed)
+		if ctx.Err() != nil {
+			return
+		}
+		if err != nil {
+			a.log.Error("what an app left behind cannot be removed", "session", s.Holder.Session, "err", err)
+		}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -101,10 +104,24 @@ func (a *Agent) needed() []*wire.App {
 	defer a.mu.Unlock()
 	var list []*wire.App
 	for _, s := range a.sorted() {
-		if !s.Gone {
-			app := s.App
-			list = append(list, &app)
+		if s.Gone {
+			continue
 		}
+		app := s.App
+		list = append(list, &app)
+		if s.Upgrade != nil {
+			newer := s.Upgrade.App
+			list = append(list, &newer)
+		}
+	}
+	return list
+}
+
+// versions lists all versions of the session's app that may have something on the machine.
+func (r *record) versions() []wire.App {
+	list := append([]wire.App{r.App}, r.Old...)
+	if r.Upgrade != nil {
+		list = append(list, r.Upgrade.App)
 	}
 	return list
 }

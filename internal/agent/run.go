@@ -20,7 +20,8 @@ var (
 	ErrRunning  = errors.New("the app is running; close it first")
 	ErrNotReady = errors.New("the app has not been added yet")
 	ErrRemoving = errors.New("the app is being removed")
-	ErrNoLease  = errors.New("there is no lease to return")
+	ErrNoLease  = errors.New("it holds no lease that could be returned")
+	ErrFloating = errors.New("only an offline licence has a lease to return; this app's ends when the app is closed")
 	ErrStopping = errors.New("the agent is stopping")
 )
 
@@ -37,9 +38,12 @@ type session struct {
 	spawning bool
 	lost     bool               // it may be alive, but could not be recovered
 	past     []runner.Run       // over, and their folders still there
-	adding   context.CancelFunc // its package is being added
+	adding   context.CancelFunc // a package of it is being added …
+	bringing *upgrade           // … this newer version's, or if nil the app's own
+	progress int                // … percent of it
+	unusable int64              // the delivery method whose package can never be added
+	tidying  bool               // packages of old versions are being removed
 	removing bool               // what it left behind is being removed
-	progress int
 	steer    chan struct{}
 }
 
@@ -103,9 +107,10 @@ func (a *Agent) start(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.Start, s.Offset, s.Closing, s.Reason, s.Problem = false, 0, false, "", ""
+	s.Start, s.Offset, s.Closing, s.Reason, s.Problem, s.Closes = false, 0, false, "", "", 0
 	now := a.Clock.Now()
-	if err := a.commit(s, a.note(wire.Observation{Type: state.ObsStarted, At: now.Wall, Run: run, Mark: s.Holder.Mark})); err != nil {
+	started := wire.Observation{Type: state.ObsStarted, At: a.clock.time(now), Run: run, Mark: s.Holder.Mark, Method: s.App.DeliveryMethod}
+	if err := a.commit(s, a.note(started)); err != nil {
 		return err
 	}
 	deadline := now.Add(time.Duration(s.App.WaitSeconds)*time.Second + s.window())
@@ -215,10 +220,16 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 			a.log.Warn("warned the user", "session", id, "app", s.App.Name, "text", e.Text)
 			a.Notify(Notice{Session: id, App: s.App.Name, Text: e.Text, Warning: true})
 			s.Offset = next
+			s.Closes = a.clock.now() + int64(e.Remaining)
+			if e.Deadline != nil && e.Deadline.SameBoot(a.clock.from) {
+				s.Closes = a.clock.instant(*e.Deadline)
+			}
 			seconds := int(math.Round(e.Remaining.Seconds()))
-			if a.commit(s, a.note(wire.Observation{Type: state.ObsWarned, At: e.At.Wall, Run: s.Holder.Run, Seconds: seconds, Reason: e.Reason})) != nil {
+			if a.commit(s, a.note(wire.Observation{Type: state.ObsWarned, At: a.clock.time(e.At), Run: s.Holder.Run, Seconds: seconds, Reason: e.Reason})) != nil {
 				return false
 			}
+		case guard.Extended:
+			s.Closes = 0
 		case guard.Exited:
 			problem := ""
 			if e.Outcome == guard.NotStarted {
@@ -251,12 +262,14 @@ func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem stri
 	if s.Closing && problem == "" {
 		problem = s.Reason
 	}
-	s.Closing, s.Reason, s.Offset, s.Problem = false, "", offset, problem
-	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: at.Wall, Run: s.Holder.Run})) != nil {
+	s.Closing, s.Reason, s.Offset, s.Problem, s.Closes = false, "", offset, problem, 0
+	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run})) != nil {
 		return false
 	}
 	if s.Removing {
 		a.finishRemoval(s)
+	} else {
+		a.proceed(s) // a newer version may have waited for this
 	}
 	return a.err == nil
 }

@@ -11,6 +11,10 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/wire"
@@ -113,6 +117,7 @@ type marks struct {
 	Granted  uint64    `json:"granted,omitempty"` // the check-in whose answer brought Token
 	Epoch    uint64    `json:"epoch"`
 	Clock    clockMark `json:"clock"`
+	Heard    time.Time `json:"heard,omitzero"` // when the server last answered, about
 }
 
 // reserve is how many numbers of check-ins are taken from the disk at once: a crash skips
@@ -135,6 +140,13 @@ type record struct {
 	Gone     bool `json:"gone,omitempty"`
 	// Problem is what the user should know: why it was not added, not started, or refused.
 	Problem string `json:"problem,omitempty"`
+	// Closes is when the current run is closed, as its user was told; 0: not soon.
+	Closes lease.Instant `json:"closes,omitempty"`
+	// Upgrade is the newer version that was asked for, PutOff one that the user does not
+	// want now; Old are versions that nothing runs any more, until their packages are gone.
+	Upgrade *upgrade   `json:"upgrade,omitempty"`
+	PutOff  *putOff    `json:"put_off,omitempty"`
+	Old     []wire.App `json:"old,omitempty"`
 	// Outbox are the journal entries of the latest change. They stand here first, so that
 	// a crash between the two files loses none: what the journal lacks is added to it.
 	Epoch  uint64             `json:"epoch,omitempty"` // theirs
@@ -249,10 +261,24 @@ func (a *Agent) sorted() []*session {
 // note is an observation as of now.
 func (a *Agent) note(o wire.Observation) wire.Observation {
 	if o.At.IsZero() {
-		o.At = a.clock.clock.Now().Wall
+		o.At = a.clock.time(a.clock.clock.Now())
 	}
-	if len(o.Reason) > wire.MaxText {
-		o.Reason = o.Reason[:wire.MaxText]
-	}
+	o.Reason = plain(o.Reason)
 	return o
+}
+
+// plain is a text as the server takes it: of a bounded length, without what is no text. A
+// check-in that it refuses would come again and again.
+func plain(text string) string {
+	text = strings.Map(func(r rune) rune {
+		if r != '\n' && r != '\t' && unicode.IsControl(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(text, "�"))
+	for len(text) > wire.MaxText {
+		_, n := utf8.DecodeLastRuneInString(text)
+		text = text[:len(text)-n]
+	}
+	return text
 }

@@ -55,6 +55,8 @@ type App struct {
 	lease.Holder
 	What    wire.App
 	Added   bool
+	Newer   *wire.App // the version that was asked for; its package is there at once
+	moved   bool      // the server has granted it
 	closeAt time.Time
 	refused bool
 }
@@ -155,7 +157,7 @@ func (a *Agent) Start(id int64) error {
 		return err
 	}
 	app.closeAt, app.refused = time.Time{}, false
-	a.note(id, wire.Observation{Type: session.ObsStarted, Run: run, Mark: app.Mark})
+	a.note(id, wire.Observation{Type: session.ObsStarted, Run: run, Mark: app.Mark, Method: app.What.DeliveryMethod})
 	return nil
 }
 
@@ -170,7 +172,32 @@ func (a *Agent) exit(id int64) {
 	if app := a.apps[id]; app != nil && app.Running {
 		app.Exit()
 		a.note(id, wire.Observation{Type: session.ObsExited, Run: app.Run})
+		a.swap(id, app)
 	}
+}
+
+// offer asks for a newer version that the server offers, or drops the one it withdraws.
+func (a *Agent) offer(app *App, d *wire.Directive) {
+	switch {
+	case app.moved:
+	case d.App == nil:
+		app.Newer = nil
+	case d.App.DeliveryMethod != app.What.DeliveryMethod && (app.Newer == nil || app.Newer.DeliveryMethod != d.App.DeliveryMethod):
+		app.Newer = d.App
+		a.note(d.Session, wire.Observation{Type: session.ObsUpgradeAsked, Method: d.App.DeliveryMethod})
+	}
+}
+
+// swap puts a newer version that was granted in the old one's place, once that does not
+// run. A fixed lease is the old one's seat, and goes back.
+func (a *Agent) swap(id int64, app *App) {
+	if app.Newer == nil || !app.moved || app.Running {
+		return
+	}
+	if app.Kind == lease.Fixed || app.Newer.Licence == lease.Fixed {
+		a.note(id, wire.Observation{Type: session.ObsReturned, UpTo: app.GiveUp(a.number)})
+	}
+	app.What, app.Kind, app.Newer, app.moved = *app.Newer, app.Newer.Licence, nil, false
 }
 
 // Remove removes a session's app from the device.
@@ -238,12 +265,15 @@ func (a *Agent) request() *wire.CheckIn {
 		m.Observations, m.More = m.Observations[:wire.MaxObservations], true
 	}
 	for id, app := range a.apps {
-		st := wire.SessionState{Session: id, State: session.IsIdle, Run: app.Run, Mark: app.Mark, Stored: app.Stored, Ended: app.Ended(), Seen: app.Seen}
+		st := wire.SessionState{Session: id, State: session.IsIdle, Run: app.Run, Mark: app.Mark, Stored: app.Stored, Ended: app.Ended(), Seen: app.Seen, Method: app.What.DeliveryMethod}
 		if app.Running {
-			st.State, st.Guard = session.IsRunning, true
+			st.State, st.Guard, st.RunMethod = session.IsRunning, true, app.What.DeliveryMethod
 			st.Holds = app.Covered(instant())
 		} else {
 			st.Holds = app.Kind == lease.Fixed && app.Lease != nil
+		}
+		if app.Newer != nil {
+			st.Upgrade, st.Ready = app.Newer.DeliveryMethod, true
 		}
 		m.Sessions = append(m.Sessions, st)
 	}
@@ -288,6 +318,13 @@ func (a *Agent) apply(out *wire.Answer, sent lease.Instant) error {
 		case app == nil:
 		case d.Type == wire.DirRemove:
 			a.remove(d.Session)
+		case d.Type == wire.DirOffer:
+			a.offer(app, d)
+		case d.Type == wire.DirUpgrade:
+			if d.App != nil && d.App.DeliveryMethod != app.What.DeliveryMethod {
+				app.Newer, app.moved = d.App, true
+				a.swap(d.Session, app)
+			}
 		case d.Type == wire.DirRevoke:
 			news, end := app.Revoke(d.UpTo)
 			if news {
