@@ -220,7 +220,18 @@ func (a *Agent) Run(ctx context.Context) error {
 	if !a.NoPush {
 		a.jobs.Go(func() { a.listen(ctx) })
 	}
-	return a.loop(ctx)
+	if err := a.loop(ctx); err != nil {
+		return err
+	}
+	// What the clock stands at, so that a boot with another wall clock gains nothing.
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.err == nil {
+		if err := a.saveMarks(); err != nil {
+			return a.fail(err)
+		}
+	}
+	return a.err
 }
 
 // Wake makes the agent check in now.

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -191,7 +192,9 @@ type world struct {
 	method *catalog.DeliveryMethod
 	agent  *agent.Agent
 	hook   func(string) error
-	clock  boottime.Clock // of the agent; nil: the bubble's
+	device *deviceClock
+	clock  boottime.Clock // of the agent; nil: the device's
+	beats  atomic.Int64   // pause between the server's beats
 	stop   context.CancelFunc
 	over   chan error
 	behave fake.App
@@ -228,10 +231,12 @@ func newWorld(t *testing.T, dir string, terms servertest.Terms) *world {
 		t.Fatal(err)
 	}
 	w.net = &network{Direct: servertest.Direct{Control: w.Control, Agent: e.AgentID}}
-	w.runner = fake.New(boottime.Go, func(runner.Spec) fake.App { return w.behave })
+	w.device = newDeviceClock()
+	w.runner = fake.New(guards{w.device}, func(runner.Spec) fake.App { return w.behave })
 	w.apps = &fakeApps{}
 	w.write("agent.json", agent.Identity{Server: "http://127.0.0.1:1", AgentID: e.AgentID, Kind: wire.Player, Name: "LAB-1", Credential: e.Credential, Keys: e.Keys})
 	w.write("marks.json", map[string]any{"epoch": 1})
+	w.beats.Store(int64(20 * time.Second))
 	ctx, cancel := context.WithCancel(context.Background())
 	kept := make(chan struct{})
 	go func() {
@@ -240,7 +245,7 @@ func newWorld(t *testing.T, dir string, terms servertest.Terms) *world {
 		for ctx.Err() == nil {
 			w.Control.Beat(ctx)
 			select {
-			case <-time.After(20 * time.Second):
+			case <-time.After(time.Duration(w.beats.Load())):
 			case <-ctx.Done():
 			}
 		}
@@ -292,7 +297,7 @@ func (w *world) start() {
 }
 
 func (w *world) open() (*agent.Agent, error) {
-	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: boottime.Go}
+	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: w.device}
 	if w.clock != nil {
 		cfg.Clock = w.clock
 	}
@@ -316,6 +321,9 @@ func (w *world) end() error {
 	}
 	return err
 }
+
+// slowly has the server look at its time every ten minutes, for tests of days.
+func (w *world) slowly() { w.beats.Store(int64(10 * time.Minute)) }
 
 // pass lets time pass.
 func (w *world) pass(d time.Duration) {
