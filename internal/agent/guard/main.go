@@ -15,6 +15,7 @@ import (
 
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard/plan"
+	"leasehold/internal/agent/localsocket"
 )
 
 // Main is the guard: it runs the app of the folder dir and returns when the
@@ -138,7 +139,7 @@ func (g *guard) run(ctx context.Context) (err error) {
 	if g.tree, err = newTree(g.spec, g.log); err != nil {
 		return err
 	}
-	if g.socket, err = listen(g.dir); err != nil {
+	if g.socket, err = localsocket.Listen(g.dir, socketFile); err != nil {
 		return err
 	}
 	g.server = &server{calls: make(chan call), done: make(chan struct{}), events: g.events}

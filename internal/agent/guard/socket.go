@@ -7,11 +7,10 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/localsocket"
 )
 
 // answerWithin is how long an order may take if its context says nothing.
@@ -145,13 +144,7 @@ func (h *Handle) unreachable(err error) error {
 }
 
 func (h *Handle) dial(ctx context.Context) (net.Conn, error) {
-	path, release, err := socketPath(h.dir)
-	if err != nil {
-		return nil, h.unreachable(err)
-	}
-	defer release()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := localsocket.Dial(ctx, h.dir, socketFile)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
@@ -194,24 +187,6 @@ type server struct {
 	calls  chan call
 	done   chan struct{} // closed when the run is over and its last event is written
 	events *eventLog
-}
-
-func listen(dir string) (net.Listener, error) {
-	path, release, err := socketPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	// The path may be a way that is closed by then; we remove the socket ourselves.
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(filepath.Join(dir, socketFile), 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
 }
 
 func (s *server) serve(l net.Listener) {

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent"
+	"leasehold/internal/agent/localsocket"
 )
 
 // socketFile is where a running player takes the user's commands.
@@ -52,21 +53,7 @@ func listen(dir string) (net.Listener, error) {
 	if err := os.Remove(filepath.Join(dir, socketFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	path, release, err := socketPath(dir)
-	if err != nil {
-		return nil, err
-	}
-	defer release()
-	l, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, err
-	}
-	// The path may be a way that is closed by then; we remove the socket ourselves.
-	l.(*net.UnixListener).SetUnlinkOnClose(false)
-	if err := os.Chmod(filepath.Join(dir, socketFile), 0o600); err != nil {
-		return nil, errors.Join(err, l.Close())
-	}
-	return l, nil
+	return localsocket.Listen(dir, socketFile)
 }
 
 // serve answers commands until the listener is closed.
@@ -130,18 +117,9 @@ func (p *Player) List() *List {
 // ask sends a command to the player that runs on a state folder. The error is ErrNoPlayer
 // if none does.
 func ask(ctx context.Context, dir string, q request) (*response, error) {
-	path, release, err := socketPath(dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%w: %s", agent.ErrNotEnrolled, dir)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("player: %w", err)
-	}
-	defer release()
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "unix", path)
+	conn, err := localsocket.Dial(ctx, dir, socketFile)
 	if err != nil {
 		if _, err := agent.ReadIdentity(dir); err != nil {
 			return nil, err

@@ -1,16 +1,16 @@
 //go:build !linux
 
-package player
+package localsocket
 
 import (
 	"os"
 	"path/filepath"
 )
 
-// socketPath returns a path to the socket that fits into a unix address, which
+// pathOf returns a path to the socket that fits into a unix address, which
 // is 104 bytes on some systems: through a short link where dir lies too deep.
-func socketPath(dir string) (path string, release func(), err error) {
-	path = filepath.Join(dir, socketFile)
+func pathOf(dir, name string) (path string, release func(), err error) {
+	path = filepath.Join(dir, name)
 	if len(path) < 100 {
 		return path, func() {}, nil
 	}
@@ -28,5 +28,5 @@ func socketPath(dir string) (path string, release func(), err error) {
 		release()
 		return "", nil, err
 	}
-	return filepath.Join(link, socketFile), release, nil
+	return filepath.Join(link, name), release, nil
 }
