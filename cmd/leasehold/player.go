@@ -8,11 +8,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/player"
+	"leasehold/internal/lease"
 	"leasehold/internal/wire"
 )
 
@@ -22,8 +24,10 @@ type playerCmd struct {
 	Run       playerRunCmd       `cmd:"" help:"Run the player. Ending it ends no app."`
 	Launch    playerLaunchCmd    `cmd:"" help:"Launch the app of a leasehold:// link."`
 	List      playerListCmd      `cmd:"" help:"List the apps on this device."`
+	Open      playerOpenCmd      `cmd:"" help:"Open the player's page in the browser: the apps, and what can be done with them."`
 	Start     playerStartCmd     `cmd:"" help:"Start an app that is on this device."`
-	Return    playerReturnCmd    `cmd:"" help:"Give the lease of an app back."`
+	Upgrade   playerUpgradeCmd   `cmd:"" help:"Bring an app to its newer version, or put that off for a day."`
+	Return    playerReturnCmd    `cmd:"" help:"Give the licence of an offline app back before its lease ends; works offline too."`
 	Remove    playerRemoveCmd    `cmd:"" help:"Remove an app from this device."`
 	Install   playerInstallCmd   `cmd:"" help:"Run the player whenever you are signed in, and open leasehold:// links with it."`
 	Uninstall playerUninstallCmd `cmd:"" help:"Undo install."`
@@ -167,18 +171,7 @@ func (c *playerListCmd) Run(ctx context.Context, std *stdio) error {
 		e.SetIndent("", "  ")
 		return e.Encode(l)
 	}
-	state := "online"
-	switch {
-	case !l.Running:
-		state = "the player is not running; this is what it wrote last"
-	case l.Link.Quarantined:
-		state = "quarantined: this state folder was copied; enrol the device again in a new folder"
-	case !l.Link.OK && l.Link.Error != "":
-		state = "offline: " + l.Link.Error
-	case !l.Link.OK:
-		state = "connecting"
-	}
-	fmt.Fprintf(std.Out, "%s, %s (%s)\n", l.Device, l.Server, state)
+	fmt.Fprintf(std.Out, "%s, %s (%s)\n", l.Device, l.Server, standing(l))
 	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "SESSION\tAPP\tUSER\tSTATUS\tRUN\tLEASE\tNOTE")
 	for _, s := range l.Sessions {
@@ -186,13 +179,66 @@ func (c *playerListCmd) Run(ctx context.Context, std *stdio) error {
 		if status == agent.Adding && s.Progress > 0 {
 			status = fmt.Sprintf("%s %d %%", status, s.Progress)
 		}
-		left := "-"
-		if s.LeaseSeconds != nil {
-			left = (time.Duration(*s.LeaseSeconds) * time.Second).String() + " left"
-		}
-		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", s.Session, s.App, s.User, status, s.Run, left, s.Problem)
+		fmt.Fprintf(w, "%d\t%s\t%s\t%s\t%d\t%s\t%s\n", s.Session, s.App, s.User, status, s.Run, leaseLeft(&s), note(&s))
 	}
 	return w.Flush()
+}
+
+// standing is how the player gets on with its server.
+func standing(l *player.List) string {
+	switch {
+	case !l.Running:
+		return "the player is not running; this is what it wrote last"
+	case l.Link.Quarantined:
+		return "quarantined: this state folder was copied; enrol the device again in a new folder"
+	case l.Link.OK:
+		return "online"
+	case l.Link.Error == "":
+		return "connecting"
+	case l.Link.Since.IsZero():
+		return "offline: " + l.Link.Error
+	}
+	return fmt.Sprintf("offline since %s: %s", l.Link.Since.Local().Format("2 Jan 15:04"), l.Link.Error)
+}
+
+// leaseLeft is how long an app may run: an offline one also until when.
+func leaseLeft(s *agent.Info) string {
+	if s.LeaseSeconds == nil {
+		return "-"
+	}
+	d := time.Duration(*s.LeaseSeconds) * time.Second
+	text := d.String() + " left"
+	if s.Licence == lease.Fixed {
+		text += ", offline until " + time.Now().Add(d).Format("2 Jan 15:04")
+	}
+	return text
+}
+
+// note is what else the user should know of an app.
+func note(s *agent.Info) string {
+	var list []string
+	if s.ClosesSeconds != nil {
+		list = append(list, "closes in "+(time.Duration(*s.ClosesSeconds)*time.Second).String())
+	}
+	if s.Problem != "" {
+		list = append(list, s.Problem)
+	}
+	if u := s.Upgrade; u != nil {
+		switch u.Status {
+		case agent.UpgradeAdding:
+			list = append(list, fmt.Sprintf("newer version is being added, %d %%", u.Progress))
+		case agent.UpgradeReady:
+			list = append(list, "newer version is there, waiting for the server")
+		case agent.UpgradeNext:
+			list = append(list, "newer version from the next start on")
+		case agent.UpgradePutOff:
+			list = append(list, "newer version put off for "+(time.Duration(u.Seconds)*time.Second).String())
+		}
+		if u.Problem != "" {
+			list = append(list, u.Problem)
+		}
+	}
+	return strings.Join(list, "; ")
 }
 
 // sessionArg is a session on this device.
@@ -221,11 +267,45 @@ func (c *playerStartCmd) Run(ctx context.Context, std *stdio) error {
 	return c.do(ctx, std, player.StartSession, "the app starts.")
 }
 
+type playerUpgradeCmd struct {
+	sessionArg
+	Later bool `help:"Stay at the present version for a day."`
+}
+
+// Run is leasehold player upgrade.
+func (c *playerUpgradeCmd) Run(ctx context.Context, std *stdio) error {
+	if c.Later {
+		return c.do(ctx, std, player.PutOffUpgrade, "the app stays at its version for a day.")
+	}
+	return c.do(ctx, std, player.UpgradeSession, "the newer version is brought; once it is there, the next start runs it.")
+}
+
+type playerOpenCmd struct{ stateFlag }
+
+// Run is leasehold player open.
+func (c *playerOpenCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	address, err := player.PageAddress(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if err := player.Browse(ctx, address); err != nil {
+		fmt.Fprintf(std.Err, "%v. Open this address in a browser on this machine; it works once, for a few minutes:\n", err)
+		fmt.Fprintln(std.Out, address)
+		return nil
+	}
+	fmt.Fprintln(std.Out, "The player's page is open in your browser.")
+	return nil
+}
+
 type playerReturnCmd struct{ sessionArg }
 
 // Run is leasehold player return.
 func (c *playerReturnCmd) Run(ctx context.Context, std *stdio) error {
-	return c.do(ctx, std, player.ReturnLease, "the lease is given back.")
+	return c.do(ctx, std, player.ReturnLease, "the licence is given back. Somebody else can have it as soon as the server hears of it.")
 }
 
 type playerRemoveCmd struct{ sessionArg }

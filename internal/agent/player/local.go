@@ -27,7 +27,7 @@ const answerWithin = redeemWithin + 5*time.Second
 
 // request is a command to the running player.
 type request struct {
-	Op      string `json:"op"` // launch, list, start, return, remove
+	Op      string `json:"op"` // launch, list, page, start, return, remove, upgrade, later
 	Link    string `json:"link,omitempty"`
 	Session int64  `json:"session,omitempty"`
 }
@@ -36,6 +36,7 @@ type response struct {
 	Error    string    `json:"error,omitempty"`
 	Launched *Launched `json:"launched,omitempty"`
 	List     *List     `json:"list,omitempty"`
+	Page     string    `json:"page,omitempty"` // address that opens the page, once
 }
 
 // List is what is on this device.
@@ -92,19 +93,32 @@ func (p *Player) command(ctx context.Context, q request) (response, error) {
 		return response{Launched: l}, err
 	case "list":
 		return response{List: p.List()}, nil
-	case "start":
-		err = p.agent.Start(q.Session)
-	case "return":
-		err = p.agent.Return(q.Session)
-	case "remove":
-		err = p.agent.Remove(q.Session)
+	case "page":
+		address, err := p.pageAddress()
+		return response{Page: address}, err
 	default:
-		return response{}, fmt.Errorf("this player does not know the command %q", q.Op)
-	}
-	if err != nil {
-		err = fmt.Errorf("session %d: %w", q.Session, err)
+		if err = p.act(ctx, q.Op, q.Session); err != nil {
+			err = fmt.Errorf("session %d: %w", q.Session, err)
+		}
 	}
 	return response{}, err
+}
+
+// act does what the user wants of a session.
+func (p *Player) act(_ context.Context, op string, session int64) error {
+	switch op {
+	case "start":
+		return p.agent.Start(session)
+	case "return":
+		return p.agent.Return(session)
+	case "remove":
+		return p.agent.Remove(session)
+	case "upgrade":
+		return p.agent.Upgrade(session)
+	case "later":
+		return p.agent.PutOff(session)
+	}
+	return fmt.Errorf("this player does not know the command %q", op)
 }
 
 // List lists what is on this device.
@@ -208,5 +222,18 @@ func ReturnLease(ctx context.Context, dir string, session int64) error {
 // RemoveSession has the running player remove a session's app from the device.
 func RemoveSession(ctx context.Context, dir string, session int64) error {
 	_, err := ask(ctx, dir, request{Op: "remove", Session: session})
+	return err
+}
+
+// UpgradeSession has the running player bring a session's app to the newer version that was
+// put off or could not be added.
+func UpgradeSession(ctx context.Context, dir string, session int64) error {
+	_, err := ask(ctx, dir, request{Op: "upgrade", Session: session})
+	return err
+}
+
+// PutOffUpgrade has the running player leave a session's app at its version for a day.
+func PutOffUpgrade(ctx context.Context, dir string, session int64) error {
+	_, err := ask(ctx, dir, request{Op: "later", Session: session})
 	return err
 }

@@ -22,6 +22,7 @@ import (
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/packages"
+	"leasehold/internal/agent/player/page"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
 	"leasehold/internal/catalog"
@@ -59,6 +60,11 @@ type Player struct {
 	agent  *agent.Agent
 	client *agent.Client
 	out    sync.Mutex
+
+	mu     sync.Mutex
+	page   *page.Server // once somebody wanted it
+	pages  sync.WaitGroup
+	ending bool
 }
 
 // Open opens the state folder for this process alone.
@@ -128,6 +134,7 @@ func (p *Player) Run(ctx context.Context) error {
 	cancel()
 	l.Close()
 	served.Wait()
+	p.closePage()
 	os.Remove(filepath.Join(p.cfg.Dir, socketFile))
 	list, _ := p.agent.List()
 	alive := 0
