@@ -111,7 +111,7 @@ func (s *Server) take(ticket string) bool {
 	return ok && time.Now().Before(until)
 }
 
-const policy = "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src data:; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 // guarded refuses what does not come from this user's own browser and this page.
 func (s *Server) guarded(next http.Handler) http.Handler {

@@ -92,7 +92,7 @@ func newView(s State) *view {
 		if !s.Link.Since.IsZero() {
 			v.Standing += " since " + clock(s.Link.Since, s.Now)
 		}
-		v.Meaning = "Apps go on for as long as stands beside them. What you do here is told to the server when it is back."
+		v.Meaning = "Apps go on running for the time shown beside them. What you do here reaches the server when it is back."
 	}
 	for _, i := range s.Sessions {
 		r := newRow(i, v)
@@ -138,6 +138,9 @@ func newRow(i agent.Info, v *view) row {
 	case i.Status == agent.Adding || i.Status == agent.Removing:
 	case i.Status == agent.Closing:
 		r.Until = time.Time{} // what counts is its warning
+		if i.ClosesSeconds != nil {
+			r.Lease = "closes at " + clock(after(v.Now, *i.ClosesSeconds), v.Now)
+		}
 	case i.Licence == lease.Fixed && held:
 		r.Lease = "works offline until " + at
 	case i.Licence == lease.Fixed && on, i.Licence != lease.Fixed && on && !held:
