@@ -12,6 +12,7 @@ package dialog
 import (
 	"errors"
 	"fmt"
+	"html"
 	"io"
 	"os"
 	"os/exec"
@@ -31,8 +32,9 @@ const settle = 700 * time.Millisecond
 
 // Message is what a dialog shows.
 type Message struct {
-	Title string
-	Text  string // plain text; may have several lines
+	Title   string
+	Heading string // the news, in a line that stands out; may be empty
+	Text    string // plain text; may have several lines
 	// Timeout is when the dialog closes by itself; at least a second, and
 	// rounded up to whole seconds by some tools.
 	Timeout time.Duration
@@ -212,6 +214,11 @@ type tool struct {
 	ownTimeout bool // it closes by itself
 }
 
+// plain is all that a message says, for tools that know no heading.
+func (m Message) plain() string {
+	return strings.TrimSpace(m.Heading + "\n\n" + m.Text)
+}
+
 func seconds(d time.Duration) string {
 	return strconv.Itoa(int((d + time.Second - 1) / time.Second))
 }
@@ -227,18 +234,22 @@ func tools(goos string) []tool {
 	return []tool{
 		{name: "zenity", args: zenityArgs, ownTimeout: true},
 		{name: "kdialog", args: func(m Message) []string {
-			return []string{"--title", m.Title, "--sorry", m.Text}
+			return []string{"--title", m.Title, "--sorry", m.plain()}
 		}},
 		{name: "xmessage", args: func(m Message) []string {
-			return []string{"-center", "-title", m.Title, "-buttons", "OK:0", "-timeout", seconds(m.Timeout), m.Text}
+			return []string{"-center", "-title", m.Title, "-buttons", "OK:0", "-timeout", seconds(m.Timeout), m.plain()}
 		}, ownTimeout: true},
 	}
 }
 
 func zenityArgs(m Message) []string {
-	// Names of apps come from people: --no-markup shows "<" as it is.
-	return []string{"--warning", "--no-markup", "--width=360",
-		"--title=" + m.Title, "--text=" + m.Text, "--timeout=" + seconds(m.Timeout)}
+	// Names of apps come from people: escaped, "<" is shown as it is.
+	text := html.EscapeString(m.Text)
+	if m.Heading != "" {
+		text = "<b><big>" + html.EscapeString(m.Heading) + "</big></b>\n\n" + text
+	}
+	return []string{"--warning", "--width=440",
+		"--title=" + m.Title, "--text=" + strings.TrimSpace(text), "--timeout=" + seconds(m.Timeout)}
 }
 
 // osascriptArgs passes the text as arguments: quoted into the script it could
@@ -248,7 +259,7 @@ func osascriptArgs(m Message) []string {
 		"-e", "on run argv",
 		"-e", `display dialog (item 2 of argv) with title (item 1 of argv) buttons {"OK"} default button 1 with icon caution giving up after ((item 3 of argv) as integer)`,
 		"-e", "end run",
-		m.Title, m.Text, seconds(m.Timeout),
+		m.Title, m.plain(), seconds(m.Timeout),
 	}
 }
 
@@ -262,5 +273,5 @@ func powershellArgs(Message) []string {
 
 // powershellInput passes the text on standard input, for the same reason.
 func powershellInput(m Message) string {
-	return strings.Join([]string{m.Title, m.Text, seconds(m.Timeout)}, "\x00")
+	return strings.Join([]string{m.Title, m.plain(), seconds(m.Timeout)}, "\x00")
 }

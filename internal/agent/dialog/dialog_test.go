@@ -87,13 +87,14 @@ func TestReplaceAndTimeout(t *testing.T) {
 
 // Nothing that people write becomes a flag, markup or script.
 func TestTextIsNeverCode(t *testing.T) {
-	m := Message{Title: "--help", Text: `"; do shell script "id`, Timeout: 90 * time.Second}
+	m := Message{Title: "--help", Heading: "<b>A & B</b>", Text: `"; do shell script "id`, Timeout: 90 * time.Second}
 	for _, goos := range []string{"linux", "darwin", "windows"} {
 		for _, tool := range tools(goos) {
 			args := tool.args(m)
 			switch tool.name {
 			case "zenity":
-				if !slices.Contains(args, "--no-markup") || !slices.Contains(args, "--text="+m.Text) || !slices.Contains(args, "--timeout=90") {
+				want := "--text=<b><big>&lt;b&gt;A &amp; B&lt;/b&gt;</big></b>\n\n&#34;; do shell script &#34;id"
+				if !slices.Contains(args, want) || !slices.Contains(args, "--timeout=90") {
 					t.Errorf("zenity %q", args)
 				}
 			case "osascript":

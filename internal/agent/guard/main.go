@@ -288,7 +288,7 @@ func (g *guard) warn(step plan.Step) {
 	text := plan.Text(g.spec.App, step.Remaining, reason)
 	g.record(Event{Type: Warned, Remaining: step.Remaining, Warning: step.Warning,
 		Text: text, Reason: reason, Deadline: g.deadline()})
-	g.notify.show(g.spec.title(), text, step.Remaining)
+	g.notify.show(g.spec.title(), text, reason, step.Remaining)
 }
 
 func (s Spec) title() string {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/dialog"
+	"leasehold/internal/agent/guard/plan"
 )
 
 // notifier shows warnings. A dialog takes a moment to stand, and the guard's
@@ -17,14 +18,20 @@ type notifier struct {
 	spec      Spec
 	log       *slog.Logger
 	presenter *dialog.Presenter
-	notes     chan *dialog.Message // nil: dismiss
+	notes     chan *note // nil: dismiss
 	done      chan struct{}
+}
+
+// note is a warning: as a dialog, and as a line where there is none.
+type note struct {
+	dialog.Message
+	line string
 }
 
 func newNotifier(spec Spec, t *tree, log *slog.Logger) *notifier {
 	n := &notifier{
 		spec: spec, log: log,
-		notes: make(chan *dialog.Message, 1),
+		notes: make(chan *note, 1),
 		done:  make(chan struct{}),
 	}
 	n.presenter = dialog.New(dialog.Options{
@@ -44,22 +51,22 @@ func (n *notifier) work() {
 			continue
 		}
 		if n.spec.Dialogs {
-			tool, err := n.presenter.Show(*m)
+			tool, err := n.presenter.Show(m.Message)
 			if err == nil {
-				n.log.Info("warning shown", "with", tool, "text", m.Text)
+				n.log.Info("warning shown", "with", tool, "text", m.line)
 				continue
 			}
 			n.log.Warn("no dialog", "error", err)
 		}
-		n.log.Info("warning", "text", m.Text)
-		if err := writeTerminal(n.spec.Terminal, m.Text); err != nil {
+		n.log.Info("warning", "text", m.line)
+		if err := writeTerminal(n.spec.Terminal, m.line); err != nil {
 			n.log.Warn("no terminal", "error", err)
 		}
 	}
 	n.presenter.Dismiss()
 }
 
-func (n *notifier) put(m *dialog.Message) {
+func (n *notifier) put(m *note) {
 	// Only the loop puts, so after taking out what waits there is room.
 	select {
 	case <-n.notes:
@@ -69,8 +76,10 @@ func (n *notifier) put(m *dialog.Message) {
 }
 
 // show shows a warning for as long as remains.
-func (n *notifier) show(title, text string, remaining time.Duration) {
-	n.put(&dialog.Message{Title: title, Text: text, Timeout: remaining})
+func (n *notifier) show(title, line, reason string, remaining time.Duration) {
+	n.put(&note{line: line, Message: dialog.Message{
+		Title: title, Heading: plan.Heading(n.spec.App, remaining), Text: plan.Advice(reason), Timeout: remaining,
+	}})
 }
 
 // dismiss closes the dialog that is open: it says what is no longer true.

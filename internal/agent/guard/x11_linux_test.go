@@ -2,8 +2,12 @@ package guard_test
 
 import (
 	"bufio"
+	"bytes"
+	"image/color"
+	"image/png"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -47,6 +51,38 @@ func xvfb(t *testing.T) string {
 	return ":" + strings.TrimSpace(line)
 }
 
+// picture fails if nothing is drawn on the display, and keeps a screenshot in
+// LEASEHOLD_SCREENSHOTS, where that is set.
+func picture(t *testing.T, display, name string) {
+	t.Helper()
+	need(t, "import", "imagemagick")
+	// A window is drawn a moment after it is there.
+	var b []byte
+	await(t, "a picture of the dialog", func() bool {
+		out, err := exec.Command("import", "-display", display, "-window", "root", "png:-").Output()
+		if err != nil {
+			return false
+		}
+		img, err := png.Decode(bytes.NewReader(out))
+		if err != nil {
+			return false
+		}
+		colours := map[color.Color]bool{}
+		for y := range img.Bounds().Dy() {
+			for x := range img.Bounds().Dx() {
+				colours[img.At(x, y)] = true
+			}
+		}
+		b = out
+		return len(colours) > 50 // smooth letters; the app's own window has few
+	})
+	if dir := os.Getenv("LEASEHOLD_SCREENSHOTS"); dir != "" {
+		if err := os.WriteFile(filepath.Join(dir, name+".png"), b, 0o644); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
 // On a desktop: the app's window is asked to close by its own protocol, and
 // warnings are dialogs that go when they are no longer true. The dialogs are
 // the guard's children and no part of the run.
@@ -71,6 +107,7 @@ func TestOnADesktop(t *testing.T) {
 	shows := func(title string) func() bool { return func() bool { return strings.Contains(windows(), title) } }
 	await(t, "the app's window", shows("The App"))
 	await(t, "the dialog", shows("Closing soon"))
+	picture(t, display, "first-warning")
 	if _, err := h.Extend(t.Context(), boottime.Now().Add(time.Hour), 1); err != nil {
 		t.Fatal(err)
 	}
@@ -79,6 +116,9 @@ func TestOnADesktop(t *testing.T) {
 		t.Fatal(err)
 	}
 	await(t, "the next dialog", shows("Evicted"))
+	if shows("Closing soon")() {
+		t.Error("the first dialog is still there")
+	}
 	events := follow(t, h)
 	wantTypes(t, events, "starting started warned extended closing warned asked exited")
 	asked, exited := events[6], events[7]

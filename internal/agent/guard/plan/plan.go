@@ -223,9 +223,23 @@ func (p *Plan) Ordered() (reason string, ok bool) { return p.reason, p.ordered }
 // Text is what a warning says: that app will close in about remaining, why if
 // there is a reason, and to save one's work.
 func Text(app string, remaining time.Duration, reason string) string {
-	text := fmt.Sprintf("%s will close in %s. Save your work.", app, Spoken(remaining))
+	text := Heading(app, remaining) + ". Save your work."
 	if reason = strings.TrimSpace(reason); reason != "" {
 		text += "\nReason: " + reason
+	}
+	return text
+}
+
+// Heading is the news of a warning.
+func Heading(app string, remaining time.Duration) string {
+	return fmt.Sprintf("%s will close in %s", app, Spoken(remaining))
+}
+
+// Advice is what a warning's dialog says below its heading.
+func Advice(reason string) string {
+	text := "Save your work now. The app closes by itself when the time is over."
+	if reason = strings.TrimSpace(reason); reason != "" {
+		text = "Reason: " + reason + "\n\n" + text
 	}
 	return text
 }
