@@ -299,7 +299,7 @@ func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 // refused ends the run that was refused, after its warnings.
 func (a *Agent) refused(r wire.Refusal) error {
 	s := a.sessions[r.Session]
-	if s == nil || s.Gone {
+	if s == nil || s.Gone || s.Closing && s.Reason == r.Message {
 		return nil
 	}
 	a.log.Warn("the server grants no lease", "session", r.Session, "app", s.App.Name, "code", r.Code, "message", r.Message)

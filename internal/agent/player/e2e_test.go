@@ -5,8 +5,12 @@ package player_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net/http"
+	"net/http/cookiejar"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -365,4 +369,86 @@ func TestLaunchBeforeRun(t *testing.T) {
 	if _, err := agent.Open(agent.Config{Dir: d.dir}); err == nil {
 		t.Error("two players on one folder")
 	}
+}
+
+// An expired session that is started runs at once, warns and is closed; it holds nothing.
+func TestExpiredIsStarted(t *testing.T) {
+	t.Parallel()
+	s, app, file := organisation(t)
+	d := enrol(t, s)
+	d.start()
+	id := launch(t, s, d, app.ID)
+	awaitStatus(t, s, id, session.Running)
+	servertest.Eventually(t, long, "the app and its descendants run", func() bool { return len(alive(pids(file))) >= 5 })
+	s.Act(id, session.Evict, "first this")
+	awaitClosed(t, s, id)
+	s.Act(id, session.Expire, "the course is over")
+	before := strings.Count(d.out.String(), "WARNING (session")
+	if err := player.StartSession(t.Context(), d.dir, id); err != nil {
+		t.Fatal(err)
+	}
+	servertest.Eventually(t, long, "it runs at once", func() bool { return len(alive(pids(file))) >= 5 })
+	servertest.Eventually(t, long, "it is closed", func() bool {
+		l, err := player.ListSessions(t.Context(), d.dir)
+		return err == nil && len(l.Sessions) == 1 && l.Sessions[0].Status == agent.Stopped && l.Sessions[0].Run == 2
+	})
+	if left := alive(pids(file)); len(left) > 0 {
+		t.Errorf("still alive: %v", left)
+	}
+	if n := strings.Count(d.out.String(), "WARNING (session") - before; n != 2 {
+		t.Errorf("%d warnings, want two", n)
+	}
+	if st := s.Session(id); st.Status != session.Expired || st.Lease != nil {
+		t.Errorf("session %+v", st)
+	}
+}
+
+// The running player opens its page to whoever holds an address; without one it says so.
+func TestPage(t *testing.T) {
+	t.Parallel()
+	s, app, _ := organisation(t)
+	d := enrol(t, s)
+	if _, err := player.PageAddress(t.Context(), d.dir); !errors.Is(err, player.ErrNoPlayer) {
+		t.Errorf("without a player: %v", err)
+	}
+	d.start()
+	id := launch(t, s, d, app.ID)
+	awaitStatus(t, s, id, session.Running)
+	address, err := player.PageAddress(t.Context(), d.dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	jar, err := cookiejar.New(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &http.Client{Jar: jar, Transport: &http.Transport{DisableKeepAlives: true}}
+	get := func(method, address string) (int, string) {
+		t.Helper()
+		r, err := http.NewRequestWithContext(t.Context(), method, address, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := c.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		b, err := io.ReadAll(resp.Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.StatusCode, string(b)
+	}
+	if status, _ := get("GET", address); status != http.StatusOK {
+		t.Fatalf("open: %d", status)
+	}
+	root := address[:strings.LastIndex(address, "/")+1]
+	if status, body := get("GET", root); status != http.StatusOK || !strings.Contains(body, "Apps on LAB-1") || !strings.Contains(body, "running") {
+		t.Errorf("%d %s", status, body)
+	}
+	if status, body := get("POST", fmt.Sprintf("%ssessions/%d/remove", root, id)); status != http.StatusOK || !strings.Contains(body, "is being removed") {
+		t.Errorf("%d %s", status, body)
+	}
+	awaitStatus(t, s, id, session.Removed)
 }
