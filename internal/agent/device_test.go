@@ -1,11 +1,20 @@
 package agent_test
 
 import (
+	"slices"
 	"sync"
 	"time"
 
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/wire"
 )
+
+// sent are the check-ins so far.
+func (n *network) sent() []wire.CheckIn {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return slices.Clone(n.requests)
+}
 
 // deviceClock is the clock of a device in a bubble: it can be suspended, set and booted.
 type deviceClock struct {

@@ -104,7 +104,7 @@ func TestDaysOffline(t *testing.T) {
 			w.net.requests = nil
 		})
 		w.pass(2 * time.Minute)
-		for _, m := range w.net.requests {
+		for _, m := range w.net.sent() {
 			for _, o := range m.Observations {
 				if o.Type == session.ObsStarted {
 					starts = append(starts, o.At)
@@ -215,7 +215,7 @@ func TestClockSet(t *testing.T) {
 				if _, link := w.agent.List(); !link.OK {
 					t.Fatalf("link %+v", link)
 				}
-				for _, o := range w.net.requests[0].Observations {
+				for _, o := range w.net.sent()[0].Observations {
 					if by < 0 && o.Type == session.ObsExited && o.Run == 1 && !o.At.Equal(stopped) {
 						t.Errorf("run 1 is said to have ended at %v, it did at %v", o.At, stopped)
 					}
