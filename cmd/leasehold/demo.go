@@ -166,7 +166,7 @@ func (p *demoPlayer) command(ctx context.Context, args ...string) error {
 
 // start enrols and runs the player, and launches the sample apps on it.
 func (p *demoPlayer) start(ctx context.Context, c *control.Control, org *organisation, public string) error {
-	key, err := c.NewEnrolmentKey(ctx, org.admin, wire.Player, false)
+	key, err := c.NewEnrolmentKey(ctx, org.admin, wire.Player, "", false)
 	if err != nil {
 		return err
 	}

@@ -123,7 +123,7 @@ func (o *organisation) simulate(ctx context.Context, c *control.Control, public 
 	if n == 0 {
 		return nil, nil
 	}
-	key, err := c.NewEnrolmentKey(ctx, o.admin, wire.Player, true)
+	key, err := c.NewEnrolmentKey(ctx, o.admin, wire.Player, "", true)
 	if err != nil {
 		return nil, err
 	}

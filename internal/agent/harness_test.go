@@ -336,7 +336,7 @@ func (w *world) launch() int64 {
 	w.t.Helper()
 	l := w.Launch(w.app.ID)
 	_, ticket := split(w.t, l.Link)
-	r, err := w.Control.Redeem(context.Background(), w.net.Agent, &wire.Redeem{V: wire.Version, Ticket: ticket})
+	r, err := w.Control.Redeem(context.Background(), w.net.Agent, &wire.Redeem{V: wire.Version, Ticket: ticket}, "")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -2,7 +2,6 @@ package control
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -38,14 +37,15 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		if err != nil {
 			return err
 		}
-		before := store.Clone(s)
-		window := time.Duration(0)
-		if dm, err := tx.DeliveryMethod(s.DeliveryMethodID); err == nil {
-			window = dm.Terms(c.Force).Window
-		} else if !errors.Is(err, store.ErrNotFound) {
+		v, err := c.view(tx)
+		if err != nil {
 			return err
 		}
-		if err := s.Act(action, who.Actor(), reason, tx.Now(), c.unauthorised(window)); err != nil {
+		if err := v.reasonGiven(reason); err != nil {
+			return err
+		}
+		before := store.Clone(s)
+		if err := v.act(s, action, who.Actor(), reason, tx.Now()); err != nil {
 			return err
 		}
 		if err := tx.SaveSession(before, s); err != nil {
@@ -69,4 +69,30 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		c.Hub.Wake(row.AgentID)
 	}
 	return &row, nil
+}
+
+// reasonGiven returns an [invalid.Error] if the settings ask for a reason and there is none.
+func (v view) reasonGiven(reason string) error {
+	set, err := v.settings()
+	if err == nil && set.ReasonRequired && reason == "" {
+		return invalid.Of("reason", "is required by the settings; say why")
+	}
+	return err
+}
+
+// act carries out an action on a locked session.
+func (v view) act(s *session.Session, action session.Action, by session.Actor, reason string, now time.Time) error {
+	set, err := v.settings()
+	if err != nil {
+		return err
+	}
+	dm, err := v.method(s.LeaseDeliveryMethod())
+	if err != nil {
+		return err
+	}
+	window := time.Duration(0)
+	if dm != nil {
+		window = dm.Terms(set.force()).Window
+	}
+	return s.Act(action, by, reason, now, set.unauthorised(window))
 }

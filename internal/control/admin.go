@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"leasehold/internal/auth"
@@ -79,17 +80,23 @@ func (c *Control) CreateApp(ctx context.Context, who Who, a *catalog.App) error 
 }
 
 // UpdateApp lets change alter an app and stores it. change may return an error to stop.
-func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, change func(*catalog.App) error) (a *catalog.App, err error) {
-	err = c.admin(ctx, who, "app.update", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, end Ending, change func(*catalog.App) error) (a *catalog.App, err error) {
+	err = c.admin(ctx, who, "app.update", end.Reason, func(tx store.Tx) (string, string, error) {
 		if a, err = liveApp(tx, id); err != nil {
 			return "", "", err
 		}
+		was := a.Status
 		if err := change(a); err != nil {
 			return "", "", err
 		}
 		a.Name = strings.TrimSpace(a.Name)
 		if err := a.Validate(); err != nil {
 			return "", "", err
+		}
+		if a.Status != was {
+			if err := left(tx, who, end, store.OfApp, id); err != nil {
+				return "", "", err
+			}
 		}
 		return fmt.Sprintf("app %d", id), a.Name, taken("name", tx.SaveApp(a))
 	})
@@ -98,13 +105,16 @@ func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, change func(
 
 // DeleteApp deletes an app: nobody can launch it, renewals are refused. Its sessions keep
 // its name.
-func (c *Control) DeleteApp(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "app.delete", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) DeleteApp(ctx context.Context, who Who, id int64, end Ending) error {
+	return c.admin(ctx, who, "app.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		a, err := liveApp(tx, id)
 		if err != nil {
 			return "", "", err
 		}
 		a.DeletedAt = tx.Now()
+		if err := left(tx, who, end, store.OfApp, id); err != nil {
+			return "", "", err
+		}
 		return fmt.Sprintf("app %d", id), a.Name, tx.SaveApp(a)
 	})
 }
@@ -203,13 +213,16 @@ func (c *Control) UpdateDeliveryMethod(ctx context.Context, who Who, id int64, c
 }
 
 // DeleteDeliveryMethod deletes one: nobody can launch by it, renewals are refused.
-func (c *Control) DeleteDeliveryMethod(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "delivery-method.delete", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) DeleteDeliveryMethod(ctx context.Context, who Who, id int64, end Ending) error {
+	return c.admin(ctx, who, "delivery-method.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		d, err := liveMethod(tx, id)
 		if err != nil {
 			return "", "", err
 		}
 		d.DeletedAt = tx.Now()
+		if err := left(tx, who, end, store.OfMethod, id); err != nil {
+			return "", "", err
+		}
 		return fmt.Sprintf("delivery method %d", id), d.Name, tx.SaveDeliveryMethod(d)
 	})
 }
@@ -282,16 +295,17 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 
 // UpdateUser lets change alter a user and stores it, with a new password unless that is
 // "". The last active administrator stays one.
-func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, change func(*directory.User) error) (u *directory.User, err error) {
+func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, end Ending, change func(*directory.User) error) (u *directory.User, err error) {
 	if password != "" {
 		if err := directory.CheckPassword(password); err != nil {
 			return nil, err
 		}
 	}
-	err = c.admin(ctx, who, "user.update", "", func(tx store.Tx) (string, string, error) {
+	err = c.admin(ctx, who, "user.update", end.Reason, func(tx store.Tx) (string, string, error) {
 		if u, err = liveUser(tx, id); err != nil {
 			return "", "", err
 		}
+		was, groups := u.Status, slices.Clone(u.GroupIDs)
 		wasAdmin := u.Role == directory.RoleAdmin && u.Status == directory.Active
 		if err := change(u); err != nil {
 			return "", "", err
@@ -313,6 +327,11 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 		}
 		if password != "" || u.Status != directory.Active {
 			if err := tx.DeleteTokens(id); err != nil {
+				return "", "", err
+			}
+		}
+		if u.Status != was || len(changedIDs(groups, u.GroupIDs)) > 0 {
+			if err := left(tx, who, end, store.OfUser, id); err != nil {
 				return "", "", err
 			}
 		}
@@ -341,8 +360,8 @@ func knownGroups(tx store.Tx, ids []int64) error {
 }
 
 // DeleteUser deletes a user: they cannot sign in, launch or renew.
-func (c *Control) DeleteUser(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "user.delete", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending) error {
+	return c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		u, err := liveUser(tx, id)
 		if err != nil {
 			return "", "", err
@@ -353,6 +372,9 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64) error {
 			}
 		}
 		u.DeletedAt = tx.Now()
+		if err := left(tx, who, end, store.OfUser, id); err != nil {
+			return "", "", err
+		}
 		if err := tx.DeleteTokens(id); err != nil {
 			return "", "", err
 		}

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"crypto/subtle"
 	"errors"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -19,14 +21,19 @@ const EnrolmentKeyLife = 30 * 24 * time.Hour
 
 // NewEnrolmentKey makes a key with which machines become agents of the kind. It is shown
 // once and good for any number of machines until EnrolmentKeyLife is over. What enrols
-// with a simulated one is labelled as simulated wherever it is shown.
-func (c *Control) NewEnrolmentKey(ctx context.Context, who Who, kind wire.AgentKind, simulated bool) (string, error) {
-	if kind != wire.Player && kind != wire.Host {
-		return "", invalid.Of("kind", "must be one of player, host")
+// with a simulated one is labelled as simulated wherever it is shown. ownership is whose
+// the machines are, the organisation's if it is "".
+func (c *Control) NewEnrolmentKey(ctx context.Context, who Who, kind wire.AgentKind, ownership directory.Ownership, simulated bool) (string, error) {
+	ownership = cmp.Or(ownership, directory.Organisation)
+	var e invalid.Error
+	e.OneOf("kind", string(kind), string(wire.Player), string(wire.Host))
+	e.OneOf("ownership", string(ownership), string(directory.Organisation), string(directory.Own))
+	if err := e.Err(); err != nil {
+		return "", err
 	}
 	key, h := secret()
 	err := c.admin(ctx, who, "enrolment-key.create", "", func(tx store.Tx) (string, string, error) {
-		k := &store.EnrolmentKey{Kind: kind, Hash: h, CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(EnrolmentKeyLife), CreatedBy: who.Username, Simulated: simulated}
+		k := &store.EnrolmentKey{Kind: kind, Hash: h, CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(EnrolmentKeyLife), CreatedBy: who.Username, Simulated: simulated, Ownership: ownership}
 		err := tx.CreateEnrolmentKey(k)
 		return fmt.Sprintf("enrolment key %d", k.ID), string(kind), err
 	})
@@ -54,7 +61,7 @@ func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.
 		if k.Kind != m.Kind || !tx.Now().Before(k.ExpiresAt) {
 			return ErrBadCredential
 		}
-		a.CreatedAt, a.LastSeenAt, a.Simulated = tx.Now(), tx.Now(), k.Simulated
+		a.CreatedAt, a.LastSeenAt, a.Simulated, a.Ownership = tx.Now(), tx.Now(), k.Simulated, k.Ownership
 		if err := tx.CreateAgent(a); err != nil {
 			return err
 		}
@@ -112,22 +119,32 @@ func (c *Control) Agent(ctx context.Context, id int64) (a *store.Agent, err erro
 	return a, err
 }
 
-// RenameAgent gives a machine another name.
-func (c *Control) RenameAgent(ctx context.Context, who Who, id int64, name string) (*store.Agent, error) {
-	var e invalid.Error
-	name = strings.TrimSpace(name)
-	e.Text("name", name, 1, 200)
-	if err := e.Err(); err != nil {
-		return nil, err
-	}
-	var a *store.Agent
-	err := c.admin(ctx, who, "agent.rename", "", func(tx store.Tx) (string, string, error) {
-		var err error
-		if a, err = tx.LockAgent(id); err != nil {
+// UpdateAgent lets change alter a machine's name or ownership and stores it.
+func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending, change func(*store.Agent) error) (a *store.Agent, err error) {
+	err = c.admin(ctx, who, "agent.update", end.Reason, func(tx store.Tx) (string, string, error) {
+		if a, err = tx.LockAgent(id); err == nil && !a.DeletedAt.IsZero() {
+			err = store.ErrNotFound
+		}
+		if err != nil {
 			return "", "", err
 		}
-		a.Name = name
-		return fmt.Sprintf("%s %d", a.Kind, id), name, tx.SaveAgent(a)
+		was := a.Ownership
+		if err := change(a); err != nil {
+			return "", "", err
+		}
+		var e invalid.Error
+		a.Name = strings.TrimSpace(a.Name)
+		e.Text("name", a.Name, 1, 200)
+		e.OneOf("ownership", string(a.Ownership), string(directory.Organisation), string(directory.Own))
+		if err := e.Err(); err != nil {
+			return "", "", err
+		}
+		if a.Ownership != was {
+			if err := left(tx, who, end, store.OfAgent, id); err != nil {
+				return "", "", err
+			}
+		}
+		return fmt.Sprintf("%s %d", a.Kind, id), a.Name, tx.SaveAgent(a)
 	})
 	return a, err
 }

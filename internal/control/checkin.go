@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 	"time"
 
+	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -18,9 +20,9 @@ import (
 const settingRestored = "restored_at"
 
 // CheckIn is an agent's heartbeat: it applies what the agent observed and answers with
-// what the server wants. What it changes is committed before it returns.
+// what the server wants. from is the address it came from. What it changes is committed before it returns.
 // It returns an [invalid.Error] or wire.ErrVersion for a message that is not right.
-func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn) (*wire.Answer, error) {
+func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, from string) (*wire.Answer, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -29,7 +31,7 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn) (*w
 	quiet := len(m.Observations) == 0 && !slices.ContainsFunc(m.Sessions, func(s wire.SessionState) bool { return s.State == session.IsRunning })
 	if quiet {
 		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-			out, err = c.checkIn(tx, agent, m, true)
+			out, err = c.checkIn(tx, agent, m, from, true)
 			return err
 		})
 		if err != nil && !errors.Is(err, errMustWrite) {
@@ -39,7 +41,7 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn) (*w
 	}
 	if !quiet {
 		err := c.Store.Update(ctx, func(tx store.Tx) (err error) {
-			out, err = c.checkIn(tx, agent, m, false)
+			out, err = c.checkIn(tx, agent, m, from, false)
 			return err
 		})
 		if err != nil {
@@ -62,6 +64,15 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn) (*w
 	return out.answer, nil
 }
 
+// whereFrom is from where an agent's apps are run.
+func whereFrom(addr string, a *store.Agent) (w directory.Where) {
+	w.Addr, _ = netip.ParseAddr(addr) // what is not an address is not judged
+	if a != nil {
+		w.Ownership = a.Ownership
+	}
+	return w
+}
+
 // errMustWrite ends a read-only attempt that found something to write.
 var errMustWrite = errors.New("control: this check-in changes something")
 
@@ -81,6 +92,8 @@ type checkIn struct {
 	m        *wire.CheckIn
 	agent    *store.Agent
 	src      session.Source
+	where    directory.Where
+	set      *Settings
 	now      time.Time
 	out      *outcome
 	readonly bool
@@ -90,12 +103,13 @@ type checkIn struct {
 	order    []int64 // ids in ascending order
 }
 
-func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, readonly bool) (*outcome, error) {
+func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from string, readonly bool) (*outcome, error) {
 	ci := &checkIn{Control: c, tx: tx, m: m, readonly: readonly, now: tx.Now()}
 	ci.out = &outcome{now: ci.now, answer: &wire.Answer{V: wire.Version, Number: m.Number}}
 	if err := ci.load(agentID); err != nil {
 		return nil, err
 	}
+	ci.where = whereFrom(from, ci.agent)
 	before := *ci.agent
 	verdict := ci.agent.Chain.Present(m.Number, m.Token, m.Granted, 0)
 	ci.src = session.Source{
@@ -154,6 +168,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, readonly 
 // load reads the agent and its sessions, locked unless read-only.
 func (ci *checkIn) load(agentID int64) (err error) {
 	if ci.view, err = ci.Control.view(ci.tx); err != nil {
+		return err
+	}
+	if ci.set, err = ci.view.settings(); err != nil {
 		return err
 	}
 	var list []*session.Session
@@ -364,13 +381,13 @@ func (ci *checkIn) ask() error {
 		if dm == nil {
 			continue
 		}
-		terms := dm.Terms(ci.Force)
+		terms := dm.Terms(ci.set.force())
 		var failed error
 		grant, refusal := s.Ask(snapshot(st), session.Asking{
 			Now: ci.now, Terms: terms, Agent: ci.src.Agent,
 			Hold: ci.now.Before(restored.Add(terms.Length() + terms.Margin(terms.Length()))),
 			Entitled: func() *session.Refusal {
-				_, r, err := ci.view.decide(s.UserID, s.AppID, method, ci.now)
+				_, r, err := ci.view.decide(s.UserID, s.AppID, method, ci.where, ci.now)
 				failed = errors.Join(failed, err)
 				return r
 			},

@@ -41,13 +41,21 @@ type Config struct {
 // Control is the use cases over one store. Its methods are safe for concurrent use.
 type Control struct {
 	Config
-	keys   atomic.Pointer[keyring]
-	Hub    *Hub
-	cache  atomic.Pointer[entitlements]
-	seen   seenBuffer
-	hashes chan struct{} // bounds password hashing
-	sweeps sweeper
-	beat   struct {
+	keys  atomic.Pointer[keyring]
+	Hub   *Hub
+	cache atomic.Pointer[entitlements]
+	turns struct {
+		sync.Mutex
+		begun bool
+		last  time.Duration // reading of Elapsed
+	}
+	node string // this process, among those that share the database
+	// housekept is the last day for which this node knows that the housekeeping ran.
+	housekept atomic.Pointer[string]
+	seen      seenBuffer
+	hashes    chan struct{} // bounds password hashing
+	sweeps    sweeper
+	beat      struct {
 		mu   sync.Mutex
 		last time.Duration // reading of Elapsed at the last Tick
 	}
@@ -103,7 +111,7 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Control{Config: cfg, Hub: newHub(), hashes: make(chan struct{}, 2)}
+	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: make(chan struct{}, 2)}
 	c.seen.at = map[int64]time.Time{}
 	if c.Elapsed == nil {
 		start := time.Now()
@@ -184,6 +192,19 @@ func (c *Control) Run(ctx context.Context) {
 			return
 		case <-t.C:
 			c.Beat(ctx)
+			c.work(ctx)
+		}
+	}
+}
+
+// work does what is left to do beside requests: checks, batches, the daily housekeeping.
+func (c *Control) work(ctx context.Context) {
+	for _, w := range []struct {
+		name string
+		do   func(context.Context) error
+	}{{"check entitlements", c.Check}, {"batches", c.RunBatches}, {"housekeeping", c.HousekeepDaily}} {
+		if err := w.do(ctx); err != nil && ctx.Err() == nil {
+			c.Log.Error(w.name, "err", err)
 		}
 	}
 }

@@ -3,7 +3,6 @@ package control
 import (
 	"fmt"
 	"math/rand/v2"
-	"time"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -66,13 +65,17 @@ func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Age
 	if err != nil {
 		return nil, err
 	}
+	set, err := v.settings()
+	if err != nil {
+		return nil, err
+	}
 	if dm == nil || a == nil || u == nil {
 		return nil, fmt.Errorf("control: session %d: %w", s.ID, store.ErrNotFound)
 	}
 	return &wire.App{
 		Name: a.Name, DeliveryMethod: dm.ID, Licence: dm.Licence.Type,
 		HeartbeatSeconds: dm.HeartbeatSeconds, WarningsSeconds: dm.WarningsSeconds,
-		ForceSeconds: int(c.Force / time.Second), WaitSeconds: int(c.Wait / time.Second),
+		ForceSeconds: set.ForceSeconds, WaitSeconds: set.WaitSeconds,
 		User: u.Name, Package: dm.PackageFor(ag.OS, ag.Arch), Start: true,
 	}, nil
 }
@@ -81,7 +84,7 @@ func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Age
 // sessions, spread so that agents do not come all at once.
 func (ci *checkIn) pace() error {
 	a := ci.out.answer
-	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.Heartbeat}, rand.Float64())
+	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.set.heartbeat()}, rand.Float64())
 	for _, id := range ci.order {
 		s := ci.sessions[id]
 		if s.Status.Ended() || !s.DeletedAt.IsZero() {
@@ -92,7 +95,7 @@ func (ci *checkIn) pace() error {
 			return err
 		}
 		if dm != nil {
-			next = min(next, lease.NextCheckIn(dm.Terms(ci.Force), rand.Float64()))
+			next = min(next, lease.NextCheckIn(dm.Terms(ci.set.force()), rand.Float64()))
 		}
 	}
 	if ci.m.More || a.NextEpoch != 0 || a.JumpTo != 0 {

@@ -23,6 +23,7 @@ type entitlements struct {
 	apps       map[int64]*catalog.App
 	methods    map[int64]*catalog.DeliveryMethod
 	provisions map[[2]int64][]*directory.Provision // by user and delivery method
+	set        map[struct{}]*Settings
 }
 
 // maxCached bounds the cache; beyond it the cache begins anew.
@@ -31,6 +32,7 @@ const maxCached = 200_000
 // view is the cache as one transaction may use it.
 type view struct {
 	*entitlements
+	c  *Control
 	tx store.Tx
 }
 
@@ -48,10 +50,11 @@ func (c *Control) view(tx store.Tx) (view, error) {
 			apps:       map[int64]*catalog.App{},
 			methods:    map[int64]*catalog.DeliveryMethod{},
 			provisions: map[[2]int64][]*directory.Provision{},
+			set:        map[struct{}]*Settings{},
 		}
 		c.cache.Store(e)
 	}
-	return view{e, tx}, nil
+	return view{e, c, tx}, nil
 }
 
 func (e *entitlements) full() bool {
@@ -77,6 +80,11 @@ func cached[K comparable, V any](e *entitlements, m map[K]V, k K, load func() (V
 	return x, nil
 }
 
+// settings returns those that hold.
+func (v view) settings() (*Settings, error) {
+	return cached(v.entitlements, v.set, struct{}{}, func() (*Settings, error) { return v.c.settings(v.tx) })
+}
+
 // user, app and method return nil for what does not exist.
 func (v view) user(id int64) (*directory.User, error) {
 	return cached(v.entitlements, v.users, id, func() (*directory.User, error) { return orNil(v.tx.User(id)) })
@@ -90,8 +98,8 @@ func (v view) method(id int64) (*catalog.DeliveryMethod, error) {
 	return cached(v.entitlements, v.methods, id, func() (*catalog.DeliveryMethod, error) { return orNil(v.tx.DeliveryMethod(id)) })
 }
 
-// decide says whether the user may run the app by the delivery method now.
-func (v view) decide(user, app, method int64, now time.Time) (*directory.Provision, *session.Refusal, error) {
+// decide says whether the user may run the app by the delivery method now, there.
+func (v view) decide(user, app, method int64, where directory.Where, now time.Time) (*directory.Provision, *session.Refusal, error) {
 	u, err := v.user(user)
 	if err != nil {
 		return nil, nil, err
@@ -110,7 +118,7 @@ func (v view) decide(user, app, method int64, now time.Time) (*directory.Provisi
 	if err != nil {
 		return nil, nil, err
 	}
-	p, refusal := directory.Decide(u, a, d, ps, now)
+	p, refusal := directory.Decide(u, a, d, ps, where, now)
 	return p, refusal, nil
 }
 

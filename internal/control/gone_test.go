@@ -27,7 +27,7 @@ func TestGoneWhileAdding(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := s.Control.Redeem(ctx, e.AgentID, &wire.Redeem{V: 1, Ticket: u.Query().Get("ticket")}); err != nil {
+	if _, err := s.Control.Redeem(ctx, e.AgentID, &wire.Redeem{V: 1, Ticket: u.Query().Get("ticket")}, ""); err != nil {
 		t.Fatal(err)
 	}
 	id := l.Session.ID

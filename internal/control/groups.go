@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"leasehold/internal/directory"
@@ -44,11 +45,12 @@ func (c *Control) CreateGroup(ctx context.Context, who Who, g *directory.Group) 
 }
 
 // UpdateGroup lets change alter a group and stores it.
-func (c *Control) UpdateGroup(ctx context.Context, who Who, id int64, change func(*directory.Group) error) (g *directory.Group, err error) {
-	err = c.admin(ctx, who, "group.update", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) UpdateGroup(ctx context.Context, who Who, id int64, end Ending, change func(*directory.Group) error) (g *directory.Group, err error) {
+	err = c.admin(ctx, who, "group.update", end.Reason, func(tx store.Tx) (string, string, error) {
 		if g, err = tx.Group(id); err != nil {
 			return "", "", err
 		}
+		was := slices.Clone(g.UserIDs)
 		if err := change(g); err != nil {
 			return "", "", err
 		}
@@ -59,16 +61,22 @@ func (c *Control) UpdateGroup(ctx context.Context, who Who, id int64, change fun
 		if err := usersExist(tx, g.UserIDs); err != nil {
 			return "", "", err
 		}
+		if err := left(tx, who, end, store.OfUser, changedIDs(was, g.UserIDs)...); err != nil {
+			return "", "", err
+		}
 		return fmt.Sprintf("group %d", id), g.Name, taken("name", tx.SaveGroup(g))
 	})
 	return g, err
 }
 
 // DeleteGroup deletes a group: what it entitled its members to is over for them.
-func (c *Control) DeleteGroup(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "group.delete", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) DeleteGroup(ctx context.Context, who Who, id int64, end Ending) error {
+	return c.admin(ctx, who, "group.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		g, err := tx.Group(id)
 		if err != nil {
+			return "", "", err
+		}
+		if err := left(tx, who, end, store.OfUser, g.UserIDs...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("group %d", id), g.Name, tx.DeleteGroup(id)
@@ -116,20 +124,30 @@ func (c *Control) CreateProvision(ctx context.Context, who Who, p *directory.Pro
 		}
 		p.CreatedAt = tx.Now()
 		err := taken("name", tx.CreateProvision(p))
+		if err == nil {
+			// It may bring back what was no longer needed.
+			err = left(tx, who, Ending{}, store.OfMethod, p.DeliveryMethodIDs...)
+		}
 		return fmt.Sprintf("provision %d", p.ID), p.Name, err
 	})
 }
 
 // UpdateProvision lets change alter a provision and stores it.
-func (c *Control) UpdateProvision(ctx context.Context, who Who, id int64, change func(*directory.Provision) error) (p *directory.Provision, err error) {
-	err = c.admin(ctx, who, "provision.update", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) UpdateProvision(ctx context.Context, who Who, id int64, end Ending, change func(*directory.Provision) error) (p *directory.Provision, err error) {
+	err = c.admin(ctx, who, "provision.update", end.Reason, func(tx store.Tx) (string, string, error) {
 		if p, err = tx.Provision(id); err != nil {
 			return "", "", err
 		}
+		was := slices.Clone(p.DeliveryMethodIDs)
 		if err := change(p); err != nil {
 			return "", "", err
 		}
 		if err := checkProvision(tx, p); err != nil {
+			return "", "", err
+		}
+		methods := append(was, p.DeliveryMethodIDs...)
+		slices.Sort(methods)
+		if err := left(tx, who, end, store.OfMethod, slices.Compact(methods)...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("provision %d", id), p.Name, taken("name", tx.SaveProvision(p))
@@ -138,10 +156,13 @@ func (c *Control) UpdateProvision(ctx context.Context, who Who, id int64, change
 }
 
 // DeleteProvision deletes a provision: what it entitled people to is over.
-func (c *Control) DeleteProvision(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "provision.delete", "", func(tx store.Tx) (string, string, error) {
+func (c *Control) DeleteProvision(ctx context.Context, who Who, id int64, end Ending) error {
+	return c.admin(ctx, who, "provision.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		p, err := tx.Provision(id)
 		if err != nil {
+			return "", "", err
+		}
+		if err := left(tx, who, end, store.OfMethod, p.DeliveryMethodIDs...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("provision %d", id), p.Name, tx.DeleteProvision(id)

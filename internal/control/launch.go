@@ -36,7 +36,7 @@ func (c *Control) Portal(ctx context.Context, who Who) (*Portal, error) {
 	p := &Portal{}
 	err := c.Store.View(ctx, func(tx store.Tx) error {
 		*p = Portal{}
-		offers, err := c.offers(tx, who.UserID)
+		offers, err := c.offers(tx, who)
 		if err != nil {
 			return err
 		}
@@ -58,12 +58,12 @@ func (c *Control) Portal(ctx context.Context, who Who) (*Portal, error) {
 	return p, err
 }
 
-func (c *Control) offers(tx store.Tx, user int64) ([]Offer, error) {
+func (c *Control) offers(tx store.Tx, who Who) ([]Offer, error) {
 	v, err := c.view(tx)
 	if err != nil {
 		return nil, err
 	}
-	ps, err := tx.ProvisionsFor(user, 0)
+	ps, err := tx.ProvisionsFor(who.UserID, 0)
 	if err != nil {
 		return nil, err
 	}
@@ -89,7 +89,7 @@ func (c *Control) offers(tx store.Tx, user int64) ([]Offer, error) {
 		if a == nil || !a.DeletedAt.IsZero() {
 			continue
 		}
-		_, refusal, err := v.decide(user, a.ID, m, tx.Now())
+		_, refusal, err := v.decide(who.UserID, a.ID, m, whereFrom(who.From, nil), tx.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -130,6 +130,14 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		} else if a == nil || !a.DeletedAt.IsZero() {
 			return invalid.Of("app_id", "is not an app")
 		}
+		where := whereFrom(who.From, nil)
+		if device != 0 {
+			d, err := ownDevice(tx, who.UserID, device)
+			if err != nil {
+				return err
+			}
+			where.Ownership = d.Ownership
+		}
 		methods, err := tx.DeliveryMethodsOf(app)
 		if err != nil {
 			return err
@@ -141,7 +149,7 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 			if d.Kind != session.Device {
 				continue
 			}
-			p, r, err := v.decide(who.UserID, app, d.ID, tx.Now())
+			p, r, err := v.decide(who.UserID, app, d.ID, where, tx.Now())
 			if err != nil {
 				return err
 			}
@@ -157,9 +165,6 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		by := session.Actor{Role: session.User, Name: who.Username}
 		s := session.Launch(dm.Kind, who.UserID, app, dm.ID, provision.ID, by, tx.Now())
 		if device != 0 {
-			if err := ownDevice(tx, who.UserID, device); err != nil {
-				return err
-			}
 			s.AgentID, out.Pushed = device, true
 		}
 		if err := tx.CreateSession(s); err != nil {
@@ -190,23 +195,25 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 	return out, nil
 }
 
-func ownDevice(tx store.Tx, user, device int64) error {
+func ownDevice(tx store.Tx, user, device int64) (*store.Agent, error) {
 	devices, err := tx.DevicesOf(user)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	for _, d := range devices {
 		if d.ID == device && d.DeletedAt.IsZero() {
-			return nil
+			return d, nil
 		}
 	}
-	return invalid.Of("device_id", "must be a device that you have used before; leave it out to get a link")
+	return nil, invalid.Of("device_id", "must be a device that you have used before; leave it out to get a link")
 }
 
 // Redeem binds the session of a launch ticket to the device that shows it first, and
 // tells that device what to add. The same device may redeem it again; another is refused
-// with ErrTicketUsed. It returns lease.ErrForged or ErrTicketOver for other tickets.
-func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem) (*wire.Redeemed, error) {
+// with ErrTicketUsed, and one where the app may not be run with a [*session.Refusal]. It
+// returns lease.ErrForged or ErrTicketOver for other tickets. from is the address it came
+// from.
+func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from string) (*wire.Redeemed, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -238,6 +245,15 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem) (*wir
 		case ag.Kind != wire.Player:
 			return invalid.Of("ticket", "is for a player, not a stream host")
 		default:
+			v, err := c.view(tx)
+			if err != nil {
+				return err
+			}
+			if _, refusal, err := v.decide(s.UserID, s.AppID, s.DeliveryMethodID, whereFrom(from, ag), tx.Now()); err != nil {
+				return err
+			} else if refusal != nil {
+				return refusal
+			}
 			before := store.Clone(s)
 			s.AgentID = agent
 			if err := tx.SaveSession(before, s); err != nil {

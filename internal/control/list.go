@@ -39,6 +39,24 @@ func (c *Control) ListSessions(ctx context.Context, q store.SessionQuery) (*List
 		q.Sort = "-id"
 	}
 	var e invalid.Error
+	checkQuery(&e, q)
+	if err := e.Err(); err != nil {
+		return nil, err
+	}
+	out := &List{}
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		out.Now = tx.Now()
+		if out.SessionPage, err = tx.ListSessions(q); err != nil {
+			return err
+		}
+		out.Total, out.Exact, err = tx.CountSessions(q, ExactTotal)
+		return err
+	})
+	return out, err
+}
+
+// checkQuery names each parameter of a query that is not right.
+func checkQuery(e *invalid.Error, q store.SessionQuery) {
 	e.Range("page_size", q.PageSize, 1, MaxPageSize)
 	for _, s := range q.Statuses {
 		if !s.Valid() {
@@ -55,19 +73,6 @@ func (c *Control) ListSessions(ctx context.Context, q store.SessionQuery) (*List
 		e.Text(t.name, t.v, 0, 200)
 	}
 	e.Text("page_token", q.PageToken, 0, 2000)
-	if err := e.Err(); err != nil {
-		return nil, err
-	}
-	out := &List{}
-	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		out.Now = tx.Now()
-		if out.SessionPage, err = tx.ListSessions(q); err != nil {
-			return err
-		}
-		out.Total, out.Exact, err = tx.CountSessions(q, ExactTotal)
-		return err
-	})
-	return out, err
 }
 
 // Detail is everything about one session.

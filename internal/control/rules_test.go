@@ -329,7 +329,7 @@ func TestRefusedRenewal(t *testing.T) {
 		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
 		a := s.agent("LAB-1")
 		id := s.running(a, app.ID)
-		if _, err := s.Control.UpdateApp(t.Context(), s.Admin, app.ID, func(a *catalog.App) error { a.Status = catalog.Suspended; return nil }); err != nil {
+		if _, err := s.Control.UpdateApp(t.Context(), s.Admin, app.ID, control.Ending{}, func(a *catalog.App) error { a.Status = catalog.Suspended; return nil }); err != nil {
 			t.Fatal(err)
 		}
 		s.say(a)

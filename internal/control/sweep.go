@@ -4,7 +4,6 @@ import (
 	"context"
 	"reflect"
 	"sync"
-	"time"
 
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -89,9 +88,4 @@ func (c *Control) tick(ctx context.Context, ids []int64) error {
 // changed reports whether a session differs from its copy.
 func changed(before, after *session.Session) bool {
 	return !reflect.DeepEqual(before, after)
-}
-
-// unauthorised is how long an app may run from its start without any lease.
-func (c *Control) unauthorised(window time.Duration) time.Duration {
-	return c.Wait + window + c.Force
 }

@@ -35,7 +35,7 @@ func (ci *checkIn) successor(s *session.Session) (to session.Successor, err erro
 		if dm.AppID != s.AppID || dm.Kind != s.Kind || dm.PackageFor(ci.agent.OS, ci.agent.Arch) == nil {
 			continue
 		}
-		p, refusal, err := ci.view.decide(s.UserID, s.AppID, dm.ID, ci.now)
+		p, refusal, err := ci.view.decide(s.UserID, s.AppID, dm.ID, ci.where, ci.now)
 		if err != nil {
 			return to, err
 		}

@@ -4,8 +4,11 @@
 package directory
 
 import (
+	"errors"
+	"net/netip"
 	"regexp"
 	"slices"
+	"strings"
 	"time"
 
 	"leasehold/internal/catalog"
@@ -101,7 +104,29 @@ type Provision struct {
 	StartsAt          time.Time // zero for always
 	EndsAt            time.Time // zero for never
 	Enabled           bool
+	Ownership         Ownership      // of the devices it is for; "" for any
+	Networks          []netip.Prefix // that it is for; none for any
+	Exceptions        []Exception    // who it lets in, but not to these apps
 	CreatedAt         time.Time
+}
+
+// Ownership says whose a device is.
+type Ownership string
+
+const (
+	Organisation Ownership = "organisation"
+	Own          Ownership = "own" // the user's
+)
+
+// Exception takes an app from a user who a provision would let in.
+type Exception struct {
+	UserID, AppID int64
+}
+
+// Where is from where an app is to be run. What is not known is not judged.
+type Where struct {
+	Ownership Ownership
+	Addr      netip.Addr
 }
 
 // Validate returns an [invalid.Error] that names each field which is not right.
@@ -110,6 +135,12 @@ func (p *Provision) Validate() error {
 	e.Text("name", p.Name, 1, 200)
 	if !p.StartsAt.IsZero() && !p.EndsAt.IsZero() && !p.EndsAt.After(p.StartsAt) {
 		e.Add("ends_at", "must be after starts_at")
+	}
+	if p.Ownership != "" {
+		e.OneOf("device_ownership", string(p.Ownership), string(Organisation), string(Own))
+	}
+	if len(p.Networks) > 100 {
+		e.Add("networks", "must have at most 100 networks")
 	}
 	return e.Err()
 }
@@ -122,11 +153,43 @@ func (p *Provision) For(u *User) bool {
 	return slices.ContainsFunc(u.GroupIDs, func(g int64) bool { return slices.Contains(p.GroupIDs, g) })
 }
 
-// Open says whether the provision is in force at now, and if not, why not.
-func (p *Provision) Open(now time.Time) (bool, string) {
+// ExceptedFrom reports whether the user is let in by the provision, but not to the app.
+func (p *Provision) ExceptedFrom(user, app int64) bool {
+	return slices.Contains(p.Exceptions, Exception{user, app})
+}
+
+// ParseNetwork reads a network in CIDR notation; an address alone is a network of one.
+func ParseNetwork(s string) (netip.Prefix, error) {
+	s = strings.TrimSpace(s)
+	if a, err := netip.ParseAddr(s); err == nil {
+		return netip.PrefixFrom(a.WithZone(""), a.BitLen()), nil
+	}
+	n, err := netip.ParsePrefix(s)
+	if err != nil {
+		return n, errors.New("must be a network in CIDR notation, as 10.0.0.0/8 or 2001:db8::/32")
+	}
+	return n.Masked(), nil
+}
+
+// covers reports whether one of the provision's networks has the address. An IPv4 address
+// that came mapped into IPv6 is the IPv4 address.
+func (p *Provision) covers(addr netip.Addr) bool {
+	addr = addr.Unmap()
+	return slices.ContainsFunc(p.Networks, func(n netip.Prefix) bool { return n.Contains(addr) })
+}
+
+// Open says whether the provision is in force at now for an app that is run there, and if
+// not, why not.
+func (p *Provision) Open(where Where, now time.Time) (bool, string) {
 	switch {
 	case !p.Enabled:
 		return false, "the provision " + p.Name + " is disabled"
+	case p.Ownership == Organisation && where.Ownership == Own:
+		return false, "the provision " + p.Name + " is for devices of the organisation, and this one is your own"
+	case p.Ownership == Own && where.Ownership == Organisation:
+		return false, "the provision " + p.Name + " is for people's own devices, and this one is the organisation's"
+	case len(p.Networks) > 0 && where.Addr.IsValid() && !p.covers(where.Addr):
+		return false, "the provision " + p.Name + " is not for the network you are on (" + where.Addr.Unmap().String() + ")"
 	case !p.StartsAt.IsZero() && now.Before(p.StartsAt):
 		return false, "the provision " + p.Name + " begins on " + p.StartsAt.UTC().Format("2 January 2006, 15:04 MST")
 	case !p.EndsAt.IsZero() && !now.Before(p.EndsAt):
@@ -138,7 +201,7 @@ func (p *Provision) Open(now time.Time) (bool, string) {
 // Decide says whether a user may run an app by a delivery method now: the first of the
 // provisions that lets them, or the refusal that explains why none does. provisions are
 // those that name the delivery method.
-func Decide(u *User, a *catalog.App, d *catalog.DeliveryMethod, provisions []*Provision, now time.Time) (*Provision, *session.Refusal) {
+func Decide(u *User, a *catalog.App, d *catalog.DeliveryMethod, provisions []*Provision, where Where, now time.Time) (*Provision, *session.Refusal) {
 	switch {
 	case u == nil || !u.DeletedAt.IsZero():
 		return nil, &session.Refusal{Code: session.RefusedEntitled, Message: "This account no longer exists."}
@@ -154,7 +217,11 @@ func Decide(u *User, a *catalog.App, d *catalog.DeliveryMethod, provisions []*Pr
 		if !p.For(u) || !slices.Contains(p.DeliveryMethodIDs, d.ID) {
 			continue
 		}
-		open, reason := p.Open(now)
+		if p.ExceptedFrom(u.ID, a.ID) {
+			why = "your access was revoked"
+			continue
+		}
+		open, reason := p.Open(where, now)
 		if open {
 			return p, nil
 		}

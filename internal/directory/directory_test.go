@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -17,10 +18,11 @@ func TestDecide(t *testing.T) {
 	dm := catalog.DeliveryMethod{ID: 3, AppID: 2}
 	good := Provision{ID: 4, Name: "Eng", UserIDs: []int64{1}, DeliveryMethodIDs: []int64{3}, Enabled: true}
 	type world struct {
-		user *User
-		app  *catalog.App
-		dm   *catalog.DeliveryMethod
-		ps   []*Provision
+		user  *User
+		app   *catalog.App
+		dm    *catalog.DeliveryMethod
+		ps    []*Provision
+		where Where
 	}
 	for name, tt := range map[string]struct {
 		change func(w *world, u *User, a *catalog.App, d *catalog.DeliveryMethod, p *Provision)
@@ -52,6 +54,27 @@ func TestDecide(t *testing.T) {
 		}, session.RefusedSuspended, "MATLAB"},
 		"app deleted":    {func(_ *world, _ *User, a *catalog.App, _ *catalog.DeliveryMethod, _ *Provision) { a.DeletedAt = now }, session.RefusedEntitled, "offered"},
 		"method deleted": {func(_ *world, _ *User, _ *catalog.App, d *catalog.DeliveryMethod, _ *Provision) { d.DeletedAt = now }, session.RefusedEntitled, "offered"},
+		"excepted from this app": {func(_ *world, u *User, a *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Exceptions = []Exception{{u.ID, a.ID}}
+		}, session.RefusedEntitled, "revoked"},
+		"excepted from another app": {func(_ *world, u *User, a *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Exceptions = []Exception{{u.ID, a.ID + 1}, {u.ID + 1, a.ID}}
+		}, "", ""},
+		"own device": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Ownership, w.where.Ownership = Organisation, Own
+		}, session.RefusedEntitled, "your own"},
+		"organisation's device": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Ownership, w.where.Ownership = Own, Organisation
+		}, session.RefusedEntitled, "the organisation's"},
+		"device not known yet": {func(_ *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Ownership = Organisation
+		}, "", ""},
+		"on the campus": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Networks, w.where.Addr = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, netip.MustParseAddr("::ffff:10.2.3.4")
+		}, "", ""},
+		"off the campus": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Networks, w.where.Addr = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, netip.MustParseAddr("192.0.2.7")
+		}, session.RefusedEntitled, "192.0.2.7"},
 		"one of two is in force": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
 			q := *p
 			p.Enabled, q.ID = false, 5
@@ -59,9 +82,9 @@ func TestDecide(t *testing.T) {
 		}, "", ""},
 	} {
 		u, a, d, p := ann, app, dm, good
-		w := &world{&u, &a, &d, []*Provision{&p}}
+		w := &world{&u, &a, &d, []*Provision{&p}, Where{}}
 		tt.change(w, &u, &a, &d, &p)
-		got, refusal := Decide(w.user, w.app, w.dm, w.ps, now)
+		got, refusal := Decide(w.user, w.app, w.dm, w.ps, w.where, now)
 		switch {
 		case tt.code == "" && (refusal != nil || got == nil):
 			t.Errorf("%s: refused: %v", name, refusal)

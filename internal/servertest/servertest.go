@@ -143,7 +143,7 @@ func (s *Server) App(name string, terms Terms) (*catalog.App, *catalog.DeliveryM
 // EnrolmentKey makes a key for players.
 func (s *Server) EnrolmentKey() string {
 	s.t.Helper()
-	key, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, wire.Player, false)
+	key, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, wire.Player, "", false)
 	if err != nil {
 		s.t.Fatal(err)
 	}
@@ -187,6 +187,7 @@ func (s *Server) Act(id int64, action session.Action, reason string) {
 type Direct struct {
 	Control *control.Control
 	Agent   int64
+	From    string // the address that check-ins come from; "" is not judged
 }
 
 // CheckIn is a check-in.
@@ -195,7 +196,7 @@ func (d *Direct) CheckIn(ctx context.Context, m *wire.CheckIn) (*wire.Answer, er
 	if err := recode(m, &in); err != nil {
 		return nil, err
 	}
-	a, err := d.Control.CheckIn(ctx, d.Agent, &in)
+	a, err := d.Control.CheckIn(ctx, d.Agent, &in, d.From)
 	if err != nil {
 		return nil, err
 	}

@@ -38,12 +38,10 @@ func (o *Order) Open() bool { return o != nil && o.ClosedAt.IsZero() }
 // It returns a [*RefusedError], and changes nothing, where the table has no such arrow.
 func (s *Session) Act(a Action, by Actor, reason string, now time.Time, unauthorised time.Duration) error {
 	running := s.Observed == IsRunning
-	if !s.DeletedAt.IsZero() {
-		return &RefusedError{Action: a, Kind: s.Kind, Status: s.Status, Why: "the session is deleted; only its history is kept"}
+	if err := Check(a, s.Kind, s.Status, running, !s.DeletedAt.IsZero()); err != nil {
+		return err
 	}
-	if !s.fire(actionEvents[a], by, now, reason) {
-		return refuse(a, s.Kind, s.Status, running)
-	}
+	s.fire(actionEvents[a], by, now, reason)
 	s.LastActivityAt = now
 	s.order(a, by, reason, now, unauthorised)
 	return nil
@@ -108,6 +106,8 @@ func (s *Session) Tick(now time.Time, without lease.Rule) bool {
 	}
 	if s.Lease == nil && (s.Status != Starting) && !without.Has(lease.LapseEnds) {
 		if s.fire(EvLapsed, Actor{Role: Server}, now, "lease lapsed") {
+			// As far as anybody knows the app ran until now.
+			s.LastActivityAt = later(s.LastActivityAt, now)
 			changed = true
 		}
 	}

@@ -203,6 +203,15 @@ func (s *Session) DailyExpiry(reason string, now time.Time) bool {
 	return true
 }
 
+// Delete takes the session off the list: only its history is kept from now on. An open
+// order and a lease still out live on until they are over, and its agent is told to remove
+// the app.
+func (s *Session) Delete(now time.Time) {
+	if s.DeletedAt.IsZero() {
+		s.DeletedAt = now
+	}
+}
+
 // Supersede makes room for a newer session of the same app, user and device, which takes
 // over its seat: an idle one's lease is revoked at once, a running one is flagged when it
 // stops. It reports whether a lease was out that the newer session may take over.

@@ -169,6 +169,21 @@ func Allowed(k Kind, s Status, running bool) []Action {
 	return as
 }
 
+// Check returns the [*RefusedError] that Act would, or nil where the action applies now.
+func Check(a Action, k Kind, s Status, running, deleted bool) error {
+	switch {
+	case deleted:
+		return deletedError(a, k, s)
+	case find(k, actionEvents[a], s, running) == nil:
+		return refuse(a, k, s, running)
+	}
+	return nil
+}
+
+func deletedError(a Action, k Kind, s Status) *RefusedError {
+	return &RefusedError{Action: a, Kind: k, Status: s, Why: "the session is deleted; only its history is kept"}
+}
+
 // RefusedError says why an action does not apply to a session. It changed nothing.
 type RefusedError struct {
 	Action Action

@@ -27,6 +27,8 @@ var (
 	ErrNameTaken = errors.New("store: the name is taken")
 	// ErrInUse: other rows need it, so it cannot be deleted.
 	ErrInUse = errors.New("store: in use")
+	// ErrHeld: another node has the duty.
+	ErrHeld = errors.New("store: another node has this duty")
 	// ErrBadPageToken: a page token that was not made for this query.
 	ErrBadPageToken = errors.New("store: page token of another query")
 )
@@ -62,6 +64,7 @@ type Tx interface {
 	Directory
 	Access
 	Records
+	Work
 }
 
 // Sessions keeps sessions, their leases, seats, orders and histories.
@@ -96,6 +99,9 @@ type Sessions interface {
 	TakeSeat(deliveryMethod, session int64, seats int) (bool, error)
 	// SeatsTaken counts the seats of a delivery method that are taken at Now.
 	SeatsTaken(deliveryMethod int64) (int, error)
+	// SeatHolders returns up to limit sessions above after that hold a seat of a delivery
+	// method at Now, by id.
+	SeatHolders(deliveryMethod, after int64, limit int) ([]int64, error)
 	// LeasesOver returns up to limit ids above after of sessions whose lease is over at
 	// Now, walking at most scan leases, and where to go on; next 0 means all were seen.
 	LeasesOver(after int64, scan, limit int) (ids []int64, next int64, err error)
@@ -110,6 +116,9 @@ type Sessions interface {
 	// CountSessions counts what matches, up to bound; exact says whether that is all. Where
 	// two things are asked for that are both common, it may give up before the bound.
 	CountSessions(q SessionQuery, bound int) (n int, exact bool, err error)
+	// MatchingIDs returns up to limit ids above after of the sessions that match, in the
+	// order of their ids. The query's sort and page count for nothing.
+	MatchingIDs(q SessionQuery, after int64, limit int) ([]int64, error)
 	// SessionRows returns sessions with their names, in the order of ids; unknown ids
 	// are left out.
 	SessionRows(ids []int64) ([]SessionRow, error)
@@ -171,6 +180,7 @@ type SessionQuery struct {
 	DeliveryMethodID int64
 	AgentID          int64
 	From, To         time.Time // started in [From, To)
+	SilentSince      time.Time // its agent was last heard from before
 	History          bool      // deleted ones too
 	Sort             Sort
 	PageSize         int    // 1 to 500
@@ -199,6 +209,7 @@ type Agent struct {
 	OS, Arch   string
 	Version    string
 	Simulated  bool
+	Ownership  directory.Ownership
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
 	LastSeenAt time.Time
@@ -218,6 +229,7 @@ type EnrolmentKey struct {
 	ExpiresAt time.Time
 	CreatedBy string
 	Simulated bool // what enrols with it is labelled as simulated
+	Ownership directory.Ownership
 }
 
 // Agents keeps players and hosts.
@@ -226,7 +238,7 @@ type Agents interface {
 	Agent(id int64) (*Agent, error)
 	// LockAgent is Agent, and check-ins of the same agent wait for each other.
 	LockAgent(id int64) (*Agent, error)
-	// SaveAgent stores the agent's name, version, chain, epoch and sequence.
+	// SaveAgent stores the agent's name, ownership, version, chain, epoch and sequence.
 	SaveAgent(*Agent) error
 	// DeleteAgent takes its credential away.
 	DeleteAgent(id int64) error
@@ -282,8 +294,10 @@ type Directory interface {
 	// ProvisionsFor returns the provisions that name the user, directly or by a group,
 	// and the delivery method, or any with 0; by id.
 	ProvisionsFor(user, deliveryMethod int64) ([]*directory.Provision, error)
-	// Version grows with every change to the catalogue or the directory, so that what
-	// was read under the same version is still so.
+	// ProvisionsTurned returns the provisions that began or ended in (from, to], by id.
+	ProvisionsTurned(from, to time.Time) ([]int64, error)
+	// Version grows with every change to the catalogue, the directory or the settings, so
+	// that what was read under the same version is still so.
 	Version() (int64, error)
 }
 
@@ -346,6 +360,8 @@ type Denial struct {
 	AgentID          int64
 	Code             session.RefusalCode
 	Message          string
+
+	Username, UserName, AgentName string // filled in by lists
 }
 
 // Records keeps what happened beside the sessions' own histories.
@@ -357,4 +373,9 @@ type Records interface {
 	AddDenial(Denial) error
 	// Denials lists those of a session, newest first, at most limit.
 	Denials(session int64, limit int) ([]Denial, error)
+	// DenialsOf lists those of a delivery method with an id below before, or all with 0,
+	// newest first, at most limit.
+	DenialsOf(deliveryMethod, before int64, limit int) ([]Denial, error)
+	// CountDenials counts those of a delivery method since a moment.
+	CountDenials(deliveryMethod int64, since time.Time) (int, error)
 }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leasehold/internal/auth"
+	"leasehold/internal/directory"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
@@ -36,8 +37,9 @@ func (s *Server) tokens() {
 	})
 	type keyInput struct {
 		Body struct {
-			Kind      wire.AgentKind `json:"kind" enum:"player,host"`
-			Simulated bool           `json:"simulated,omitempty" doc:"What enrols with it is labelled as simulated"`
+			Kind      wire.AgentKind      `json:"kind" enum:"player,host"`
+			Ownership directory.Ownership `json:"ownership,omitempty" enum:"organisation,own" doc:"Whose the machines are; the organisation's by default"`
+			Simulated bool                `json:"simulated,omitempty" doc:"What enrols with it is labelled as simulated"`
 		}
 	}
 	type keyOutput struct {
@@ -46,7 +48,7 @@ func (s *Server) tokens() {
 		}
 	}
 	op(s, auth.AdminOnly, "POST", "/enrolment-keys", "create-enrolment-key", "A key with which machines enrol", func(ctx context.Context, in *keyInput) (*keyOutput, error) {
-		key, err := s.Control.NewEnrolmentKey(ctx, whoOf(ctx), in.Body.Kind, in.Body.Simulated)
+		key, err := s.Control.NewEnrolmentKey(ctx, whoOf(ctx), in.Body.Kind, in.Body.Ownership, in.Body.Simulated)
 		out := &keyOutput{}
 		out.Body.Key = key
 		return out, err

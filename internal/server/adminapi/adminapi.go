@@ -86,6 +86,10 @@ func (s *Server) Register(r *auth.Routes) {
 	s.provisions()
 	s.agents()
 	s.audit()
+	s.batches()
+	s.housekeeping()
+	s.revoke()
+	s.seats()
 	r.Handle("GET "+prefix+"/openapi.json", auth.Public, s.gate, http.HandlerFunc(s.openapi))
 	r.Handle(prefix+"/", auth.Public, s.gate, http.HandlerFunc(s.unknown))
 }

@@ -2,7 +2,10 @@ package adminapi
 
 import (
 	"context"
+	"fmt"
+	"leasehold/internal/invalid"
 	"net/http"
+	"net/netip"
 	"time"
 
 	"leasehold/internal/auth"
@@ -106,26 +109,53 @@ func (s *Server) methods() {
 		}
 		return one(methodOf(d), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *IDInput) (*empty, error) {
-		return none(s.Control.DeleteDeliveryMethod(ctx, whoOf(ctx), in.ID))
+	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *DeleteInput) (*empty, error) {
+		return none(s.Control.DeleteDeliveryMethod(ctx, whoOf(ctx), in.ID, in.ending()))
 	})
 }
 
 // Provision is a provision as the API shows it.
 type Provision struct {
-	ID                int64      `json:"id"`
-	Name              string     `json:"name"`
-	UserIDs           []int64    `json:"user_ids"`
-	GroupIDs          []int64    `json:"group_ids"`
-	DeliveryMethodIDs []int64    `json:"delivery_method_ids"`
-	StartsAt          *time.Time `json:"starts_at"`
-	EndsAt            *time.Time `json:"ends_at"`
-	Enabled           bool       `json:"enabled"`
-	CreatedAt         time.Time  `json:"created_at"`
+	ID                int64               `json:"id"`
+	Name              string              `json:"name"`
+	UserIDs           []int64             `json:"user_ids"`
+	GroupIDs          []int64             `json:"group_ids"`
+	DeliveryMethodIDs []int64             `json:"delivery_method_ids"`
+	StartsAt          *time.Time          `json:"starts_at"`
+	EndsAt            *time.Time          `json:"ends_at"`
+	Enabled           bool                `json:"enabled"`
+	Ownership         directory.Ownership `json:"device_ownership" enum:",organisation,own" doc:"Of the devices it is for; empty for any"`
+	Networks          []netip.Prefix      `json:"networks" doc:"That it is for, in CIDR notation; none for any"`
+	Exceptions        []Exception         `json:"exceptions" doc:"Whom it would let in, but not to these apps"`
+	CreatedAt         time.Time           `json:"created_at"`
 }
 
 func provisionOf(p *directory.Provision) Provision {
-	return Provision{p.ID, p.Name, numbers(p.UserIDs), numbers(p.GroupIDs), numbers(p.DeliveryMethodIDs), ptr(p.StartsAt), ptr(p.EndsAt), p.Enabled, p.CreatedAt}
+	return Provision{p.ID, p.Name, numbers(p.UserIDs), numbers(p.GroupIDs), numbers(p.DeliveryMethodIDs), ptr(p.StartsAt), ptr(p.EndsAt), p.Enabled,
+		p.Ownership, append([]netip.Prefix{}, p.Networks...), mapped(p.Exceptions, func(x directory.Exception) Exception { return Exception(x) }), p.CreatedAt}
+}
+
+// Exception takes an app from a user who a provision would let in.
+type Exception struct {
+	UserID int64 `json:"user_id" minimum:"1"`
+	AppID  int64 `json:"app_id" minimum:"1"`
+}
+
+// networks reads networks in CIDR notation; an address alone is a network of one.
+func networks(list []string) ([]netip.Prefix, error) {
+	var out []netip.Prefix
+	for i, s := range list {
+		n, err := directory.ParseNetwork(s)
+		if err != nil {
+			return nil, invalid.Of(fmt.Sprintf("networks.%d", i), "%s", err.Error())
+		}
+		out = append(out, n)
+	}
+	return out, nil
+}
+
+func exceptions(list []Exception) []directory.Exception {
+	return mapped(list, func(x Exception) directory.Exception { return directory.Exception(x) })
 }
 
 func timeOf(t *time.Time) time.Time {
@@ -146,20 +176,28 @@ func (s *Server) provisions() {
 	})
 	type ProvisionCreate struct {
 		Body struct {
-			Name              string     `json:"name"`
-			UserIDs           []int64    `json:"user_ids,omitempty"`
-			GroupIDs          []int64    `json:"group_ids,omitempty"`
-			DeliveryMethodIDs []int64    `json:"delivery_method_ids,omitempty"`
-			StartsAt          *time.Time `json:"starts_at,omitempty"`
-			EndsAt            *time.Time `json:"ends_at,omitempty"`
-			Enabled           *bool      `json:"enabled,omitempty" default:"true"`
+			Name              string              `json:"name"`
+			UserIDs           []int64             `json:"user_ids,omitempty"`
+			GroupIDs          []int64             `json:"group_ids,omitempty"`
+			DeliveryMethodIDs []int64             `json:"delivery_method_ids,omitempty"`
+			StartsAt          *time.Time          `json:"starts_at,omitempty"`
+			EndsAt            *time.Time          `json:"ends_at,omitempty"`
+			Enabled           *bool               `json:"enabled,omitempty" default:"true"`
+			Ownership         directory.Ownership `json:"device_ownership,omitempty" enum:",organisation,own"`
+			Networks          []string            `json:"networks,omitempty"`
+			Exceptions        []Exception         `json:"exceptions,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *ProvisionCreate) (*body[Provision], error) {
 		b := &in.Body
+		nets, err := networks(b.Networks)
+		if err != nil {
+			return nil, err
+		}
 		p := &directory.Provision{Name: b.Name, UserIDs: b.UserIDs, GroupIDs: b.GroupIDs, DeliveryMethodIDs: b.DeliveryMethodIDs,
-			StartsAt: timeOf(b.StartsAt), EndsAt: timeOf(b.EndsAt), Enabled: b.Enabled == nil || *b.Enabled}
-		err := s.Control.CreateProvision(ctx, whoOf(ctx), p)
+			StartsAt: timeOf(b.StartsAt), EndsAt: timeOf(b.EndsAt), Enabled: b.Enabled == nil || *b.Enabled,
+			Ownership: b.Ownership, Networks: nets, Exceptions: exceptions(b.Exceptions)}
+		err = s.Control.CreateProvision(ctx, whoOf(ctx), p)
 		return one(provisionOf(p), err)
 	}, status(http.StatusCreated))
 	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *IDInput) (*body[Provision], error) {
@@ -172,23 +210,38 @@ func (s *Server) provisions() {
 	type ProvisionUpdate struct {
 		IDInput
 		Body struct {
-			Name              *string    `json:"name,omitempty"`
-			UserIDs           *[]int64   `json:"user_ids,omitempty"`
-			GroupIDs          *[]int64   `json:"group_ids,omitempty"`
-			DeliveryMethodIDs *[]int64   `json:"delivery_method_ids,omitempty"`
-			StartsAt          *time.Time `json:"starts_at,omitempty"`
-			EndsAt            *time.Time `json:"ends_at,omitempty"`
-			Enabled           *bool      `json:"enabled,omitempty"`
+			Name              *string              `json:"name,omitempty"`
+			UserIDs           *[]int64             `json:"user_ids,omitempty"`
+			GroupIDs          *[]int64             `json:"group_ids,omitempty"`
+			DeliveryMethodIDs *[]int64             `json:"delivery_method_ids,omitempty"`
+			StartsAt          *time.Time           `json:"starts_at,omitempty"`
+			EndsAt            *time.Time           `json:"ends_at,omitempty"`
+			Enabled           *bool                `json:"enabled,omitempty"`
+			Ownership         *directory.Ownership `json:"device_ownership,omitempty" enum:",organisation,own"`
+			Networks          *[]string            `json:"networks,omitempty"`
+			Exceptions        *[]Exception         `json:"exceptions,omitempty"`
+			EndingBody
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *ProvisionUpdate) (*body[Provision], error) {
-		p, err := s.Control.UpdateProvision(ctx, whoOf(ctx), in.ID, func(p *directory.Provision) error {
+		p, err := s.Control.UpdateProvision(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(p *directory.Provision) error {
 			b := &in.Body
 			patch(&p.Name, b.Name)
 			patch(&p.UserIDs, b.UserIDs)
 			patch(&p.GroupIDs, b.GroupIDs)
 			patch(&p.DeliveryMethodIDs, b.DeliveryMethodIDs)
 			patch(&p.Enabled, b.Enabled)
+			patch(&p.Ownership, b.Ownership)
+			if b.Networks != nil {
+				nets, err := networks(*b.Networks)
+				if err != nil {
+					return err
+				}
+				p.Networks = nets
+			}
+			if b.Exceptions != nil {
+				p.Exceptions = exceptions(*b.Exceptions)
+			}
 			if b.StartsAt != nil {
 				p.StartsAt = timeOf(b.StartsAt)
 			}
@@ -202,7 +255,7 @@ func (s *Server) provisions() {
 		}
 		return one(provisionOf(p), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *IDInput) (*empty, error) {
-		return none(s.Control.DeleteProvision(ctx, whoOf(ctx), in.ID))
+	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *DeleteInput) (*empty, error) {
+		return none(s.Control.DeleteProvision(ctx, whoOf(ctx), in.ID, in.ending()))
 	})
 }

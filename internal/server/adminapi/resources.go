@@ -81,13 +81,14 @@ func (s *Server) apps() {
 	type AppUpdate struct {
 		IDInput
 		Body struct {
-			Name        *string         `json:"name,omitempty"`
-			Description *string         `json:"description,omitempty"`
-			Status      *catalog.Status `json:"status,omitempty"`
+			Name        *string `json:"name,omitempty"`
+			Description *string `json:"description,omitempty"`
+			EndingBody
+			Status *catalog.Status `json:"status,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *AppUpdate) (*body[App], error) {
-		a, err := s.Control.UpdateApp(ctx, whoOf(ctx), in.ID, func(a *catalog.App) error {
+		a, err := s.Control.UpdateApp(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(a *catalog.App) error {
 			patch(&a.Name, in.Body.Name)
 			patch(&a.Description, in.Body.Description)
 			patch(&a.Status, in.Body.Status)
@@ -98,8 +99,8 @@ func (s *Server) apps() {
 		}
 		return one(appOf(a), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *IDInput) (*empty, error) {
-		return none(s.Control.DeleteApp(ctx, whoOf(ctx), in.ID))
+	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *DeleteInput) (*empty, error) {
+		return none(s.Control.DeleteApp(ctx, whoOf(ctx), in.ID, in.ending()))
 	})
 }
 
@@ -169,17 +170,18 @@ func (s *Server) users() {
 	type UserUpdate struct {
 		IDInput
 		Body struct {
-			Username *string           `json:"username,omitempty"`
-			Name     *string           `json:"name,omitempty"`
-			Email    *string           `json:"email,omitempty"`
-			Password string            `json:"password,omitempty"`
+			Username *string `json:"username,omitempty"`
+			Name     *string `json:"name,omitempty"`
+			Email    *string `json:"email,omitempty"`
+			Password string  `json:"password,omitempty"`
+			EndingBody
 			Role     *directory.Role   `json:"role,omitempty"`
 			Status   *directory.Status `json:"status,omitempty"`
 			GroupIDs *[]int64          `json:"group_ids,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *UserUpdate) (*body[User], error) {
-		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password, func(u *directory.User) error {
+		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password, in.Body.ending(), func(u *directory.User) error {
 			patch(&u.Username, in.Body.Username)
 			patch(&u.Name, in.Body.Name)
 			patch(&u.Email, in.Body.Email)
@@ -193,8 +195,8 @@ func (s *Server) users() {
 		}
 		return one(userOf(u), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *IDInput) (*empty, error) {
-		return none(s.Control.DeleteUser(ctx, whoOf(ctx), in.ID))
+	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *DeleteInput) (*empty, error) {
+		return none(s.Control.DeleteUser(ctx, whoOf(ctx), in.ID, in.ending()))
 	})
 }
 
@@ -243,10 +245,11 @@ func (s *Server) groups() {
 		Body struct {
 			Name    *string  `json:"name,omitempty"`
 			UserIDs *[]int64 `json:"user_ids,omitempty"`
+			EndingBody
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *GroupUpdate) (*body[Group], error) {
-		g, err := s.Control.UpdateGroup(ctx, whoOf(ctx), in.ID, func(g *directory.Group) error {
+		g, err := s.Control.UpdateGroup(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(g *directory.Group) error {
 			patch(&g.Name, in.Body.Name)
 			patch(&g.UserIDs, in.Body.UserIDs)
 			return nil
@@ -256,26 +259,27 @@ func (s *Server) groups() {
 		}
 		return one(groupOf(g), nil)
 	})
-	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *IDInput) (*empty, error) {
-		return none(s.Control.DeleteGroup(ctx, whoOf(ctx), in.ID))
+	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *DeleteInput) (*empty, error) {
+		return none(s.Control.DeleteGroup(ctx, whoOf(ctx), in.ID, in.ending()))
 	})
 }
 
 // Agent is a device or host as the API shows it.
 type Agent struct {
-	ID          int64      `json:"id"`
-	Name        string     `json:"name"`
-	OS          string     `json:"os"`
-	Arch        string     `json:"arch"`
-	Version     string     `json:"version"`
-	LastSeenAt  *time.Time `json:"last_seen_at"`
-	Quarantined bool       `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
-	Simulated   bool       `json:"simulated,omitempty"`
-	CreatedAt   time.Time  `json:"created_at"`
+	ID          int64               `json:"id"`
+	Name        string              `json:"name"`
+	OS          string              `json:"os"`
+	Arch        string              `json:"arch"`
+	Version     string              `json:"version"`
+	LastSeenAt  *time.Time          `json:"last_seen_at"`
+	Ownership   directory.Ownership `json:"ownership" enum:"organisation,own"`
+	Quarantined bool                `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
+	Simulated   bool                `json:"simulated,omitempty"`
+	CreatedAt   time.Time           `json:"created_at"`
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Ownership, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
 // agents adds the same operations for devices and for hosts.
@@ -317,14 +321,20 @@ func (s *Server) agents() {
 		type AgentUpdate struct {
 			IDInput
 			Body struct {
-				Name string `json:"name"`
+				Name      *string              `json:"name,omitempty"`
+				Ownership *directory.Ownership `json:"ownership,omitempty" enum:"organisation,own"`
+				EndingBody
 			}
 		}
-		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Rename a "+k.name, func(ctx context.Context, in *AgentUpdate) (*body[Agent], error) {
+		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Change a "+k.name, func(ctx context.Context, in *AgentUpdate) (*body[Agent], error) {
 			if _, err := get(ctx, in.ID); err != nil {
 				return nil, err
 			}
-			a, err := s.Control.RenameAgent(ctx, whoOf(ctx), in.ID, in.Body.Name)
+			a, err := s.Control.UpdateAgent(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(a *store.Agent) error {
+				patch(&a.Name, in.Body.Name)
+				patch(&a.Ownership, in.Body.Ownership)
+				return nil
+			})
 			if err != nil {
 				return nil, err
 			}

@@ -40,6 +40,8 @@ type Session struct {
 	Viewers        *int             `json:"viewers"`
 	UnwatchedSince *time.Time       `json:"unwatched_since"`
 	DeletedAt      *time.Time       `json:"deleted_at"`
+	Progress       int              `json:"progress,omitempty" doc:"Percent of the package, while it is added"`
+	Problem        string           `json:"problem,omitempty" doc:"What keeps the app from being added, started or upgraded"`
 	Simulated      bool             `json:"simulated,omitempty" doc:"Its agent is a simulated one"`
 }
 
@@ -106,7 +108,7 @@ func sessionOf(r *store.SessionRow, now time.Time) Session {
 		DeliveryMethod: MethodRef{r.DeliveryMethodID, r.DeliveryMethodName, r.Licence},
 		StartedAt:      r.StartedAt, FirstRunAt: ptr(r.FirstRunAt), LastActivityAt: ptr(r.LastActivityAt), LastSeenAt: ptr(r.LastSeenAt),
 		EndedAt: ptr(r.EndedAt), DurationSecs: int64(r.Duration(now) / time.Second),
-		Actions: r.Actions(), DeletedAt: ptr(r.DeletedAt), Simulated: r.Simulated,
+		Actions: r.Actions(), DeletedAt: ptr(r.DeletedAt), Simulated: r.Simulated, Progress: r.Progress, Problem: r.Problem,
 	}
 	if s.Actions == nil {
 		s.Actions = []session.Action{}
@@ -155,13 +157,14 @@ type listInput struct {
 	From             string           `query:"from" doc:"Started at or after: a date or an RFC 3339 time"`
 	To               string           `query:"to" doc:"Started before this time, or on this date at the latest"`
 	TZ               string           `query:"tz" doc:"Time zone of dates, as Europe/Berlin; UTC by default"`
+	SilentSeconds    int              `query:"silent_seconds" minimum:"0" doc:"Nothing heard from its device or host for so long"`
 	History          bool             `query:"history" doc:"Listed and deleted ones"`
 	Sort             string           `query:"sort" default:"-id" doc:"A column, with - before it for descending"`
 	PageSize         int              `query:"page_size" default:"50" minimum:"1" maximum:"500"`
 	PageToken        string           `query:"page_token"`
 }
 
-func (in *listInput) query() (store.SessionQuery, error) {
+func (in *listInput) query(now time.Time) (store.SessionQuery, error) {
 	q := store.SessionQuery{
 		Kind: session.Kind(in.Kind), Statuses: in.Status, Q: in.Q, Username: in.Username, Email: in.Email,
 		AppID: in.AppID, UserID: in.UserID, ProvisionID: in.ProvisionID, DeliveryMethodID: in.DeliveryMethodID,
@@ -179,6 +182,9 @@ func (in *listInput) query() (store.SessionQuery, error) {
 	}
 	q.From = day(&e, "from", in.From, zone, 0)
 	q.To = day(&e, "to", in.To, zone, 1)
+	if in.SilentSeconds > 0 {
+		q.SilentSince = now.Add(-time.Duration(in.SilentSeconds) * time.Second)
+	}
 	q.AgentID = in.DeviceID
 	if in.HostID != 0 {
 		if in.DeviceID != 0 {
@@ -248,7 +254,7 @@ type actInput struct {
 
 func (s *Server) sessions() {
 	op(s, auth.AdminOnly, "GET", "/sessions", "list-sessions", "List sessions", func(ctx context.Context, in *listInput) (*listOutput, error) {
-		q, err := in.query()
+		q, err := in.query(time.Now())
 		if err != nil {
 			return nil, err
 		}

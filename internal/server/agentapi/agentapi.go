@@ -97,7 +97,7 @@ func (s *Server) enrol(w http.ResponseWriter, r *http.Request) {
 func (s *Server) checkIn(w http.ResponseWriter, r *http.Request) {
 	var m wire.CheckIn
 	if s.decode(w, r, &m) {
-		out, err := s.Control.CheckIn(r.Context(), agentOf(r), &m)
+		out, err := s.Control.CheckIn(r.Context(), agentOf(r), &m, s.ClientIP(r))
 		s.answer(w, out, err)
 	}
 }
@@ -105,7 +105,7 @@ func (s *Server) checkIn(w http.ResponseWriter, r *http.Request) {
 func (s *Server) redeem(w http.ResponseWriter, r *http.Request) {
 	var m wire.Redeem
 	if s.decode(w, r, &m) {
-		out, err := s.Control.Redeem(r.Context(), agentOf(r), &m)
+		out, err := s.Control.Redeem(r.Context(), agentOf(r), &m, s.ClientIP(r))
 		s.answer(w, out, err)
 	}
 }

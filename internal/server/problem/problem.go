@@ -81,6 +81,8 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d.Errors = []FieldError{{"name", "is taken"}}
 	case errors.Is(err, store.ErrInUse):
 		d = New(http.StatusConflict, "something else still needs it")
+	case errors.Is(err, control.ErrBusy):
+		d = New(http.StatusConflict, control.ErrBusy.Error())
 	case errors.Is(err, control.ErrDenied):
 		d = New(http.StatusForbidden, control.ErrDenied.Error())
 	case errors.Is(err, control.ErrSignIn):

@@ -61,7 +61,7 @@ func (a *agent) report(t *testing.T, id int64, state session.State, o wire.Obser
 	for _, s := range a.states {
 		m.Sessions = append(m.Sessions, *s)
 	}
-	ans, err := a.site.c.CheckIn(t.Context(), a.id, m)
+	ans, err := a.site.c.CheckIn(t.Context(), a.id, m, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -57,7 +57,7 @@ var apps = &records[catalog.App]{
 }
 
 func updateApp(c *call, id int64, change func(*catalog.App) error) error {
-	_, err := c.Control.UpdateApp(c.r.Context(), c.who(), id, change)
+	_, err := c.Control.UpdateApp(c.r.Context(), c.who(), id, c.ending(), change)
 	return err
 }
 
@@ -72,6 +72,6 @@ func appChanges(c *call, a *catalog.App) []change {
 			Happens: "Those whom a provision entitles can launch it again."}
 	}
 	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + a.Name, Done: "The app is deleted.", Gone: true,
-		do:      func() error { return c.Control.DeleteApp(c.r.Context(), c.who(), a.ID) },
+		do:      func() error { return c.Control.DeleteApp(c.r.Context(), c.who(), a.ID, c.ending()) },
 		Happens: "Nobody can launch it any more, and running sessions are closed when they next ask to renew. Its sessions keep its name. This cannot be undone.", Not: notAtOnce}}
 }

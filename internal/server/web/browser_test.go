@@ -18,6 +18,7 @@ import (
 	"github.com/chromedp/cdproto/runtime"
 	"github.com/chromedp/chromedp"
 
+	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/session"
 	"leasehold/internal/wire"
@@ -245,7 +246,7 @@ func TestLaunchInTheBrowser(t *testing.T) {
 	s := newSite(t)
 	s.app("MATLAB")
 	lab := s.device("LAB-204")
-	_, err := s.c.UpdateProvision(t.Context(), s.root, 1, func(p *directory.Provision) error {
+	_, err := s.c.UpdateProvision(t.Context(), s.root, 1, control.Ending{}, func(p *directory.Provision) error {
 		p.UserIDs = append(p.UserIDs, s.admin.ID)
 		return nil
 	})
@@ -255,7 +256,7 @@ func TestLaunchInTheBrowser(t *testing.T) {
 	w.run(`document.querySelector('.tile form').requestSubmit()`)
 	w.wait(`location.pathname.startsWith('/sessions/') && document.querySelector('[data-app-link]')`)
 	link := w.run(`document.querySelector('[data-app-link]').href`).(string)
-	_, err = s.c.Redeem(t.Context(), lab, &wire.Redeem{V: wire.Version, Ticket: ticketOf(t, link)})
+	_, err = s.c.Redeem(t.Context(), lab, &wire.Redeem{V: wire.Version, Ticket: ticketOf(t, link)}, "")
 	s.must(err)
 	ag := s.agentOf(lab)
 	ag.report(t, 1, session.IsIdle, wire.Observation{Type: session.ObsAdded})

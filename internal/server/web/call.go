@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -180,3 +181,8 @@ func setTheme(c *call) error {
 
 // finding reports whether a form was sent only to search in one of its pickers.
 func (c *call) finding() bool { return c.r.PostFormValue("do") != "" }
+
+// ending is what the form says of the sessions that a change leaves without entitlement.
+func (c *call) ending() control.Ending {
+	return control.Ending{Now: c.r.PostFormValue("end_running") == "true", Reason: strings.TrimSpace(c.r.PostFormValue("reason"))}
+}

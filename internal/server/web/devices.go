@@ -1,6 +1,7 @@
 package web
 
 import (
+	"leasehold/internal/directory"
 	"net/http"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ var devices = &records[store.Agent]{
 		if err := change(a); err != nil {
 			return err
 		}
-		_, err = c.Control.RenameAgent(c.r.Context(), c.who(), id, a.Name)
+		_, err = c.Control.UpdateAgent(c.r.Context(), c.who(), id, c.ending(), func(x *store.Agent) error { x.Name = a.Name; return nil })
 		return err
 	},
 	shown: []string{"name"},
@@ -80,7 +81,7 @@ var devices = &records[store.Agent]{
 // newKey makes an enrolment key. The answer is the page itself and no redirect: the key
 // is shown once, and kept nowhere.
 func newKey(c *call) error {
-	key, err := c.Control.NewEnrolmentKey(c.r.Context(), c.who(), wire.Player, false)
+	key, err := c.Control.NewEnrolmentKey(c.r.Context(), c.who(), wire.Player, directory.Ownership(c.r.PostFormValue("ownership")), false)
 	if err != nil {
 		return err
 	}

@@ -39,13 +39,13 @@ var groups = &records[directory.Group]{
 		return nil
 	},
 	update: func(c *call, id int64, change func(*directory.Group) error) error {
-		_, err := c.Control.UpdateGroup(c.r.Context(), c.who(), id, change)
+		_, err := c.Control.UpdateGroup(c.r.Context(), c.who(), id, c.ending(), change)
 		return err
 	},
 	shown: []string{"name", "user_ids"},
 	changes: func(c *call, g *directory.Group) []change {
 		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + g.Name, Done: "The group is deleted.", Gone: true,
-			do:      func() error { return c.Control.DeleteGroup(c.r.Context(), c.who(), g.ID) },
+			do:      func() error { return c.Control.DeleteGroup(c.r.Context(), c.who(), g.ID, c.ending()) },
 			Happens: "What provisions gave to its members by this group is over for them. This cannot be undone.",
 			Not:     "It does not delete its members."}}
 	},

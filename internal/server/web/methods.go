@@ -62,7 +62,7 @@ var methods = &records[catalog.DeliveryMethod]{
 	},
 	changes: func(c *call, d *catalog.DeliveryMethod) []change {
 		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + d.Name, Done: "The delivery method is deleted.", Gone: true, Not: notAtOnce,
-			do:      func() error { return c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), d.ID) },
+			do:      func() error { return c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), d.ID, c.ending()) },
 			Happens: "Nobody can launch by it any more, and running sessions are closed when they next ask to renew. This cannot be undone."}}
 	},
 	fields: func(c *call, d *catalog.DeliveryMethod, errs map[string]string) (templ.Component, error) {

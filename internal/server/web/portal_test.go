@@ -1,6 +1,7 @@
 package web
 
 import (
+	"leasehold/internal/control"
 	"strings"
 	"testing"
 
@@ -59,7 +60,7 @@ func TestPortalDenied(t *testing.T) {
 	for _, a := range []*answer{bo.get("/launch/" + num(matlab.ID)), bo.post("/launch/"+num(matlab.ID), nil), bo.get("/launch/999")} {
 		a.is(403).has("not one of yours", "Ask your administrator").lacks("Where it opens")
 	}
-	_, err := s.c.UpdateApp(t.Context(), s.root, matlab.ID, func(a *catalog.App) error { a.Status = catalog.Suspended; return nil })
+	_, err := s.c.UpdateApp(t.Context(), s.root, matlab.ID, control.Ending{}, func(a *catalog.App) error { a.Status = catalog.Suspended; return nil })
 	s.must(err)
 	ann.get("/").has("not available now", "Why not")
 	ann.get("/launch/"+num(matlab.ID)).is(403).has("MATLAB is suspended", "your administrator needs it")

@@ -77,7 +77,7 @@ func (s *site) organisation() {
 			UserIDs: ids(users), GroupIDs: []int64{g.ID}, DeliveryMethodIDs: []int64{d.ID}, Enabled: true}
 		s.must(s.c.CreateProvision(ctx, s.root, p))
 	}
-	_, err := s.c.UpdateApp(ctx, s.root, apps[5], func(a *catalog.App) error { a.Status = catalog.Suspended; return nil })
+	_, err := s.c.UpdateApp(ctx, s.root, apps[5], control.Ending{}, func(a *catalog.App) error { a.Status = catalog.Suspended; return nil })
 	s.must(err)
 	devices := []int64{s.device("LAB-204"), s.device("BO-X1"), s.device("CLEO-AIR"), s.device("LIB-017")}
 	for i := range 70 {
@@ -88,7 +88,7 @@ func (s *site) organisation() {
 		if i%7 == 6 {
 			continue // launched
 		}
-		_, err = s.c.Redeem(ctx, dev, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)})
+		_, err = s.c.Redeem(ctx, dev, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)}, "")
 		s.must(err)
 		ag := s.agentOf(dev)
 		ag.report(s.t, id, session.IsIdle, wire.Observation{Type: session.ObsAdded})

@@ -73,7 +73,7 @@ var provisions = &records[directory.Provision]{
 
 func provisionStatus(p *directory.Provision, now time.Time) status {
 	word := "enabled"
-	open, why := p.Open(now)
+	open, why := p.Open(directory.Where{}, now)
 	switch {
 	case open:
 		why = ""
@@ -124,7 +124,7 @@ func readProvision(c *call, p *directory.Provision) error {
 }
 
 func updateProvision(c *call, id int64, change func(*directory.Provision) error) error {
-	_, err := c.Control.UpdateProvision(c.r.Context(), c.who(), id, change)
+	_, err := c.Control.UpdateProvision(c.r.Context(), c.who(), id, c.ending(), change)
 	return err
 }
 
@@ -141,6 +141,6 @@ func provisionChanges(c *call, p *directory.Provision) []change {
 			Happens: fmt.Sprintf("It gives what it names to %s again.", forWhom(p))}
 	}
 	return []change{toggle, {Name: "delete", Verb: "Delete", Title: "Delete " + p.Name, Done: "The provision is deleted.", Gone: true, Not: notAtOnce,
-		do:      func() error { return c.Control.DeleteProvision(c.r.Context(), c.who(), p.ID) },
+		do:      func() error { return c.Control.DeleteProvision(c.r.Context(), c.who(), p.ID, c.ending()) },
 		Happens: "What it gave is over: nobody can launch by it, and running sessions are closed when they next ask to renew. This cannot be undone."}}
 }

@@ -58,7 +58,7 @@ var users = &records[directory.User]{
 }
 
 func updateUser(c *call, id int64, password string, change func(*directory.User) error) error {
-	_, err := c.Control.UpdateUser(c.r.Context(), c.who(), id, password, change)
+	_, err := c.Control.UpdateUser(c.r.Context(), c.who(), id, password, c.ending(), change)
 	return err
 }
 
@@ -74,6 +74,6 @@ func userChanges(c *call, u *directory.User) []change {
 		suspend = change{Name: "activate", Verb: "Activate", Title: "Activate " + u.Name, Done: "Activated.", do: set(directory.Active), Happens: "They can sign in and launch again."}
 	}
 	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + u.Name, Done: "The user is deleted.", Gone: true,
-		do:      func() error { return c.Control.DeleteUser(c.r.Context(), c.who(), u.ID) },
+		do:      func() error { return c.Control.DeleteUser(c.r.Context(), c.who(), u.ID, c.ending()) },
 		Happens: "They cannot sign in or launch any more, and their running sessions are closed when they next ask to renew. Their sessions keep their name. This cannot be undone.", Not: notAtOnce}}
 }

@@ -110,7 +110,7 @@ func (s *site) app(name string) (*catalog.App, *catalog.DeliveryMethod) {
 // device enrols a player and returns its id.
 func (s *site) device(name string) int64 {
 	s.t.Helper()
-	key, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, wire.Player, false)
+	key, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, wire.Player, "", false)
 	s.must(err)
 	e, err := s.c.Enrol(s.t.Context(), &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Player, Name: name, OS: "linux", Arch: "amd64", Version: "1"}, "test")
 	s.must(err)
@@ -124,7 +124,7 @@ func (s *site) launch(app int64, device int64, run bool) int64 {
 	l, err := s.c.Launch(ctx, control.WhoIs(s.ann, "test"), app, 0)
 	s.must(err)
 	if device != 0 {
-		_, err = s.c.Redeem(ctx, device, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)})
+		_, err = s.c.Redeem(ctx, device, &wire.Redeem{V: wire.Version, Ticket: ticketOf(s.t, l.Link)}, "")
 		s.must(err)
 	}
 	if run {

@@ -8,13 +8,13 @@ import (
 	"leasehold/internal/wire"
 )
 
-const agentColumns = `id, kind, name, os, arch, version, simulated, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
+const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
 	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0)`
 
 func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 	a := &store.Agent{}
 	var created, deleted, seen, simulated, quarantined int64
-	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Credential, &created, &deleted,
+	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Credential, &created, &deleted,
 		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen}, more...)...)
 	a.CreatedAt, a.DeletedAt, a.LastSeenAt = when(created), when(deleted), when(seen)
 	a.Simulated, a.Chain.Quarantined = simulated != 0, quarantined != 0
@@ -23,8 +23,8 @@ func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 
 // CreateAgent implements store.Agents.
 func (t *Tx) CreateAgent(a *store.Agent) (err error) {
-	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
-		VALUES (`+marks(15)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, ownership, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(16)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
 		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
 	if err != nil {
 		return err
@@ -47,14 +47,14 @@ func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
 
 // SaveAgent implements store.Agents.
 func (t *Tx) SaveAgent(a *store.Agent) error {
-	// The name stays almost always, so a check-in needs no read for it.
+	// The name and the owner stay almost always, so a check-in needs no read for them.
 	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?"
 	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq)}
-	n, err := t.exec(set+" WHERE id = ? AND name = ?", append(args, a.ID, a.Name)...)
+	n, err := t.exec(set+" WHERE id = ? AND name = ? AND ownership = ?", append(args, a.ID, a.Name, string(a.Ownership))...)
 	if err != nil || n > 0 {
 		return err
 	}
-	if n, err = t.exec(set+", name = ? WHERE id = ?", append(args, a.Name, a.ID)...); err != nil {
+	if n, err = t.exec(set+", name = ?, ownership = ? WHERE id = ?", append(args, a.Name, string(a.Ownership), a.ID)...); err != nil {
 		return err
 	}
 	if n == 0 {
@@ -89,8 +89,8 @@ func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []
 
 // CreateEnrolmentKey implements store.Agents.
 func (t *Tx) CreateEnrolmentKey(k *store.EnrolmentKey) (err error) {
-	k.ID, err = t.insert("INSERT INTO enrolment_keys (kind, hash, created_at, expires_at, created_by, simulated) VALUES (?, ?, ?, ?, ?, ?)",
-		string(k.Kind), k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), k.CreatedBy, b2i(k.Simulated))
+	k.ID, err = t.insert("INSERT INTO enrolment_keys (kind, hash, created_at, expires_at, created_by, simulated, ownership) VALUES (?, ?, ?, ?, ?, ?, ?)",
+		string(k.Kind), k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), k.CreatedBy, b2i(k.Simulated), string(k.Ownership))
 	return err
 }
 
@@ -98,8 +98,8 @@ func (t *Tx) CreateEnrolmentKey(k *store.EnrolmentKey) (err error) {
 func (t *Tx) EnrolmentKey(hash []byte) (*store.EnrolmentKey, error) {
 	k := &store.EnrolmentKey{}
 	var created, expires, simulated int64
-	err := t.one("SELECT id, kind, hash, created_at, expires_at, created_by, simulated FROM enrolment_keys WHERE hash = ?", []any{hash},
-		&k.ID, &k.Kind, &k.Hash, &created, &expires, &k.CreatedBy, &simulated)
+	err := t.one("SELECT id, kind, hash, created_at, expires_at, created_by, simulated, ownership FROM enrolment_keys WHERE hash = ?", []any{hash},
+		&k.ID, &k.Kind, &k.Hash, &created, &expires, &k.CreatedBy, &simulated, &k.Ownership)
 	k.CreatedAt, k.ExpiresAt, k.Simulated = when(created), when(expires), simulated != 0
 	if err != nil {
 		return nil, err

@@ -52,7 +52,7 @@ func (t *Tx) SaveApp(a *catalog.App) error {
 
 // resort keeps the names that sessions are sorted by.
 func (t *Tx) resort(column, name, ref string, id int64) error {
-	_, err := t.exec("UPDATE sessions SET "+column+" = lower(?) WHERE "+ref+" = ? AND "+column+" <> lower(?)", name, id, name)
+	_, err := t.exec("UPDATE sessions SET "+column+" = lower(?) WHERE gone IN (0, 1) AND "+ref+" = ? AND "+column+" <> lower(?)", name, id, name)
 	return err
 }
 

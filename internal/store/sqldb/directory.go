@@ -2,8 +2,10 @@ package sqldb
 
 import (
 	"database/sql"
+	"encoding/json"
 	"slices"
 	"strings"
+	"time"
 
 	"leasehold/internal/directory"
 	"leasehold/internal/store"
@@ -213,20 +215,24 @@ func (t *Tx) ListGroups(q string, page store.Page) (list []*directory.Group, nex
 	return list, next, err
 }
 
-const provisionColumns = "id, name, starts_at, ends_at, enabled, created_at"
+const provisionColumns = "id, name, starts_at, ends_at, enabled, ownership, networks, created_at"
 
 func scanProvision(scan func(...any) error, more ...any) (*directory.Provision, error) {
 	p := &directory.Provision{}
 	var starts, ends, created, enabled int64
-	err := scan(append([]any{&p.ID, &p.Name, &starts, &ends, &enabled, &created}, more...)...)
+	var networks string
+	err := scan(append([]any{&p.ID, &p.Name, &starts, &ends, &enabled, &p.Ownership, &networks, &created}, more...)...)
+	if err == nil && networks != "" {
+		err = json.Unmarshal([]byte(networks), &p.Networks)
+	}
 	p.StartsAt, p.EndsAt, p.CreatedAt, p.Enabled = when(starts), when(ends), when(created), enabled != 0
 	return p, err
 }
 
 // CreateProvision implements store.Directory.
 func (t *Tx) CreateProvision(p *directory.Provision) (err error) {
-	p.ID, err = t.insert("INSERT INTO provisions (name, starts_at, ends_at, enabled, created_at, deleted_at) VALUES (?, ?, ?, ?, ?, 0)",
-		p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), micros(p.CreatedAt))
+	p.ID, err = t.insert("INSERT INTO provisions (name, starts_at, ends_at, enabled, ownership, networks, created_at, deleted_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
+		p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), micros(p.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -243,10 +249,32 @@ func (t *Tx) saveProvisionParts(p *directory.Provision) error {
 	if err := t.setLinks("provision_groups", "provision_id", p.ID, "group_id", p.GroupIDs); err != nil {
 		return err
 	}
+	if err := t.setExceptions(p); err != nil {
+		return err
+	}
 	if err := t.setLinks("provision_methods", "provision_id", p.ID, "delivery_method_id", p.DeliveryMethodIDs); err != nil {
 		return err
 	}
 	return t.touch()
+}
+
+func networksJSON(p *directory.Provision) string {
+	if len(p.Networks) == 0 {
+		return ""
+	}
+	return toJSON(p.Networks)
+}
+
+func (t *Tx) setExceptions(p *directory.Provision) error {
+	if _, err := t.exec("DELETE FROM provision_exceptions WHERE provision_id = ?", p.ID); err != nil {
+		return err
+	}
+	for _, x := range p.Exceptions {
+		if _, err := t.exec("INSERT INTO provision_exceptions (provision_id, user_id, app_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", p.ID, x.UserID, x.AppID); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Provision implements store.Directory.
@@ -265,13 +293,24 @@ func (t *Tx) provisionLinks(p *directory.Provision) (err error) {
 	if p.GroupIDs, err = t.ids("SELECT group_id FROM provision_groups WHERE provision_id = ? ORDER BY group_id", p.ID); err != nil {
 		return err
 	}
+	p.Exceptions = nil
+	err = t.each("SELECT user_id, app_id FROM provision_exceptions WHERE provision_id = ? ORDER BY user_id, app_id", []any{p.ID}, func(r *sql.Rows) error {
+		var x directory.Exception
+		err := r.Scan(&x.UserID, &x.AppID)
+		p.Exceptions = append(p.Exceptions, x)
+		return err
+	})
+	if err != nil {
+		return err
+	}
 	p.DeliveryMethodIDs, err = t.ids("SELECT delivery_method_id FROM provision_methods WHERE provision_id = ? ORDER BY delivery_method_id", p.ID)
 	return err
 }
 
 // SaveProvision implements store.Directory.
 func (t *Tx) SaveProvision(p *directory.Provision) error {
-	if _, err := t.exec("UPDATE provisions SET name = ?, starts_at = ?, ends_at = ?, enabled = ? WHERE id = ?", p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), p.ID); err != nil {
+	if _, err := t.exec("UPDATE provisions SET name = ?, starts_at = ?, ends_at = ?, enabled = ?, ownership = ?, networks = ? WHERE id = ?",
+		p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), p.ID); err != nil {
 		return err
 	}
 	if err := t.resort("provision_sort", p.Name, "provision_id", p.ID); err != nil {
@@ -283,7 +322,7 @@ func (t *Tx) SaveProvision(p *directory.Provision) error {
 // DeleteProvision implements store.Directory. Its row stays for the sessions that name it.
 func (t *Tx) DeleteProvision(id int64) error {
 	for _, q := range []string{"DELETE FROM provision_users WHERE provision_id = ?", "DELETE FROM provision_groups WHERE provision_id = ?",
-		"DELETE FROM provision_methods WHERE provision_id = ?"} {
+		"DELETE FROM provision_methods WHERE provision_id = ?", "DELETE FROM provision_exceptions WHERE provision_id = ?"} {
 		if _, err := t.exec(q, id); err != nil {
 			return err
 		}
@@ -309,6 +348,12 @@ func (t *Tx) ListProvisions(q string, page store.Page) (list []*directory.Provis
 		}
 	}
 	return list, next, err
+}
+
+// ProvisionsTurned implements store.Directory.
+func (t *Tx) ProvisionsTurned(from, to time.Time) ([]int64, error) {
+	f, u := micros(from), micros(to)
+	return t.ids("SELECT id FROM provisions WHERE deleted_at = 0 AND (starts_at > ? AND starts_at <= ? OR ends_at > ? AND ends_at <= ?) ORDER BY id", f, u, f, u)
 }
 
 // ProvisionsFor implements store.Directory.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -29,10 +30,12 @@ const (
 	maxMerged = 16
 )
 
-// sessionIndex is the index that leads with a column and goes on with the id.
+// sessionIndex is the index that leads with a column and goes on with the id. Before that
+// stands whether a session is deleted, so that a list does not walk the history, and one
+// of the history reads two ranges.
 var sessionIndex = map[string]string{
 	"user_id": "sessions_user", "app_id": "sessions_app", "provision_id": "sessions_provision", "delivery_method_id": "sessions_method",
-	"agent_id": "sessions_agent", "status": "sessions_status", "id": "",
+	"agent_id": "sessions_agent", "status": "sessions_status", "id": "sessions_gone",
 	"user_sort": "sessions_user_sort", "email_sort": "sessions_email_sort", "app_sort": "sessions_app_sort", "provision_sort": "sessions_provision_sort",
 	"method_sort": "sessions_method_sort", "agent_sort": "sessions_agent_sort",
 	"status_since": "sessions_since", "started_at": "sessions_started", "last_activity_at": "sessions_activity",
@@ -66,6 +69,7 @@ type ranges struct {
 	texts  []any
 	kind   string // of the names by which the ids were found
 	term   string
+	check  *cond // in place of the name, what tells of a row whether it is one of them
 	more   bool  // there are further ids
 	span   *cond // from a value to another one, in place of single values
 }
@@ -95,6 +99,9 @@ func (r *ranges) reach(d *Dialect) cond {
 func (r *ranges) test(d *Dialect) cond {
 	if !r.more && r.len() <= maxListed {
 		return r.reach(d)
+	}
+	if r.check != nil {
+		return *r.check
 	}
 	return cond{d.Position + "((SELECT n.text FROM names n WHERE n.id = s." + r.column + " + ?), ?) > 0", []any{nameBase(r.kind), r.term}}
 }
@@ -138,11 +145,12 @@ func (u set) complete() bool {
 // plan is how the rows of a query are found.
 type plan struct {
 	print string
-	none  bool // nothing can match
-	drive set  // read the rows by these ranges; nil: by the order asked for
-	whole bool // drive has few rows
-	rest  cond // what else is asked of them
-	all   cond // everything that is asked for
+	none  bool    // nothing can match
+	gone  []int64 // 0 for what is listed, 1 for what is deleted
+	drive set     // read the rows by these ranges; nil: by the order asked for
+	whole bool    // drive has few rows
+	rest  cond    // what else is asked of them
+	all   cond    // everything that is asked for
 }
 
 // planFor decides how to find what q asks for.
@@ -157,7 +165,10 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 		}
 		t.advised = true
 	}
-	p := &plan{print: print}
+	p := &plan{print: print, gone: []int64{0}}
+	if q.History {
+		p.gone = append(p.gone, 1)
+	}
 	plain, sets, err := t.asked(q)
 	if err != nil {
 		return nil, err
@@ -170,7 +181,7 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 		if p.none || !u.complete() {
 			continue
 		}
-		n, err := t.countSet(u, fewest)
+		n, err := t.countSet(p.gone, u, fewest)
 		if err != nil {
 			return nil, err
 		}
@@ -207,9 +218,6 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 // plain conditions.
 func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 	add := func(sql string, args ...any) { plain = append(plain, cond{sql, args}) }
-	if !q.History {
-		add("s.deleted_at = 0")
-	}
 	if q.Kind != "" {
 		add("s.kind = ?", string(q.Kind))
 	}
@@ -250,6 +258,13 @@ func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 			}
 		}
 		sets = append(sets, u)
+	}
+	if !q.SilentSince.IsZero() {
+		r, err := t.silent(q.SilentSince)
+		if err != nil {
+			return nil, nil, err
+		}
+		sets = append(sets, set{r})
 	}
 	var span []cond
 	if !q.From.IsZero() {
@@ -303,17 +318,35 @@ func (t *Tx) resolve(n named, term string) (*ranges, error) {
 	return r, err
 }
 
+// silent is the sessions of the agents that were last heard from before a moment.
+func (t *Tx) silent(before time.Time) (*ranges, error) {
+	ids, err := t.ids("SELECT agent_id FROM agent_seen WHERE at < ? ORDER BY agent_id LIMIT ?", micros(before), maxNamed+1)
+	r := &ranges{column: "agent_id", ids: ids, check: &cond{"(SELECT n.at FROM agent_seen n WHERE n.agent_id = s.agent_id) < ?", []any{micros(before)}}}
+	if len(ids) > maxNamed {
+		r.ids, r.more = ids[:maxNamed], true
+	}
+	return r, err
+}
+
 // from is the table, read by the index that leads with the column.
 func (t *Tx) from(column string) string {
 	return " FROM sessions s" + t.d.Using(sessionIndex[column])
 }
 
+// isGone is the condition that a session is listed, or deleted, or either.
+func isGone(gone ...int64) cond {
+	if len(gone) == 1 {
+		return cond{"s.gone = ?", anys(gone)}
+	}
+	return cond{"s.gone IN (0, 1)", nil}
+}
+
 // countSet counts the rows in the ranges of a set up to a bound. One that is in two of
 // them counts twice.
-func (t *Tx) countSet(u set, bound int) (n int, err error) {
+func (t *Tx) countSet(gone []int64, u set, bound int) (n int, err error) {
 	for _, r := range u {
 		var more int
-		c := r.reach(t.d)
+		c := and(isGone(gone...), r.reach(t.d))
 		if err := t.one("SELECT count(*) FROM (SELECT 1"+t.from(r.column)+" WHERE "+c.sql+" LIMIT ?) x", append(c.args, bound-n), &more); err != nil {
 			return n, err
 		}
@@ -334,26 +367,32 @@ func (p *plan) keys(t *Tx, col, dir string, after cond, limit int) (string, []an
 	}
 	sel := "SELECT s.id AS id, s." + col + " AS k"
 	merge := !p.whole && p.drive != nil && col == "id" && p.drive.byID()
-	if !p.whole && !merge {
-		c := and(p.all, after)
-		return sel + t.from(col) + " WHERE " + c.sql + order + " LIMIT ?", append(c.args, limit)
-	}
 	var parts []string
 	var args []any
-	part := func(r *ranges, reach cond, end string, limit int) {
-		c := and(reach, p.rest, after)
-		parts, args = append(parts, "SELECT * FROM ("+sel+t.from(r.column)+" WHERE "+c.sql+end+" LIMIT ?) p"), append(append(args, c.args...), limit)
-	}
-	for _, r := range p.drive {
-		if p.whole {
-			part(r, r.reach(t.d), "", small)
-			continue
-		}
-		for i := range r.len() {
-			part(r, r.single(i), order, limit)
+	part := func(column string, end string, limit int, cs ...cond) {
+		for _, g := range p.gone {
+			c := and(append([]cond{isGone(g), after}, cs...)...)
+			parts, args = append(parts, sel+t.from(column)+" WHERE "+c.sql+end+" LIMIT ?"), append(append(args, c.args...), limit)
 		}
 	}
-	return "SELECT id, k FROM (" + strings.Join(parts, " UNION ") + ") u" + outer + " LIMIT ?", append(args, limit)
+	switch {
+	case p.whole:
+		for _, r := range p.drive {
+			part(r.column, "", small, r.reach(t.d), p.rest)
+		}
+	case merge:
+		for _, r := range p.drive {
+			for i := range r.len() {
+				part(r.column, order, limit, r.single(i), p.rest)
+			}
+		}
+	default:
+		part(col, order, limit, p.all)
+		if len(parts) == 1 {
+			return parts[0], args
+		}
+	}
+	return "SELECT id, k FROM (SELECT * FROM (" + strings.Join(parts, ") p UNION SELECT * FROM (") + ") p) u" + outer + " LIMIT ?", append(args, limit)
 }
 
 // count counts the rows up to a bound.
@@ -362,18 +401,18 @@ func (p *plan) count(t *Tx, bound int) (n int, exact bool, err error) {
 		return 0, true, nil
 	}
 	if p.drive == nil {
-		n, err = t.countBy("id", cond{"1 = 1", nil}, p.all, bound+1)
+		n, err = t.countBy("id", isGone(p.gone...), p.all, bound+1)
 		if err != nil || n > bound {
 			return min(n, bound), false, err
 		}
 		var read int
-		err = t.one("SELECT count(*) FROM (SELECT 1"+t.from("id")+" LIMIT ?) x", []any{maxScan}, &read)
+		err = t.one("SELECT count(*) FROM (SELECT 1"+t.from("id")+" WHERE "+isGone(p.gone...).sql+" LIMIT ?) x", append(isGone(p.gone...).args, maxScan), &read)
 		return n, read < maxScan, err
 	}
 	exact = p.drive.complete()
 	var others []cond
 	for _, r := range p.drive {
-		reach := r.reach(t.d)
+		reach := and(isGone(p.gone...), r.reach(t.d))
 		more, err := t.countBy(r.column, reach, and(p.rest, cond{"NOT " + or(others...).sql, or(others...).args}), bound+1-n)
 		if err != nil {
 			return 0, false, err
@@ -382,7 +421,7 @@ func (p *plan) count(t *Tx, bound int) (n int, exact bool, err error) {
 			return bound, false, nil
 		}
 		if !p.whole && exact {
-			read, err := t.countSet(set{r}, maxScan)
+			read, err := t.countSet(p.gone, set{r}, maxScan)
 			if err != nil {
 				return 0, false, err
 			}

@@ -17,7 +17,7 @@ var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
 	"run", "run_method", "progress", "problem", "mark", "wanted", "stored", "ended",
-	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "live",
+	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live",
 }
 
 func sessionArgs(s *session.Session) []any {
@@ -25,7 +25,7 @@ func sessionArgs(s *session.Session) []any {
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
 		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
-		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(store.Live(s)),
+		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)),
 	}
 }
 
@@ -175,7 +175,7 @@ func (t *Tx) LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, 
 
 // Superseded implements store.Sessions.
 func (t *Tx) Superseded(user, app, agent, id int64) ([]*session.Session, error) {
-	cond := "s.user_id = ? AND s.app_id = ? AND s.agent_id = ? AND s.id < ? AND s.live = 1 AND s.deleted_at = 0 AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed')"
+	cond := "s.user_id = ? AND s.app_id = ? AND s.agent_id = ? AND s.id < ? AND s.live = 1 AND s.gone = 0 AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed')"
 	args := []any{user, app, agent, id}
 	if err := t.lock(cond, args...); err != nil {
 		return nil, err
@@ -185,7 +185,7 @@ func (t *Tx) Superseded(user, app, agent, id int64) ([]*session.Session, error) 
 
 // UserSessions implements store.Sessions.
 func (t *Tx) UserSessions(user int64, limit int) ([]*session.Session, error) {
-	return t.sessions("s.user_id = ? AND s.deleted_at = 0 AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') ORDER BY s.id DESC LIMIT ?", user, limit)
+	return t.sessions("s.gone = 0 AND s.user_id = ? AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') ORDER BY s.id DESC LIMIT ?", user, limit)
 }
 
 // SaveSession implements store.Sessions.
@@ -200,6 +200,9 @@ func (t *Tx) SaveSession(before, after *session.Session) error {
 	}
 	if before.AgentID != after.AgentID {
 		sets, args = append(sets, "agent_sort = coalesce((SELECT lower(name) FROM agents WHERE id = ?), '')"), append(args, after.AgentID)
+	}
+	if before.ProvisionID != after.ProvisionID {
+		sets, args = append(sets, "provision_sort = coalesce((SELECT lower(name) FROM provisions WHERE id = ?), '')"), append(args, after.ProvisionID)
 	}
 	if before.DeliveryMethodID != after.DeliveryMethodID {
 		sets, args = append(sets, "method_sort = coalesce((SELECT lower(name) FROM delivery_methods WHERE id = ?), '')"), append(args, after.DeliveryMethodID)

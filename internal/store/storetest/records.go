@@ -245,7 +245,7 @@ func testVersion(t *testing.T, e *env) {
 		{"a provision", func(tx store.Tx) error { return tx.SaveProvision(f.provision) }, true},
 		{"a deleted provision", func(tx store.Tx) error { return tx.DeleteProvision(f.provision.ID) }, true},
 		{"a deleted group", func(tx store.Tx) error { return tx.DeleteGroup(f.group.ID) }, true},
-		{"a setting", func(tx store.Tx) error { return tx.SetSetting("a", "b") }, false},
+		{"a setting", func(tx store.Tx) error { return tx.SetSetting("a", "b") }, true},
 	} {
 		last := version()
 		e.update(tt.do)

@@ -61,6 +61,8 @@ func Run(t *testing.T, open Open) {
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
 		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
 		{"lease clock", testClock}, {"lease clock leaps", testLeap}, {"reopen", testSeen},
+		{"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
+		{"restrictions", testRestrictions}, {"silence", testSilence}, {"history", testHistory}, {"denials", testDenials},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			e := s.env(t)

@@ -173,7 +173,7 @@ func benchCheckIns(ctx context.Context, o *options, db *database, t *report) err
 }
 
 func (n *node) hammer(ctx context.Context, o *options, client *http.Client, t *report) error {
-	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, true)
+	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, "", true)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func benchLife(ctx context.Context, o *options, db *database, t *report) (err er
 	if err != nil {
 		return err
 	}
-	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, false)
+	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, "", false)
 	if err != nil {
 		return err
 	}

@@ -69,6 +69,8 @@ CREATE TABLE provisions (
 	starts_at  INTEGER NOT NULL,
 	ends_at    INTEGER NOT NULL,
 	enabled    INTEGER NOT NULL,
+	ownership  TEXT NOT NULL,
+	networks   TEXT NOT NULL, -- JSON
 	created_at INTEGER NOT NULL,
 	deleted_at INTEGER NOT NULL
 );
@@ -80,6 +82,14 @@ CREATE TABLE provision_users (
 	PRIMARY KEY (provision_id, user_id)
 );
 CREATE INDEX provision_users_user ON provision_users (user_id);
+
+-- Who is let in by a provision's users or groups, but not to this app.
+CREATE TABLE provision_exceptions (
+	provision_id INTEGER NOT NULL,
+	user_id      INTEGER NOT NULL,
+	app_id       INTEGER NOT NULL,
+	PRIMARY KEY (provision_id, user_id, app_id)
+);
 
 CREATE TABLE provision_groups (
 	provision_id INTEGER NOT NULL,
@@ -103,6 +113,7 @@ CREATE TABLE agents (
 	arch          TEXT NOT NULL,
 	version       TEXT NOT NULL,
 	simulated     INTEGER NOT NULL,
+	ownership     TEXT NOT NULL,
 	credential    BLOB NOT NULL,
 	created_at    INTEGER NOT NULL,
 	deleted_at    INTEGER NOT NULL,
@@ -135,7 +146,8 @@ CREATE TABLE enrolment_keys (
 	created_at INTEGER NOT NULL,
 	expires_at INTEGER NOT NULL,
 	created_by TEXT NOT NULL,
-	simulated  INTEGER NOT NULL
+	simulated  INTEGER NOT NULL,
+	ownership  TEXT NOT NULL
 );
 
 CREATE TABLE sessions (
@@ -166,6 +178,7 @@ CREATE TABLE sessions (
 	last_activity_at   INTEGER NOT NULL,
 	ended_at           INTEGER NOT NULL,
 	deleted_at         INTEGER NOT NULL,
+	gone               INTEGER NOT NULL, -- 1 once deleted: every index leads with it, so that no list walks the history
 	live               INTEGER NOT NULL, -- its agent still has to do with it
 	order_id           INTEGER,
 	user_sort          TEXT NOT NULL,
@@ -175,22 +188,24 @@ CREATE TABLE sessions (
 	method_sort        TEXT NOT NULL,
 	agent_sort         TEXT NOT NULL
 );
-CREATE INDEX sessions_user ON sessions (user_id, id);
-CREATE INDEX sessions_app ON sessions (app_id, id);
-CREATE INDEX sessions_provision ON sessions (provision_id, id);
-CREATE INDEX sessions_method ON sessions (delivery_method_id, id);
-CREATE INDEX sessions_agent ON sessions (agent_id, id);
+CREATE INDEX sessions_gone ON sessions (gone, id);
+CREATE INDEX sessions_deleted ON sessions (deleted_at) WHERE deleted_at > 0;
+CREATE INDEX sessions_user ON sessions (gone, user_id, id);
+CREATE INDEX sessions_app ON sessions (gone, app_id, id);
+CREATE INDEX sessions_provision ON sessions (gone, provision_id, id);
+CREATE INDEX sessions_method ON sessions (gone, delivery_method_id, id);
+CREATE INDEX sessions_agent ON sessions (gone, agent_id, id);
 CREATE INDEX sessions_live ON sessions (agent_id) WHERE live = 1;
-CREATE INDEX sessions_status ON sessions (status, id);
-CREATE INDEX sessions_user_sort ON sessions (user_sort, id);
-CREATE INDEX sessions_app_sort ON sessions (app_sort, id);
-CREATE INDEX sessions_email_sort ON sessions (email_sort, id);
-CREATE INDEX sessions_provision_sort ON sessions (provision_sort, id);
-CREATE INDEX sessions_method_sort ON sessions (method_sort, id);
-CREATE INDEX sessions_agent_sort ON sessions (agent_sort, id);
-CREATE INDEX sessions_since ON sessions (status_since, id);
-CREATE INDEX sessions_started ON sessions (started_at, id);
-CREATE INDEX sessions_activity ON sessions (last_activity_at, id);
+CREATE INDEX sessions_status ON sessions (gone, status, id);
+CREATE INDEX sessions_user_sort ON sessions (gone, user_sort, id);
+CREATE INDEX sessions_app_sort ON sessions (gone, app_sort, id);
+CREATE INDEX sessions_email_sort ON sessions (gone, email_sort, id);
+CREATE INDEX sessions_provision_sort ON sessions (gone, provision_sort, id);
+CREATE INDEX sessions_method_sort ON sessions (gone, method_sort, id);
+CREATE INDEX sessions_agent_sort ON sessions (gone, agent_sort, id);
+CREATE INDEX sessions_since ON sessions (gone, status_since, id);
+CREATE INDEX sessions_started ON sessions (gone, started_at, id);
+CREATE INDEX sessions_activity ON sessions (gone, last_activity_at, id);
 
 -- One row a lease that is out. Renewals write only here, so there is no further index.
 CREATE TABLE leases (
@@ -258,6 +273,57 @@ CREATE TABLE denials (
 );
 CREATE UNIQUE INDEX denials_run ON denials (session_id, run, code);
 CREATE INDEX denials_method ON denials (delivery_method_id, id);
+
+-- Work that one node does at a time. A new term begins whenever another takes it over.
+CREATE TABLE duties (
+	name  TEXT PRIMARY KEY,
+	node  TEXT NOT NULL,
+	term  INTEGER NOT NULL,
+	until INTEGER NOT NULL,
+	mark  TEXT NOT NULL
+);
+
+CREATE TABLE batches (
+	id          INTEGER PRIMARY KEY AUTOINCREMENT,
+	action      TEXT NOT NULL,
+	reason      TEXT NOT NULL,
+	filter      TEXT NOT NULL, -- JSON; empty for rows that were ticked
+	by_role     TEXT NOT NULL,
+	by_name     TEXT NOT NULL,
+	source      TEXT NOT NULL,
+	state       TEXT NOT NULL,
+	reached     INTEGER NOT NULL, -- the last session that was dealt with
+	total       INTEGER NOT NULL,
+	applied     INTEGER NOT NULL,
+	skipped     INTEGER NOT NULL,
+	created_at  INTEGER NOT NULL,
+	started_at  INTEGER NOT NULL,
+	finished_at INTEGER NOT NULL
+);
+CREATE INDEX batches_state ON batches (state, id);
+
+CREATE TABLE batch_items (
+	batch_id   INTEGER NOT NULL,
+	session_id INTEGER NOT NULL,
+	outcome    TEXT NOT NULL,
+	status     TEXT NOT NULL,
+	reason     TEXT NOT NULL,
+	PRIMARY KEY (batch_id, session_id)
+);
+
+-- Sessions whose entitlement is to be looked at again, because of a change.
+CREATE TABLE checks (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	scope      TEXT NOT NULL,
+	ref        INTEGER NOT NULL,
+	reached    INTEGER NOT NULL,
+	end_running INTEGER NOT NULL,
+	reason     TEXT NOT NULL,
+	by_role    TEXT NOT NULL,
+	by_name    TEXT NOT NULL,
+	source     TEXT NOT NULL,
+	created_at INTEGER NOT NULL
+);
 
 CREATE TABLE audit (
 	id      INTEGER PRIMARY KEY AUTOINCREMENT,

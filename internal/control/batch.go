@@ -1,0 +1,481 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// Limits of batches.
+const (
+	MaxBatch    = 1_000_000 // sessions in one
+	MaxTicked   = 10_000    // of which by their ids
+	BatchAtOnce = 1000      // up to which the caller waits for the outcome
+	freezeStep  = 5000      // ids in one transaction
+	batchStep   = 200       // sessions acted on in one transaction
+)
+
+// BatchRequest asks for an action on many sessions: those of the ids, or all that match
+// the filter as it is now.
+type BatchRequest struct {
+	Action session.Action
+	Reason string
+	IDs    []int64
+	Filter *store.SessionQuery
+}
+
+func (r *BatchRequest) validate() error {
+	r.Reason = strings.TrimSpace(r.Reason)
+	var e invalid.Error
+	e.Text("reason", r.Reason, 0, maxReason)
+	if !r.Action.Valid() {
+		e.Add("action", "must be one of evict, expire, kill")
+	}
+	if (len(r.IDs) == 0) == (r.Filter == nil) {
+		e.Add("ids", "must name sessions, or filter must be there in their place: one of both")
+	}
+	if len(r.IDs) > MaxTicked {
+		e.Add("ids", "must name at most %d sessions; use filter for more", MaxTicked)
+	}
+	if r.Filter != nil {
+		q := *r.Filter
+		q.Sort, q.PageSize, q.PageToken = "id", 1, ""
+		checkQuery(&e, q)
+		q.PageSize = 0
+		r.Filter = &q
+	}
+	return e.Err()
+}
+
+// Group counts sessions of a batch that are alike.
+type Group struct {
+	App    string
+	Status session.Status
+	Why    string // why they are skipped; empty for those affected
+	N      int
+}
+
+// BatchView is a batch and, before it runs, what it would do now.
+type BatchView struct {
+	*store.Batch
+	Affected []Group
+	Skips    []Group
+	Now      time.Time
+}
+
+// WillAffect counts the sessions that would be affected.
+func (b *BatchView) WillAffect() (n int) {
+	for _, g := range b.Affected {
+		n += g.N
+	}
+	return n
+}
+
+// Preview freezes the sessions that a batch is for and says what it would do to them. It
+// does nothing before RunBatch. It returns an [invalid.Error] that names the field which
+// is not right.
+func (c *Control) Preview(ctx context.Context, who Who, r BatchRequest) (*BatchView, error) {
+	if err := r.validate(); err != nil {
+		return nil, err
+	}
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	b := &store.Batch{Action: r.Action, Reason: r.Reason, Filter: r.Filter, By: who.Actor(), From: who.From, State: store.BatchFreezing}
+	if err := c.Store.Update(ctx, func(tx store.Tx) error {
+		v, err := c.view(tx)
+		if err != nil {
+			return err
+		}
+		if err := v.reasonGiven(r.Reason); err != nil {
+			return err
+		}
+		b.CreatedAt = tx.Now()
+		return tx.CreateBatch(b)
+	}); err != nil {
+		return nil, err
+	}
+	if err := c.freeze(ctx, b, r.IDs); err != nil {
+		return nil, err
+	}
+	return c.Batch(ctx, who, b.ID)
+}
+
+// freeze collects the ids of a batch, a step in a transaction.
+func (c *Control) freeze(ctx context.Context, b *store.Batch, ids []int64) error {
+	ids = slices.Compact(slices.Sorted(slices.Values(ids)))
+	for {
+		step := ids[:min(len(ids), freezeStep)]
+		ids = ids[len(step):]
+		if b.Filter != nil {
+			if err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+				step, err = tx.MatchingIDs(*b.Filter, b.Reached, freezeStep)
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		if b.Total+len(step) > MaxBatch {
+			return invalid.Of("filter", "matches more than %d sessions; narrow it down", MaxBatch)
+		}
+		next := *b
+		next.Total += len(step)
+		last := len(step) < freezeStep
+		if last {
+			next.State, next.Reached = store.BatchPreview, 0
+		} else {
+			next.Reached = step[len(step)-1]
+		}
+		if err := c.Store.Update(ctx, func(tx store.Tx) error {
+			if err := tx.AddBatchItems(b.ID, step); err != nil {
+				return err
+			}
+			return tx.SaveBatch(&next)
+		}); err != nil {
+			return err
+		}
+		*b = next
+		if last {
+			return nil
+		}
+	}
+}
+
+const noSession = "there is no session of this number"
+
+// Batch returns a batch, with what it would do if it has not run, or store.ErrNotFound.
+func (c *Control) Batch(ctx context.Context, who Who, id int64) (*BatchView, error) {
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	v := &BatchView{}
+	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		*v = BatchView{Now: tx.Now()}
+		if v.Batch, err = tx.Batch(id); err != nil || v.State != store.BatchPreview {
+			return err
+		}
+		kinds, err := tx.BatchKinds(id)
+		if err != nil {
+			return err
+		}
+		missing := v.Total
+		for _, k := range kinds {
+			missing -= k.N
+			g := Group{App: k.AppName, Status: k.Status, N: k.N}
+			if err := session.Check(v.Action, k.Kind, k.Status, k.Running, k.Deleted); err != nil {
+				g.Why = err.Error()
+				v.Skips = addGroup(v.Skips, g)
+			} else {
+				v.Affected = addGroup(v.Affected, g)
+			}
+		}
+		if missing > 0 {
+			v.Skips = append(v.Skips, Group{Why: noSession, N: missing})
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return v, nil
+}
+
+func addGroup(list []Group, g Group) []Group {
+	for i := range list {
+		if x := &list[i]; x.App == g.App && x.Status == g.Status && x.Why == g.Why {
+			x.N += g.N
+			return list
+		}
+	}
+	return append(list, g)
+}
+
+// RunBatch begins a batch that was previewed. Up to BatchAtOnce sessions are dealt with
+// before it returns; more go on beside, on whichever node is up. One that runs or has run
+// is left as it is.
+func (c *Control) RunBatch(ctx context.Context, who Who, id int64) (*BatchView, error) {
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	total := 0
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		b, err := tx.LockBatch(id)
+		if err != nil {
+			return err
+		}
+		total = b.Total
+		switch b.State {
+		case store.BatchPreview:
+		case store.BatchFreezing:
+			return invalid.Of("id", "is of a batch that is still being prepared")
+		default:
+			return nil
+		}
+		b.State, b.StartedAt = store.BatchRunning, tx.Now()
+		if err := tx.SaveBatch(b); err != nil {
+			return err
+		}
+		return tx.AddAudit(audited(b, tx.Now(), who, "begun"))
+	})
+	if err != nil {
+		return nil, err
+	}
+	for more := total <= BatchAtOnce; more; {
+		if more, err = c.batchStep(ctx, id); err != nil {
+			return nil, err
+		}
+	}
+	return c.Batch(ctx, who, id)
+}
+
+// StopBatch ends a batch before it is through. What it did stays done.
+func (c *Control) StopBatch(ctx context.Context, who Who, id int64) (*BatchView, error) {
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		b, err := tx.LockBatch(id)
+		if err != nil || b.State == store.BatchDone || b.State == store.BatchStopped {
+			return err
+		}
+		b.State, b.FinishedAt = store.BatchStopped, tx.Now()
+		if err := tx.SaveBatch(b); err != nil {
+			return err
+		}
+		return tx.AddAudit(audited(b, tx.Now(), who, "stopped: "+counted(b)))
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.Batch(ctx, who, id)
+}
+
+func counted(b *store.Batch) string {
+	return fmt.Sprintf("applied to %d, skipped %d", b.Applied, b.Skipped)
+}
+
+func audited(b *store.Batch, now time.Time, who Who, outcome string) store.AuditEntry {
+	return store.AuditEntry{At: now, Actor: who.Actor().String(), From: who.From, Action: "batch." + string(b.Action),
+		Target: fmt.Sprintf("batch %d", b.ID), Name: fmt.Sprintf("%d sessions", b.Total), Reason: b.Reason, Outcome: outcome}
+}
+
+// RunBatches goes on with every batch that runs until each is through. Any number of
+// nodes may do it at once: a batch is locked for each step.
+func (c *Control) RunBatches(ctx context.Context) error {
+	var running []*store.Batch
+	if err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+		running, err = tx.Batches(store.BatchRunning, 0, 100)
+		return err
+	}); err != nil {
+		return err
+	}
+	for _, b := range slices.Backward(running) {
+		for more := true; more; {
+			var err error
+			if more, err = c.batchStep(ctx, b.ID); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// batchStep deals with the next sessions of a batch in one transaction, each checked again
+// now that its turn has come. It reports whether there are more.
+func (c *Control) batchStep(ctx context.Context, id int64) (more bool, err error) {
+	var moved, agents []int64
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		moved, agents, more = nil, nil, false
+		b, err := tx.LockBatch(id)
+		if err != nil || b.State != store.BatchRunning {
+			return err
+		}
+		items, err := tx.BatchItems(id, "", b.Reached, batchStep)
+		if err != nil {
+			return err
+		}
+		v, err := c.view(tx)
+		if err != nil {
+			return err
+		}
+		for _, item := range items {
+			s, err := v.batchItem(b, &item)
+			if err != nil {
+				return err
+			}
+			b.Reached = item.Session
+			if item.Outcome == store.Applied {
+				b.Applied++
+				moved, agents = append(moved, s.ID), append(agents, s.AgentID)
+			} else {
+				b.Skipped++
+			}
+			if err := tx.SaveBatchItem(id, item); err != nil {
+				return err
+			}
+		}
+		if more = len(items) == batchStep; !more {
+			b.State, b.FinishedAt = store.BatchDone, tx.Now()
+			entry := audited(b, tx.Now(), Who{}, "done: "+counted(b))
+			entry.Actor, entry.From = b.By.String(), b.From
+			if err := tx.AddAudit(entry); err != nil {
+				return err
+			}
+		}
+		return tx.SaveBatch(b)
+	})
+	if err != nil {
+		return false, fmt.Errorf("control: batch %d: %w", id, err)
+	}
+	c.told(moved, agents)
+	return more, nil
+}
+
+// batchItem deals with one session of a batch, locked, and notes what became of it.
+func (v view) batchItem(b *store.Batch, item *store.BatchItem) (*session.Session, error) {
+	item.Outcome, item.Reason = store.Skipped, noSession
+	s, err := orNil(v.tx.LockSession(item.Session))
+	if err != nil || s == nil {
+		return nil, err
+	}
+	before := store.Clone(s)
+	item.Status = s.Status
+	var refused *session.RefusedError
+	switch err := v.act(s, b.Action, b.By, b.Reason, v.tx.Now()); {
+	case errors.As(err, &refused):
+		item.Reason = refused.Why
+		return s, nil
+	case err != nil:
+		return nil, err
+	}
+	item.Outcome, item.Reason = store.Applied, ""
+	return s, v.tx.SaveSession(before, s)
+}
+
+// told hints that sessions have changed and that their agents should check in.
+func (c *Control) told(sessions, agents []int64) {
+	c.Hub.Changed(sessions...)
+	for _, a := range slices.Compact(slices.Sorted(slices.Values(agents))) {
+		if a != 0 {
+			c.Hub.Wake(a)
+		}
+	}
+}
+
+// Result is what became, or would become, of one session of a batch.
+type Result struct {
+	store.BatchItem
+	Row *store.SessionRow // nil if there is no such session
+}
+
+// BatchResults lists the sessions of a batch above after, of an outcome or all with "". Of
+// a batch that has not run it says what would become of each. next is where to go on, 0
+// at the end.
+func (c *Control) BatchResults(ctx context.Context, who Who, id int64, outcome string, after int64, limit int) (list []Result, next int64, err error) {
+	var e invalid.Error
+	if outcome != "" {
+		e.OneOf("outcome", outcome, store.Applied, store.Skipped)
+	}
+	e.Range("page_size", limit, 1, MaxPageSize)
+	if err := e.Err(); err != nil {
+		return nil, 0, err
+	}
+	if !who.Admin {
+		return nil, 0, ErrDenied
+	}
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, next = nil, 0
+		b, err := tx.Batch(id)
+		if err != nil {
+			return err
+		}
+		for at := after; ; {
+			page, more, err := results(tx, b, outcome, at)
+			if err != nil {
+				return err
+			}
+			list = append(list, page...)
+			if len(list) > limit {
+				list = list[:limit]
+				next = list[limit-1].Session
+				return nil
+			}
+			if at = more; at == 0 {
+				return nil
+			}
+		}
+	})
+	return list, next, err
+}
+
+// results reads one step of a batch's results. Before it runs nothing is stored of them:
+// each is judged as it is now. more is where to go on, 0 at the end.
+func results(tx store.Tx, b *store.Batch, outcome string, after int64) (list []Result, more int64, err error) {
+	preview := b.State == store.BatchPreview
+	stored := outcome
+	if preview {
+		stored = ""
+	}
+	items, err := tx.BatchItems(b.ID, stored, after, MaxPageSize)
+	if err != nil {
+		return nil, 0, err
+	}
+	if len(items) == MaxPageSize {
+		more = items[len(items)-1].Session
+	}
+	ids := make([]int64, len(items))
+	for i := range items {
+		ids[i] = items[i].Session
+	}
+	rows, err := tx.SessionRows(ids)
+	if err != nil {
+		return nil, 0, err
+	}
+	for _, item := range items {
+		r := Result{BatchItem: item}
+		if i := slices.IndexFunc(rows, func(r store.SessionRow) bool { return r.ID == item.Session }); i >= 0 {
+			r.Row = &rows[i]
+		}
+		if preview {
+			r.judge(b.Action)
+		}
+		if outcome == "" || r.Outcome == outcome {
+			list = append(list, r)
+		}
+	}
+	return list, more, nil
+}
+
+// judge says what would become of the session now.
+func (r *Result) judge(a session.Action) {
+	r.Outcome, r.Reason = store.Skipped, noSession
+	if r.Row == nil {
+		return
+	}
+	r.Status = r.Row.Status
+	if err := session.Check(a, r.Row.Kind, r.Row.Status, r.Row.Observed == session.IsRunning, !r.Row.DeletedAt.IsZero()); err != nil {
+		r.Reason = err.Error()
+		return
+	}
+	r.Outcome, r.Reason = store.Applied, ""
+}
+
+// Batches lists batches that run or have run, newest first, with ids below before, or all
+// with 0.
+func (c *Control) Batches(ctx context.Context, who Who, before int64, limit int) (list []*store.Batch, err error) {
+	if !who.Admin {
+		return nil, ErrDenied
+	}
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		list, err = tx.Batches("", before, limit)
+		return err
+	})
+	return slices.DeleteFunc(list, func(b *store.Batch) bool { return b.StartedAt.IsZero() }), err
+}

@@ -1,0 +1,141 @@
+package control
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"leasehold/internal/invalid"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+)
+
+// settingAll is the setting that holds what administrators have set.
+const settingAll = "settings"
+
+// Settings are what administrators set for the whole organisation. Seconds and days are
+// whole ones.
+type Settings struct {
+	HousekeepingHour int    `json:"housekeeping_hour" doc:"The hour of the daily housekeeping, 0 to 23, in the time zone"`
+	TimeZone         string `json:"time_zone" doc:"An IANA time zone, as Europe/Berlin: of housekeeping, and of whole days"`
+	StoppedDays      int    `json:"stopped_days" doc:"A stopped session without activity for so long expires"`
+	LaunchedDays     int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
+	IdleDays         int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
+	HistoryDays      int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
+	ReasonRequired   bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
+	ForceSeconds     int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
+	WaitSeconds      int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
+	HeartbeatSeconds int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
+
+	// The largest that were ever set. An app keeps those it was added with, so what may
+	// still be running is reckoned with the largest, or a seat would be free too early.
+	largest largest
+}
+
+type largest struct {
+	Force int `json:"largest_force"`
+	Wait  int `json:"largest_wait"`
+}
+
+// stored is the form in which settings are kept.
+type stored struct {
+	Settings
+	largest
+}
+
+// defaults are the settings of an organisation that has set none.
+func (c *Control) defaults() Settings {
+	s := Settings{
+		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400,
+		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
+	}
+	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
+	return s
+}
+
+// Validate returns an [invalid.Error] that names each field which is not right.
+func (s *Settings) Validate() error {
+	var e invalid.Error
+	e.Range("housekeeping_hour", s.HousekeepingHour, 0, 23)
+	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
+		e.Add("time_zone", "must be an IANA time zone, as Europe/Berlin or UTC")
+	}
+	e.Range("stopped_days", s.StoppedDays, 1, 3650)
+	e.Range("launched_days", s.LaunchedDays, 1, 3650)
+	e.Range("idle_days", s.IdleDays, 1, 3650)
+	e.Range("history_days", s.HistoryDays, 1, 36500)
+	e.Range("force_seconds", s.ForceSeconds, 1, 600)
+	e.Range("wait_seconds", s.WaitSeconds, 1, 600)
+	e.Range("heartbeat_seconds", s.HeartbeatSeconds, 1, 86400)
+	return e.Err()
+}
+
+// Periods are those of the daily cleanup.
+func (s *Settings) Periods() session.Periods {
+	const day = 24 * time.Hour
+	return session.Periods{Stopped: time.Duration(s.StoppedDays) * day, Launched: time.Duration(s.LaunchedDays) * day, Idle: time.Duration(s.IdleDays) * day}
+}
+
+// Location is the time zone.
+func (s *Settings) Location() *time.Location {
+	if l, err := time.LoadLocation(s.TimeZone); err == nil {
+		return l
+	}
+	return time.UTC
+}
+
+// force is the force margin that leases are granted with.
+func (s *Settings) force() time.Duration     { return time.Duration(s.largest.Force) * time.Second }
+func (s *Settings) heartbeat() time.Duration { return time.Duration(s.HeartbeatSeconds) * time.Second }
+
+// unauthorised is how long an app may run from its start without any lease.
+func (s *Settings) unauthorised(window time.Duration) time.Duration {
+	return time.Duration(s.largest.Wait)*time.Second + window + s.force()
+}
+
+func (c *Control) settings(tx store.Tx) (*Settings, error) {
+	s := c.defaults()
+	v, err := tx.Setting(settingAll)
+	if err != nil || v == "" {
+		return &s, err
+	}
+	kept := stored{s, s.largest}
+	if err := json.Unmarshal([]byte(v), &kept); err != nil {
+		return nil, fmt.Errorf("control: settings: %w", err)
+	}
+	kept.Settings.largest = largest{max(kept.largest.Force, s.ForceSeconds), max(kept.largest.Wait, s.WaitSeconds)}
+	return &kept.Settings, nil
+}
+
+// Settings returns the settings that hold.
+func (c *Control) Settings(ctx context.Context) (s *Settings, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		s, err = c.settings(tx)
+		return err
+	})
+	return s, err
+}
+
+// UpdateSettings lets change alter the settings and stores them. Leases that are out keep
+// the margins they were granted with.
+func (c *Control) UpdateSettings(ctx context.Context, who Who, change func(*Settings) error) (s *Settings, err error) {
+	err = c.admin(ctx, who, "settings.update", "", func(tx store.Tx) (string, string, error) {
+		if s, err = c.settings(tx); err != nil {
+			return "", "", err
+		}
+		if err := change(s); err != nil {
+			return "", "", err
+		}
+		if err := s.Validate(); err != nil {
+			return "", "", err
+		}
+		s.largest.Force, s.largest.Wait = max(s.largest.Force, s.ForceSeconds), max(s.largest.Wait, s.WaitSeconds)
+		b, err := json.Marshal(stored{*s, s.largest})
+		if err != nil {
+			return "", "", err
+		}
+		return "settings", "Settings", tx.SetSetting(settingAll, string(b))
+	})
+	return s, err
+}
