@@ -81,6 +81,7 @@ type Detail struct {
 	Transitions []session.Transition
 	Denials     []store.Denial
 	Method      *catalog.DeliveryMethod
+	Outlook     []session.Next // what happens next, when, and who decides it
 	Now         time.Time
 }
 
@@ -103,13 +104,55 @@ func (c *Control) Session(ctx context.Context, id int64) (*Detail, error) {
 		if d.Denials, err = tx.Denials(id, 50); err != nil {
 			return err
 		}
-		d.Method, err = orNil(tx.DeliveryMethod(d.Row.DeliveryMethodID))
+		if d.Method, err = orNil(tx.DeliveryMethod(d.Row.DeliveryMethodID)); err != nil {
+			return err
+		}
+		d.Outlook, err = c.outlook(tx, &d.Row)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return d, nil
+}
+
+// outlook is what happens to a session next.
+func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, error) {
+	v, err := c.view(tx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := v.settings()
+	if err != nil {
+		return nil, err
+	}
+	p := session.Prospects{
+		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(), Housekeeping: set.NextHousekeeping(tx.Now()),
+		Day:     func(t time.Time) time.Time { _, began := set.today(t); return began },
+		History: time.Duration(set.HistoryDays) * 24 * time.Hour,
+	}
+	dm, err := v.method(r.LeaseDeliveryMethod())
+	if err != nil {
+		return nil, err
+	}
+	if dm != nil {
+		p.Terms = dm.Terms(set.force())
+		if next, err := v.method(dm.SuccessorID); err != nil {
+			return nil, err
+		} else if next != nil {
+			p.Successor = next.Name
+		}
+	}
+	if r.ProvisionID != 0 {
+		pr, err := orNil(tx.Provision(r.ProvisionID))
+		if err != nil {
+			return nil, err
+		}
+		if pr != nil {
+			p.EntitledTo = pr.EndsAt
+		}
+	}
+	return r.Outlook(p), nil
 }
 
 // SessionRows returns sessions by id for a live update, in that order.

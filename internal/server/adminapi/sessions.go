@@ -278,6 +278,22 @@ func (s *Server) sessions() {
 		}
 		return &sessionOutput{sessionOf(&d.Row, d.Now)}, nil
 	})
+	type nextRow struct {
+		At     *time.Time `json:"at" doc:"null: when something else happens, which what says"`
+		Latest bool       `json:"latest" doc:"at is the latest moment; it may be earlier"`
+		What   string     `json:"what"`
+		Who    string     `json:"who" doc:"Who or what decides it"`
+	}
+	type outlookBody struct {
+		Outlook []nextRow `json:"outlook"`
+	}
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}/outlook", "get-outlook", "What happens to a session next, when, and who decides it", func(ctx context.Context, in *IDInput) (*body[outlookBody], error) {
+		d, err := s.Control.Session(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(outlookBody{mapped(d.Outlook, func(n session.Next) nextRow { return nextRow{ptr(n.At), n.Latest, n.What, n.Who} })}, nil)
+	})
 	op(s, auth.AdminOnly, "GET", "/sessions/{id}/transitions", "list-transitions", "A session's history, oldest first", func(ctx context.Context, in *IDInput) (*transitionsOutput, error) {
 		d, err := s.Control.Session(ctx, in.ID)
 		if err != nil {

@@ -1,0 +1,176 @@
+package session
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"leasehold/internal/lease"
+)
+
+// Prospects is what a session's future depends on besides itself.
+type Prospects struct {
+	Now          time.Time
+	Terms        lease.Terms // of the delivery method that the lease is under
+	LastSeen     time.Time   // when its agent was last heard from; zero if never
+	Periods      Periods
+	Housekeeping time.Time // when the daily housekeeping runs next
+	Day          func(time.Time) time.Time
+	History      time.Duration // how long the history of a deleted session is kept
+	EntitledTo   time.Time     // when the provision ends; zero if it does not
+	Successor    string        // the newer version that it moves to; "" if there is none
+}
+
+// Next is one thing that will, or may, happen to a session.
+type Next struct {
+	At     time.Time // zero: when something else happens, which What says
+	Latest bool      // At is the latest moment, it may be earlier
+	What   string    // for people, without a final stop
+	Who    string    // who or what decides it
+}
+
+// Who decides what happens to a session next.
+const (
+	byDevice       = "the device"
+	byServer       = "the server"
+	byUser         = "the user"
+	byAdmin        = "an administrator"
+	byHousekeeping = "housekeeping"
+)
+
+// Outlook lists every timer and every person that decides about the session next, in the
+// order in which they may, so that nothing about its future is a mystery.
+func (s *Session) Outlook(p Prospects) []Next {
+	var list []Next
+	add := func(at time.Time, latest bool, who, format string, args ...any) {
+		list = append(list, Next{At: at, Latest: latest, Who: who, What: fmt.Sprintf(format, args...)})
+	}
+	if !s.DeletedAt.IsZero() {
+		if s.Lease != nil {
+			add(s.Lease.FreeAt, true, byServer, "Its lease is certainly over")
+		}
+		add(s.DeletedAt.Add(p.History), false, byHousekeeping, "Its history is deleted for good")
+		return list
+	}
+	if s.Order.Open() {
+		s.orderNext(add, p)
+	}
+	s.leaseNext(add, p)
+	s.upgradeNext(add, p)
+	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now) && !s.Status.Ended() {
+		add(p.EntitledTo, false, byServer, "Its provision ends: then its renewal is refused, and at rest it is flagged for cleanup")
+	}
+	s.restNext(add, p)
+	return list
+}
+
+type adder func(at time.Time, latest bool, who, format string, args ...any)
+
+func (s *Session) orderNext(add adder, p Prospects) {
+	o := s.Order
+	if o.DeliveredAt.IsZero() {
+		at := p.LastSeen
+		if !at.IsZero() {
+			at = at.Add(p.Terms.Heartbeat + p.Terms.Heartbeat/10)
+		}
+		if at.Before(p.Now) {
+			at = time.Time{}
+		}
+		add(at, !at.IsZero(), byDevice, "The device checks in and learns of the %s", o.Action)
+	}
+	if s.Observed == IsRunning {
+		add(o.ETA, true, byDevice, "The app is closed, whether or not the device answers")
+	} else {
+		add(o.ETA, true, byDevice, "The %s is done, whether or not the device answers", o.Action)
+	}
+}
+
+func (s *Session) leaseNext(add adder, p Prospects) {
+	l := s.Lease
+	switch {
+	case l != nil && !s.Order.Open():
+		renew := l.GrantedAt.Add(p.Terms.Heartbeat)
+		if renew.After(p.Now) {
+			add(renew, false, byDevice, "Its lease can be renewed by the next check-in")
+		} else {
+			add(time.Time{}, false, byDevice, "Its lease is renewed by the next check-in")
+		}
+		add(l.ExpiresAt, false, byDevice, "Without a renewal the device has closed the app by then, after its warnings")
+		if s.Status.Active() || s.Status == UpgradeRequested {
+			add(l.FreeAt, false, byServer, "Without a word from the device it becomes stopped (lease lapsed) and its seat is free")
+		} else {
+			add(l.FreeAt, false, byServer, "Without a word from the device its seat is free")
+		}
+	case l == nil && s.Observed == IsRunning && !s.Order.Open() && !s.Status.Ended():
+		add(time.Time{}, false, byServer, "The app runs without a lease: the next check-in brings one, or the device closes it after its warnings")
+	case l == nil && s.Observed == IsRunning && s.Status.Ended() && !s.Order.Open():
+		add(time.Time{}, false, byDevice, "The app runs without a lease and gets none: the device closes it after its warnings")
+	}
+	if s.Status == RenewalRequested {
+		add(time.Time{}, false, byServer, "The renewal is granted, or refused and the app closed, with the next check-in")
+	}
+}
+
+func (s *Session) upgradeNext(add adder, p Prospects) {
+	switch {
+	case s.Status == UpgradeRequested && s.Progress > 0 && s.Progress < 100:
+		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device (%d%%)", orNewer(p.Successor), s.Progress)
+	case s.Status == UpgradeRequested:
+		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device", orNewer(p.Successor))
+	case s.RunMethod != 0 && s.RunMethod != s.DeliveryMethodID && s.Observed == IsRunning:
+		add(time.Time{}, false, byUser, "When the app is closed, its next start is the new version")
+	}
+}
+
+func orNewer(name string) string {
+	if name == "" {
+		return "the newer version"
+	}
+	return name
+}
+
+// restNext is what becomes of a session at rest, or over.
+func (s *Session) restNext(add adder, p Prospects) {
+	switch s.Status {
+	case Launched:
+		if s.Problem != "" {
+			add(time.Time{}, false, byAdmin, "It is added when what keeps it from that is mended: %s", strings.TrimSuffix(s.Problem, "."))
+		} else if s.AgentID == 0 {
+			add(time.Time{}, false, byUser, "It is added when the user opens the link on a device")
+		} else {
+			add(time.Time{}, false, byDevice, "It is added when the device checks in")
+		}
+	case Added, Stopped, Evicted:
+		add(time.Time{}, false, byUser, "It runs when the user starts the app")
+	case AwaitingExpiry:
+		add(time.Time{}, false, byAdmin, "It is needed again when this is gone: %s", strings.Join(s.Unneeded, ", "))
+	case Expired, Removed:
+		if s.Status == Expired && s.Observed != IsAbsent {
+			add(time.Time{}, false, byDevice, "The app is removed from the device after the session is deleted")
+		}
+		add(s.deletedAt(p), false, byHousekeeping, "It is deleted from the list; its history stays for %s", days(p.History))
+	}
+	if at, c := s.ExpiresAt(p.Periods); c != nil {
+		run := p.Housekeeping
+		for run.Before(at) {
+			run = run.AddDate(0, 0, 1)
+		}
+		add(run, false, byHousekeeping, "It expires (%s), unless it is used before; a day later it is deleted from the list", c.Reason)
+	}
+}
+
+// deletedAt is the first housekeeping on a later calendar day than the status is from.
+func (s *Session) deletedAt(p Prospects) time.Time {
+	run := p.Housekeeping
+	for p.Day != nil && !s.StatusSince.Before(p.Day(run)) {
+		run = run.AddDate(0, 0, 1)
+	}
+	return run
+}
+
+func days(d time.Duration) string {
+	if n := int(d / (24 * time.Hour)); n != 1 {
+		return fmt.Sprintf("%d days", n)
+	}
+	return "1 day"
+}
