@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -90,13 +91,6 @@ func (c *Control) Preview(ctx context.Context, who Who, r BatchRequest) (*BatchV
 	}
 	b := &store.Batch{Action: r.Action, Reason: r.Reason, Filter: r.Filter, By: who.Actor(), From: who.From, State: store.BatchFreezing}
 	if err := c.Store.Update(ctx, func(tx store.Tx) error {
-		v, err := c.view(tx)
-		if err != nil {
-			return err
-		}
-		if err := v.reasonGiven(r.Reason); err != nil {
-			return err
-		}
 		b.CreatedAt = tx.Now()
 		return tx.CreateBatch(b)
 	}); err != nil {
@@ -199,8 +193,15 @@ func addGroup(list []Group, g Group) []Group {
 
 // RunBatch begins a batch that was previewed. Up to BatchAtOnce sessions are dealt with
 // before it returns; more go on beside, on whichever node is up. One that runs or has run
-// is left as it is.
-func (c *Control) RunBatch(ctx context.Context, who Who, id int64) (*BatchView, error) {
+// is left as it is. A reason takes the place of the preview's; it is asked for here, since
+// who reads the preview first gives it then.
+func (c *Control) RunBatch(ctx context.Context, who Who, id int64, reason string) (*BatchView, error) {
+	reason = strings.TrimSpace(reason)
+	var e invalid.Error
+	e.Text("reason", reason, 0, maxReason)
+	if err := e.Err(); err != nil {
+		return nil, err
+	}
 	if !who.Admin {
 		return nil, ErrDenied
 	}
@@ -217,6 +218,14 @@ func (c *Control) RunBatch(ctx context.Context, who Who, id int64) (*BatchView, 
 			return invalid.Of("id", "is of a batch that is still being prepared")
 		default:
 			return nil
+		}
+		v, err := c.view(tx)
+		if err != nil {
+			return err
+		}
+		b.Reason = cmp.Or(reason, b.Reason)
+		if err := v.reasonGiven(b.Reason); err != nil {
+			return err
 		}
 		b.State, b.StartedAt = store.BatchRunning, tx.Now()
 		if err := tx.SaveBatch(b); err != nil {

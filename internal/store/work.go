@@ -99,7 +99,7 @@ type Work interface {
 	CreateBatch(*Batch) error
 	Batch(id int64) (*Batch, error)
 	LockBatch(id int64) (*Batch, error)
-	// SaveBatch stores its state and counts.
+	// SaveBatch stores its state, reason and counts.
 	SaveBatch(*Batch) error
 	// Batches lists those of a state, or all with "", with ids below before, or all with
 	// 0; newest first.

@@ -123,7 +123,7 @@ func (s *Server) batches() {
 		}
 		b, err := s.Control.Preview(ctx, whoOf(ctx), r)
 		if err == nil && !in.Body.DryRun {
-			b, err = s.Control.RunBatch(ctx, whoOf(ctx), b.ID)
+			b, err = s.Control.RunBatch(ctx, whoOf(ctx), b.ID, "")
 		}
 		return s.batchAnswer(ctx, b, err)
 	}, func(o *huma.Operation) { o.Errors = []int{http.StatusUnprocessableEntity} })
@@ -135,8 +135,12 @@ func (s *Server) batches() {
 		out, err := s.batchOf(ctx, b)
 		return &batchOutput{http.StatusOK, out}, err
 	})
-	op(s, auth.AdminOnly, "POST", "/batches/{id}/run", "run-batch", "Do what a dry run has shown", func(ctx context.Context, in *IDInput) (*batchOutput, error) {
-		b, err := s.Control.RunBatch(ctx, whoOf(ctx), in.ID)
+	op(s, auth.AdminOnly, "POST", "/batches/{id}/run", "run-batch", "Do what a dry run has shown", func(ctx context.Context, in *actInput) (*batchOutput, error) {
+		reason := ""
+		if in.Body != nil {
+			reason = in.Body.Reason
+		}
+		b, err := s.Control.RunBatch(ctx, whoOf(ctx), in.ID, reason)
 		return s.batchAnswer(ctx, b, err)
 	})
 	op(s, auth.AdminOnly, "POST", "/batches/{id}/stop", "stop-batch", "End a batch before it is through; what it did stays done", func(ctx context.Context, in *IDInput) (*batchOutput, error) {
