@@ -28,6 +28,9 @@ func actPage(c *call) error {
 		return store.ErrNotFound
 	}
 	f := confirmationOf(d, action)
+	if err := c.offerRevoke(&f, d.Row.ID); err != nil {
+		return err
+	}
 	return c.show(page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
 }
 
@@ -55,6 +58,9 @@ func act(c *call) error {
 			f.Error = "Nothing was changed: " + refused.Why + "."
 		} else {
 			f.Reason.Error = fieldErrors(bad)["reason"]
+		}
+		if err := c.offerRevoke(&f, id); err != nil {
+			return err
 		}
 		return c.showAs(code, page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
 	}
@@ -98,13 +104,13 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 	switch a {
 	case session.Evict:
 		f.Happens = closing(d)
-		f.Not = fmt.Sprintf("It does not take the app away: %s can start it again in the player, or launch it from the portal. Take away the provision to prevent that.", who)
+		f.Not = fmt.Sprintf("It does not take the app away: %s can start it again in the player, or launch it from the portal.", who)
 	case session.Expire:
 		f.Happens = fmt.Sprintf("The app may not run again in this session. If %s starts it in the player all the same, it is closed after its warnings.", who)
 		if r.Observed == session.IsRunning || r.Order.Open() {
 			f.Happens += " " + closing(d)
 		}
-		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal. Take away the provision to prevent that.", who, r.AppName)
+		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
 	}
 	allowed := false
 	for _, x := range r.Actions() {

@@ -41,6 +41,8 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "POST /admin/sessions/batch", batch)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}", sessionPage)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/events", sessionEvents)
+	add(auth.AdminOnly, "GET /admin/sessions/{id}/revoke", revokePage)
+	add(auth.AdminOnly, "POST /admin/sessions/{id}/revoke", revoke)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/{action}", actPage)
 	add(auth.AdminOnly, "POST /admin/sessions/{id}/{action}", act)
 

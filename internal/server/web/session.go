@@ -6,11 +6,9 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"leasehold/internal/control"
-	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -31,9 +29,16 @@ func sessionPage(c *call) error {
 	}
 	row := rowOf(d.Row, d.Now)
 	v := sessionDetail{
-		Row: row, Title: d.Row.AppName, Reason: d.Row.Reason, Deleted: d.Row.DeletedAt,
-		Facts: factsOf(d), Next: nextOf(d), Order: orderOf(d), Past: pastOf(d),
+		Row: row, Rev: revOf(d.Row, d.Now), Title: d.Row.AppName, Deleted: d.Row.DeletedAt,
+		Facts: factsOf(d), Next: d.Outlook, Why: whyOf(d), Order: orderOf(d), Past: pastOf(d),
+		Adding: addingText(d.Row), Percent: d.Row.Progress, Problem: problemText(d.Row),
 		Events: row.path() + "/events",
+	}
+	if v.Order != nil && !v.Order.ETA.IsZero() {
+		v.Row.Status.ETA = time.Time{} // the order counts down, once on the page is enough
+	}
+	if v.Deleted.IsZero() {
+		v.Revoke = row.path() + "/revoke"
 	}
 	return c.show(page{Title: fmt.Sprintf("%s, session %d", d.Row.AppName, row.ID), Nav: "sessions", Now: d.Now}, sessionView(v, d.Now))
 }
@@ -53,9 +58,6 @@ func factsOf(d *control.Detail) []fact {
 		{Name: "Provision", Text: cmp.Or(r.ProvisionName, "–"), Link: link("provisions", r.ProvisionID)},
 		{Name: "Delivery method", Text: r.DeliveryMethodName + ", " + string(r.Licence), Link: link("delivery-methods", r.DeliveryMethodID)},
 		{Name: "Device", Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link("devices", r.AgentID)},
-	}
-	if r.Reason != "" {
-		fs = append(fs, fact{Name: "Reason", Text: r.Reason})
 	}
 	fs = append(fs, fact{Name: "Observed", View: observedView(string(r.Observed), r.ObservedSince, d.Now)})
 	if r.AgentID != 0 {
@@ -81,48 +83,6 @@ func personOf(r store.SessionRow) string {
 		return r.Username
 	}
 	return r.UserName + " (" + r.Username + ")"
-}
-
-// nextOf lists every timer of the session: what happens, when, who decides.
-func nextOf(d *control.Detail) []fact {
-	r := d.Row
-	var fs []fact
-	if r.Order.Open() {
-		fs = append(fs, fact{Name: "Closed at the latest", View: timerView(r.Order.ETA, d.Now, "by the device, or by the end of the lease")})
-	}
-	if r.AgentID != 0 && d.Method != nil && store.Live(r.Session) {
-		beat := time.Duration(d.Method.HeartbeatSeconds) * time.Second
-		due := r.LastSeenAt.Add(beat + beat/10)
-		if due.After(d.Now) {
-			fs = append(fs, fact{Name: "Next check-in", View: timerView(due, d.Now, "by the device; every "+words(beat))})
-		} else {
-			fs = append(fs, fact{Name: "Next check-in", View: overdueView(due, d.Now)})
-		}
-	}
-	if l := r.Lease; l != nil {
-		what := "the app is closed then, unless the lease is renewed"
-		if r.Order.Open() {
-			what = "the app is closed then, even if the device is never heard from"
-		} else if l.Kind == lease.Fixed {
-			what = "until then the app runs offline"
-		}
-		fs = append(fs,
-			fact{Name: "Lease ends", View: timerView(l.ExpiresAt, d.Now, what)},
-			fact{Name: "Seat free", View: timerView(l.FreeAt, d.Now, "at the latest; a reported close frees it sooner")})
-	}
-	if len(r.Unneeded) > 0 {
-		fs = append(fs, fact{Name: "No longer needed", Text: strings.Join(r.Unneeded, ", ")})
-	}
-	switch {
-	case len(fs) > 0:
-	case r.AgentID == 0 && r.Status == session.Launched:
-		fs = append(fs, fact{Name: "Waiting", Text: "for a player to take the launch"})
-	case r.Status.Ended():
-		fs = append(fs, fact{Name: "Nothing", Text: "the session is over"})
-	default:
-		fs = append(fs, fact{Name: "Nothing", Text: "until the app is started or somebody acts"})
-	}
-	return fs
 }
 
 // orderOf shows how far the latest order has got.
