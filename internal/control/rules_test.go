@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
 	"sync"
 	"testing"
 	"time"
@@ -35,6 +36,8 @@ type stepped struct {
 	now     time.Time
 	elapsed time.Duration
 	url     string
+	db      string
+	from    string // the address that agents come from
 	client  *http.Client
 	// lose, if set, decides which answers never arrive.
 	lose func() bool
@@ -43,38 +46,42 @@ type stepped struct {
 // each runs a test on both databases.
 func each(t *testing.T, do func(t *testing.T, s *stepped)) {
 	for _, db := range []string{"sqlite", "postgres"} {
-		t.Run(db, func(t *testing.T) {
-			s := &stepped{t: t, now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
-			clock := func() time.Time {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.now
-			}
-			var st store.Store
-			var err error
-			if db == "sqlite" {
-				st, err = sqlite.Open(t.Context(), t.TempDir(), sqlite.WithClock(clock))
-			} else {
-				st, err = postgres.Open(t.Context(), pgtest.Database(t), postgres.WithClock(clock))
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(func() { st.Close() })
-			s.Server = servertest.With(t, st, control.Config{Elapsed: func() time.Duration {
-				s.mu.Lock()
-				defer s.mu.Unlock()
-				return s.elapsed
-			}})
-			routes := auth.NewRoutes()
-			(&agentapi.Server{Control: s.Control, Log: slog.New(slog.DiscardHandler), ClientIP: func(*http.Request) string { return "" }}).Register(routes)
-			hs := httptest.NewServer(routes)
-			t.Cleanup(hs.Close)
-			s.url = hs.URL
-			s.client = &http.Client{Transport: s}
-			do(t, s)
-		})
+		t.Run(db, func(t *testing.T) { do(t, (&stepped{db: db}).fresh(t)) })
 	}
+}
+
+// fresh is another server, on a new database of the same kind.
+func (s *stepped) fresh(t *testing.T) *stepped {
+	db := s.db
+	s = &stepped{t: t, db: db, now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
+	clock := func() time.Time {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.now
+	}
+	var st store.Store
+	var err error
+	if db == "sqlite" {
+		st, err = sqlite.Open(t.Context(), t.TempDir(), sqlite.WithClock(clock))
+	} else {
+		st, err = postgres.Open(t.Context(), pgtest.Database(t), postgres.WithClock(clock))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { st.Close() })
+	s.Server = servertest.With(t, st, control.Config{Elapsed: func() time.Duration {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.elapsed
+	}})
+	routes := auth.NewRoutes()
+	(&agentapi.Server{Control: s.Control, Log: slog.New(slog.DiscardHandler), ClientIP: func(*http.Request) string { return s.from }}).Register(routes)
+	hs := httptest.NewServer(routes)
+	t.Cleanup(hs.Close)
+	s.url = hs.URL
+	s.client = &http.Client{Transport: s}
+	return s
 }
 
 // RoundTrip loses answers where the test says so.
@@ -482,4 +489,13 @@ func TestPush(t *testing.T) {
 			t.Error("no hint for an order")
 		}
 	})
+}
+
+func ticket(t *testing.T, link string) string {
+	t.Helper()
+	u, err := url.Parse(link)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u.Query().Get("ticket")
 }
