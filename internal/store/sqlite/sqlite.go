@@ -68,7 +68,9 @@ func WithClock(now func() time.Time) Option {
 func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 	dsn := func(extra ...string) string {
 		v := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-65536)", "temp_store(MEMORY)"}, extra...)}
-		return "file:" + filepath.Join(folder, "leasehold.db") + "?" + v.Encode()
+		// Escaped: in a folder's name # and ? are letters as others are.
+		path := (&url.URL{Path: filepath.ToSlash(filepath.Join(folder, "leasehold.db"))}).EscapedPath()
+		return "file:" + path + "?" + v.Encode()
 	}
 	s := &Store{
 		jobs: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),

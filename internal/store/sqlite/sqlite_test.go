@@ -2,6 +2,8 @@ package sqlite_test
 
 import (
 	"context"
+	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -63,6 +65,27 @@ func TestManyReaders(t *testing.T) {
 	for range 20 {
 		if err := s.View(ctx, func(tx store.Tx) error { _, err := tx.Setting("x"); return err }); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestFolderNames: the database is in the folder that was named, whatever its name.
+func TestFolderNames(t *testing.T) {
+	for _, name := range []string{"plain", "a#b", "a?b", "a%41b", "a b", "ä;&=+"} {
+		dir := filepath.Join(t.TempDir(), name)
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		s, err := sqlite.Open(t.Context(), dir)
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		if err := s.Close(); err != nil {
+			t.Errorf("%q: %v", name, err)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "leasehold.db")); err != nil {
+			t.Errorf("%q: %v", name, err)
 		}
 	}
 }
