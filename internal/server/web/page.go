@@ -57,6 +57,7 @@ var adminNav = []navGroup{
 	}},
 	{"Record", []navItem{
 		{"audit", "Audit", "/admin/audit", "clipboard-list"},
+		{"settings", "Settings", settingsPath, "adjustments"},
 	}},
 }
 
@@ -67,8 +68,9 @@ type status struct {
 	Tone string // green, blue, grey, amber or red
 	// ETA is the latest moment by which an open order is carried out; Closed is
 	// when it was. At most one of them is set.
-	ETA    time.Time
-	Closed time.Time
+	ETA     time.Time
+	Closed  time.Time
+	Deleted time.Time // when its session left the list
 	Note   string // said on hover
 	Extra  string // said beside the word
 }

@@ -61,6 +61,10 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "POST /admin/devices/keys", newKey)
 	add(auth.AdminOnly, "GET /admin/pick/{kind}", pick)
 	add(auth.AdminOnly, "GET /admin/audit", auditPage)
+	add(auth.AdminOnly, "GET /admin/settings", settingsPage)
+	add(auth.AdminOnly, "POST /admin/settings", saveSettings)
+	add(auth.AdminOnly, "GET /admin/settings/housekeeping", housekeepPage)
+	add(auth.AdminOnly, "POST /admin/settings/housekeeping", housekeep)
 
 	add(auth.AdminOnly, "/admin/", notFound)
 	add(auth.Public, "/", elsewhere)
