@@ -1,7 +1,7 @@
 // A confirmation is a page of its own; with the script it opens as a dialog over
 // the list. Focus starts on Cancel and goes back where it was.
 import { $, dialog, fetchHTML, parse, within } from "./dom";
-import { opens } from "./list";
+import { opens, untick } from "./list";
 import { refresh } from "./live";
 import { complain, showToast } from "./toasts";
 
@@ -14,11 +14,13 @@ function show(content: Element): void {
   (d.querySelector<HTMLElement>("[aria-invalid=true]") ?? d.querySelector<HTMLElement>("[data-cancel]"))?.focus();
 }
 
-/** Opens the confirmation that a link leads to. */
-export async function ask(url: string, row: Element | null): Promise<void> {
+const bodyOf = (form: HTMLFormElement): URLSearchParams => new URLSearchParams(new FormData(form) as unknown as Record<string, string>);
+
+/** Opens the confirmation that a link leads to, or that a form is answered with. */
+export async function ask(url: string, row: Element | null, init?: RequestInit): Promise<void> {
   opener = row?.id ?? null;
   try {
-    const response = await fetchHTML(url);
+    const response = await fetchHTML(url, init);
     const content = parse(await response.text()).querySelector("#confirm, #problem");
     if (!content || response.redirected) return location.assign(url);
     show(content);
@@ -31,11 +33,14 @@ async function post(form: HTMLFormElement): Promise<void> {
   const button = form.querySelector<HTMLButtonElement>("button[type=submit]");
   if (button) button.disabled = true;
   try {
-    const body = new URLSearchParams(new FormData(form) as unknown as Record<string, string>);
-    const response = await fetchHTML(form.action, { method: "POST", body });
+    const url = form.getAttribute("action")!;
+    const response = await fetchHTML(url, { method: "POST", body: bodyOf(form) });
+    // It has a page of its own, where it goes on.
+    if (response.redirected) return location.assign(response.url);
     const page = parse(await response.text());
     const toast = page.querySelector<HTMLElement>("[data-toast]");
     if (response.ok && toast) {
+      if (form.matches("[data-untick]")) untick();
       dialog().close();
       showToast(document.importNode(toast, true));
       await refresh(true);
@@ -43,7 +48,7 @@ async function post(form: HTMLFormElement): Promise<void> {
     }
     const content = page.querySelector("#confirm, #problem");
     if (content) show(content);
-    else location.assign(form.action);
+    else location.assign(url);
   } catch {
     if (button) button.disabled = false;
     complain("The server did not answer. Look at the session before trying again: it may have been changed.");
@@ -141,8 +146,8 @@ export function startDialogs(): void {
       void post(form);
     } else if (event.submitter?.matches("[data-dialog]")) {
       event.preventDefault();
-      const query = new URLSearchParams(new FormData(form) as unknown as Record<string, string>);
-      void ask(`${form.action}?${query}`, null);
+      // A field may be named action, and would hide the form's own.
+      void ask(form.getAttribute("action")!, null, { method: "POST", body: bodyOf(form) });
     }
   });
 

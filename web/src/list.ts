@@ -24,7 +24,16 @@ export const ticked = (): HTMLInputElement[] => $$<HTMLInputElement>("#list tbod
 
 function countTicks(): void {
   const out = $("[data-ticked]");
-  if (out) out.textContent = ticked().length ? `${ticked().length} ticked:` : "";
+  const n = ticked().length;
+  if (out) out.textContent = n === 0 ? "No ticked rows" : n === 1 ? "1 ticked row" : `${n} ticked rows`;
+}
+
+/** Takes every tick off, after what they were for is done. */
+export function untick(): void {
+  for (const box of ticked()) box.checked = false;
+  const of = $<HTMLSelectElement>("#ticked select[name=of]");
+  if (of) of.selectedIndex = 0;
+  countTicks();
 }
 
 /** Loads a list's address into the page. */
@@ -95,6 +104,17 @@ export function startList(): void {
     if (!form) return;
     event.preventDefault();
     search($<HTMLInputElement>("input[name=q]", form)!, 0);
+  });
+
+  // A filter's own form leads to the list, as its links do; what is empty says nothing.
+  document.addEventListener("submit", (event) => {
+    const form = within<HTMLFormElement>(event, "form[data-list-form]");
+    if (!form || !$("#list")) return;
+    event.preventDefault();
+    const query = new URLSearchParams();
+    for (const [name, value] of new FormData(form)) if (value) query.append(name, String(value));
+    closeMenus();
+    void go(`${form.getAttribute("action")}?${query}`, "push");
   });
 
   document.addEventListener("click", (event) => {

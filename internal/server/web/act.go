@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"net/url"
-	"strings"
 	"time"
 
 	"leasehold/internal/control"
@@ -156,110 +154,4 @@ func roundUp(d time.Duration) time.Duration {
 		return max(d.Truncate(time.Second), 0)
 	}
 	return (d + time.Minute - 1).Truncate(time.Minute)
-}
-
-// batchPage shows what an action on the ticked sessions would do, and asks.
-func batchPage(c *call) error {
-	q := c.r.URL.Query()
-	return c.batchConfirm(http.StatusOK, q, "")
-}
-
-// batchConfirm previews: how many of each app, and how many are skipped and why.
-func (c *call) batchConfirm(code int, q url.Values, bad string) error {
-	action := session.Action(q.Get("action"))
-	if action != session.Evict && action != session.Expire {
-		return store.ErrNotFound
-	}
-	wanted := ids(q, "session")
-	if len(wanted) > control.MaxPageSize {
-		return invalid.Of("session", "must be at most %d sessions", control.MaxPageSize)
-	}
-	rows, now, err := c.Control.SessionRows(c.r.Context(), wanted)
-	if err != nil {
-		return err
-	}
-	f := confirmation{
-		Action: sessionsPath + "/batch", Verb: title(string(action)), Back: safeReturn(q.Get("return"), sessionsPath),
-		Hidden: [][2]string{{"action", string(action)}, {"return", safeReturn(q.Get("return"), sessionsPath)}},
-		Reason: field{Name: "reason", Label: "Reason", Optional: true, Value: q.Get("reason"), Error: bad,
-			Help: "Stands in each session’s history and in the audit log.", Attrs: map[string]any{"maxlength": "500", "autocomplete": "off"}},
-		Not: "It does not take the apps away: their users can launch them again.",
-	}
-	applies, apps, skips := 0, map[string]int{}, map[string]int{}
-	var appOrder, skipOrder []string
-	for _, r := range rows {
-		ok := false
-		for _, a := range r.Actions() {
-			ok = ok || a == action
-		}
-		if ok {
-			applies++
-			if apps[r.AppName]++; apps[r.AppName] == 1 {
-				appOrder = append(appOrder, r.AppName)
-			}
-			f.Hidden = append(f.Hidden, [2]string{"session", itoa(r.ID)})
-			continue
-		}
-		why := label(string(r.Status))
-		if skips[why]++; skips[why] == 1 {
-			skipOrder = append(skipOrder, why)
-		}
-	}
-	for i, name := range appOrder {
-		if i == 8 {
-			f.Rows = append(f.Rows, fact{Name: "and more", Text: plural(len(appOrder)-i, "app")})
-			break
-		}
-		f.Rows = append(f.Rows, fact{Name: name, Text: plural(apps[name], "session")})
-	}
-	for _, why := range skipOrder {
-		f.Rows = append(f.Rows, fact{Name: "Skipped", Text: fmt.Sprintf("%s, because %s", plural(skips[why], "session"), why)})
-	}
-	f.Title = fmt.Sprintf("%s %s", f.Verb, plural(applies, "session"))
-	switch {
-	case len(rows) == 0:
-		f.Off, f.Title, f.Happens, f.Not = true, "No session is ticked", "Tick the sessions to "+string(action)+" first.", ""
-	case applies == 0:
-		f.Off, f.Title, f.Not = true, "Nothing to "+string(action), ""
-		f.Happens = fmt.Sprintf("%s applies to none of the ticked sessions.", f.Verb)
-	case action == session.Evict:
-		f.Happens = "Each app is closed after its warnings, at the latest when its lease ends."
-	default:
-		f.Happens = "The apps may not run again in these sessions."
-	}
-	return c.showAs(code, page{Title: f.Title, Nav: "sessions", Now: now}, confirmView(f))
-}
-
-// batch acts on the ticked sessions one by one; each is judged anew when its turn comes.
-func batch(c *call) error {
-	form := c.r.PostForm
-	action := session.Action(form.Get("action"))
-	if action != session.Evict && action != session.Expire {
-		return store.ErrNotFound
-	}
-	wanted := ids(form, "session")
-	if len(wanted) > control.MaxPageSize {
-		return invalid.Of("session", "must be at most %d sessions", control.MaxPageSize)
-	}
-	done, skipped := 0, 0
-	for _, id := range wanted {
-		_, err := c.Control.Act(c.r.Context(), c.who(), id, action, form.Get("reason"))
-		var bad invalid.Error
-		var refused *session.RefusedError
-		switch {
-		case err == nil:
-			done++
-		case errors.As(err, &bad):
-			return c.batchConfirm(http.StatusUnprocessableEntity, form, fieldErrors(bad)["reason"])
-		case errors.As(err, &refused), errors.Is(err, store.ErrNotFound):
-			skipped++
-		default:
-			return err
-		}
-	}
-	text := fmt.Sprintf("%s: %s.", plural(done, "session"), label(string(orderStatus[action])))
-	if skipped > 0 {
-		text = strings.TrimSuffix(text, ".") + fmt.Sprintf("; %d skipped, because they had changed meanwhile.", skipped)
-	}
-	return c.done(safeReturn(form.Get("return"), sessionsPath), toast{Text: text})
 }

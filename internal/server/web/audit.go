@@ -34,7 +34,7 @@ func targetPath(e store.AuditEntry) string {
 	}
 	lists := map[string]string{
 		"session": sessionsPath, "app": appsPath, "delivery method": methodsPath, "provision": provisionsPath,
-		"user": usersPath, "group": groupsPath, "player": devicesPath,
+		"user": usersPath, "group": groupsPath, "player": devicesPath, "batch": batchesPath,
 	}
 	if list := lists[e.Target[:i]]; list != "" {
 		return list + "/" + e.Target[i+1:]

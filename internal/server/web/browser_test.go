@@ -202,7 +202,7 @@ func TestLiveInTheBrowser(t *testing.T) {
 		fmt.Sprintf(`document.querySelector('#s%d .w-tick input').checked`, id):             true,
 		fmt.Sprintf(`document.activeElement === document.querySelector('#s%d a')`, all[20]): true,
 		fmt.Sprintf(`document.querySelector('#s%d') === null`, waits):                       true,
-		`document.querySelector('[data-ticked]').innerText`:                                 "1 ticked:",
+		`document.querySelector('[data-ticked]').innerText`:                                 "1 ticked row",
 		fmt.Sprintf(`document.querySelector('#s%d [data-act]').innerText`, id):              "Expire",
 		`getComputedStyle(document.querySelector('.mass')).visibility`:                      "visible",
 	} {

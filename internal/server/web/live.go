@@ -60,24 +60,8 @@ func (c *call) stream(sessions []int64) error {
 	for _, id := range sessions {
 		mine[id] = true
 	}
-	rc := http.NewResponseController(c.w)
-	// The server's limit on reading a request would end a stream that outlives it.
-	rc.SetReadDeadline(time.Time{})
-	h := c.w.Header()
-	h.Set("Content-Type", "text/event-stream")
-	h.Set("Cache-Control", "no-store")
-	h.Set("X-Accel-Buffering", "no")
-	send := func(format string, args ...any) bool {
-		// A page that reads nothing for this long is gone.
-		rc.SetWriteDeadline(time.Now().Add(eventHeartbeat))
-		if _, err := fmt.Fprintf(c.w, format, args...); err != nil {
-			return false
-		}
-		return rc.Flush() == nil
-	}
-	// What changed between the page's making and this moment was announced to nobody: the
-	// page is told to look once.
-	if !send("retry: 2000\nevent: now\ndata: %s\n\nevent: change\ndata: {}\n\n", stamp(time.Now())) {
+	send, begun := c.openStream()
+	if !begun {
 		return nil
 	}
 	beat := time.NewTicker(eventHeartbeat)
@@ -110,6 +94,29 @@ func (c *call) stream(sessions []int64) error {
 			}
 		}
 	}
+}
+
+// openStream begins an event stream and returns how to send on it, which fails once the
+// page is gone; begun is false if it is gone already.
+func (c *call) openStream() (send func(format string, args ...any) bool, begun bool) {
+	rc := http.NewResponseController(c.w)
+	// The server's limit on reading a request would end a stream that outlives it.
+	rc.SetReadDeadline(time.Time{})
+	h := c.w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Accel-Buffering", "no")
+	send = func(format string, args ...any) bool {
+		// A page that reads nothing for this long is gone.
+		rc.SetWriteDeadline(time.Now().Add(eventHeartbeat))
+		if _, err := fmt.Fprintf(c.w, format, args...); err != nil {
+			return false
+		}
+		return rc.Flush() == nil
+	}
+	// What changed between the page's making and this moment was announced to nobody: the
+	// page is told to look once.
+	return send, send("retry: 2000\nevent: now\ndata: %s\n\nevent: change\ndata: {}\n\n", stamp(time.Now()))
 }
 
 func anyOf(ids []int64, set map[int64]bool) bool {

@@ -37,14 +37,19 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "GET /admin/sessions", sessionsPage)
 	add(auth.AdminOnly, "GET /admin/sessions/events", sessionsEvents)
 	add(auth.AdminOnly, "GET /admin/sessions/filter", filterPage)
-	add(auth.AdminOnly, "GET /admin/sessions/batch", batchPage)
-	add(auth.AdminOnly, "POST /admin/sessions/batch", batch)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}", sessionPage)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/events", sessionEvents)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/revoke", revokePage)
 	add(auth.AdminOnly, "POST /admin/sessions/{id}/revoke", revoke)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/{action}", actPage)
 	add(auth.AdminOnly, "POST /admin/sessions/{id}/{action}", act)
+
+	add(auth.AdminOnly, "GET /admin/batches", batchesPage)
+	add(auth.AdminOnly, "POST /admin/batches", newBatch)
+	add(auth.AdminOnly, "GET /admin/batches/{id}", batchPage)
+	add(auth.AdminOnly, "GET /admin/batches/{id}/events", batchEvents)
+	add(auth.AdminOnly, "POST /admin/batches/{id}/run", runBatch)
+	add(auth.AdminOnly, "POST /admin/batches/{id}/stop", stopBatch)
 
 	for _, k := range kinds() {
 		base := k.path

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
@@ -22,11 +23,30 @@ type sessionQuery struct {
 	// End reads the list from its end: the page token, if any, is one of the list in
 	// the other direction. That is how the last page is found without counting.
 	End bool
+
+	// What the times of the query are made of, as it stands in the URL.
+	FromText, ToText string        // dates or times
+	Older, Silent    time.Duration // counted back from AsOf
+	// AsOf is the moment of the list's first page. The pages after it keep it: counted back
+	// from another moment it would be another list, of which their tokens are not.
+	AsOf time.Time
 }
 
-// readSessionQuery reads the state from a URL's query. Numbers that are none are an
-// [invalid.Error]; the rest is checked by the use case.
-func readSessionQuery(v url.Values) (sessionQuery, error) {
+// sessionQuery reads the state from a URL's query. Numbers and dates that are none are
+// an [invalid.Error]; the rest is checked by the use case.
+func (c *call) sessionQuery(v url.Values) (sessionQuery, error) {
+	zone := time.UTC
+	if v.Get("from") != "" || v.Get("to") != "" {
+		set, err := c.Control.Settings(c.r.Context())
+		if err != nil {
+			return sessionQuery{}, err
+		}
+		zone = set.Location()
+	}
+	return readSessionQuery(v, time.Now(), zone)
+}
+
+func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (sessionQuery, error) {
 	var e invalid.Error
 	num := func(name string) int64 {
 		s := v.Get(name)
@@ -53,12 +73,55 @@ func readSessionQuery(v url.Values) (sessionQuery, error) {
 		PageSize:         int(num("page_size")),
 		PageToken:        v.Get("page_token"),
 	}}
+	q.FromText, q.ToText = strings.TrimSpace(v.Get("from")), strings.TrimSpace(v.Get("to"))
+	q.Older, q.Silent = past(&e, "older_seconds", num("older_seconds")), past(&e, "silent_seconds", num("silent_seconds"))
+	q.AsOf = now
+	if at := num("as_of"); at > 0 {
+		q.AsOf = time.Unix(at, 0)
+	}
+	q.From, q.To = day(&e, "from", q.FromText, zone, 0), day(&e, "to", q.ToText, zone, 1)
+	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
+		e.Add("to", "must not be before from")
+	}
+	if q.Older > 0 {
+		if before := q.AsOf.Add(-q.Older).UTC().Truncate(time.Second); q.To.IsZero() || before.Before(q.To) {
+			q.To = before
+		}
+	}
+	if q.Silent > 0 {
+		q.SilentSince = q.AsOf.Add(-q.Silent).UTC().Truncate(time.Second)
+	}
 	for _, s := range v["status"] {
 		if s != "" && !slices.Contains(q.Statuses, session.Status(s)) {
 			q.Statuses = append(q.Statuses, session.Status(s))
 		}
 	}
 	return q, e.Err()
+}
+
+// past checks a span of seconds that a filter counts back.
+func past(e *invalid.Error, name string, seconds int64) time.Duration {
+	if seconds > 100*365*86400 {
+		e.Add(name, "must be at most 100 years")
+		return 0
+	}
+	return time.Duration(seconds) * time.Second
+}
+
+// day reads a date or a time; add days are added to a date, so that the last one is whole.
+func day(e *invalid.Error, name, s string, zone *time.Location, add int) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC()
+	}
+	t, err := time.ParseInLocation(time.DateOnly, s, zone)
+	if err != nil {
+		e.Add(name, "must be a date, as 2026-03-31, or an RFC 3339 time")
+		return time.Time{}
+	}
+	return t.AddDate(0, 0, add).UTC()
 }
 
 // values is the state as a query.
@@ -78,6 +141,10 @@ func (q sessionQuery) values() url.Values {
 	set("provision_id", itoa(q.ProvisionID))
 	set("delivery_method_id", itoa(q.DeliveryMethodID))
 	set("device_id", itoa(q.AgentID))
+	set("from", q.FromText)
+	set("to", q.ToText)
+	set("older_seconds", itoa(int64(q.Older/time.Second)))
+	set("silent_seconds", itoa(int64(q.Silent/time.Second)))
 	if q.History {
 		v.Set("history", "true")
 	}
@@ -89,6 +156,17 @@ func (q sessionQuery) values() url.Values {
 	if q.End {
 		v.Set("end", "true")
 	}
+	if (q.PageToken != "" || q.End) && (q.Older > 0 || q.Silent > 0) {
+		v.Set("as_of", itoa(q.AsOf.Unix()))
+	}
+	return v
+}
+
+// filter is what the list selects, as a query: neither its order nor its page.
+func (q sessionQuery) filter() url.Values {
+	v := q.with(func(*sessionQuery) {}).values()
+	v.Del("sort")
+	v.Del("page_size")
 	return v
 }
 
@@ -164,14 +242,12 @@ func (q sessionQuery) direction(key string) string {
 	return ""
 }
 
-// hidden is the state but for one parameter, as a form's hidden fields.
-func (q sessionQuery) hidden(but string) [][2]string {
+// hidden is the state but for some parameters, as a form's hidden fields.
+func (q sessionQuery) hidden(but ...string) [][2]string {
 	var out [][2]string
-	v := q.values()
-	v.Del("page_token")
-	v.Del("end")
+	v := q.with(func(*sessionQuery) {}).values()
 	for _, name := range slices.Sorted(maps.Keys(v)) {
-		if name == but {
+		if slices.Contains(but, name) {
 			continue
 		}
 		for _, value := range v[name] {

@@ -1,8 +1,6 @@
 package web
 
 import (
-	"context"
-	"errors"
 	"fmt"
 	"hash/fnv"
 	"slices"
@@ -22,7 +20,7 @@ var pageSizes = []int{25, 50, 100, 250, 500}
 // now, for a page whose rows must stay where they are.
 func sessionsPage(c *call) error {
 	query := c.r.URL.Query()
-	q, err := readSessionQuery(query)
+	q, err := c.sessionQuery(query)
 	if err != nil {
 		return err
 	}
@@ -39,6 +37,9 @@ func sessionsPage(c *call) error {
 	}
 	l := sessionList{
 		Total:   total(list),
+		Filter:  q.filter().Encode(),
+		All:     everything(list, q),
+		Batches: batchesPath,
 		Self:    q.path(),
 		Clear:   q.clear(),
 		NoQuery: q.with(func(q *sessionQuery) { q.Q = "" }).path(),
@@ -68,6 +69,18 @@ func total(l *control.List) string {
 		return plural(l.Total, "session")
 	}
 	return "more than " + plural(l.Total, "session")
+}
+
+// everything names all that the list's filter matches, beyond this page too.
+func everything(l *control.List, q sessionQuery) string {
+	n := thousands(l.Total)
+	if !l.Exact {
+		n = "more than " + n
+	}
+	if len(q.filter()) == 0 {
+		return "All sessions (" + n + ")"
+	}
+	return "Everything that matches (" + n + ")"
 }
 
 func sessionPager(q sessionQuery, list *control.List) pager {
@@ -170,7 +183,11 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	row := sessionRow{
 		ID: r.ID, User: r.UserName, App: r.AppName, Provision: r.ProvisionName, Method: r.DeliveryMethodName,
 		Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince, Activity: r.LastActivityAt,
-		Simulated: r.Simulated,
+		Simulated: r.Simulated, Gone: !r.DeletedAt.IsZero(),
+	}
+	if row.Gone {
+		// What it still waited for is over; when it left the list is what is left to say.
+		row.Status.ETA, row.Status.Closed, row.Status.Extra, row.Status.Deleted = time.Time{}, time.Time{}, "", r.DeletedAt
 	}
 	if row.User == "" {
 		row.User = r.Username
@@ -179,7 +196,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 		row.Actions = append(row.Actions, string(a))
 	}
 	h := fnv.New32a()
-	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions)
+	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra)
 	if o := r.Order; o != nil {
 		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA.Unix())
 	}
@@ -197,125 +214,29 @@ var orderStatus = map[session.Action]session.Status{
 func statusOf(s *session.Session, now time.Time) status {
 	st := status{Word: label(string(s.Status)), Tone: toneOf(string(s.Status)), Note: s.Reason}
 	o := s.Order
-	if o == nil || orderStatus[o.Action] != s.Status {
-		if s.Status.Ended() && s.Observed == session.IsRunning {
-			st.Extra = "still seen running"
-		}
-		return st
-	}
-	switch {
-	case o.Open():
+	switch ordered := o != nil && orderStatus[o.Action] == s.Status; {
+	case ordered && o.Open():
 		st.ETA = o.ETA
-	case now.Sub(o.ClosedAt) < 24*time.Hour:
+	case ordered && now.Sub(o.ClosedAt) < 24*time.Hour:
 		st.Closed = o.ClosedAt
+	case s.Status.Ended() && s.Observed == session.IsRunning:
+		st.Extra = "still seen running"
+	case s.Status.Ended():
+	case s.Problem != "":
+		st.Extra, st.Note = hindered(s.Status), s.Problem
+	case s.Progress > 0 && s.Progress < 100:
+		st.Extra = fmt.Sprintf("adding %d%%", s.Progress)
 	}
 	return st
 }
 
-// A pickKind is a kind of thing that lists are filtered by and forms choose from.
-type pickKind struct {
-	key   string // of the filter, and of the picker's address
-	name  string
-	find  func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error)
-	label func(ctx context.Context, c *control.Control, id int64) (string, error)
-	id    func(*sessionQuery) *int64
-}
-
-func sessionFilters(q sessionQuery) []filter {
-	path := func(key string) string {
-		v := q.with(func(*sessionQuery) {}).values()
-		v.Set("by", key)
-		return withQuery(sessionsPath+"/filter", v)
+// hindered says in a few words what a session's problem keeps it from.
+func hindered(s session.Status) string {
+	switch s {
+	case session.Launched, session.Starting:
+		return "could not be added"
+	case session.UpgradeRequested:
+		return "could not be upgraded"
 	}
-	fs := []filter{{Key: "status", Name: "Status", Path: path("status"), On: len(q.Statuses) > 0}}
-	for _, k := range pickKinds {
-		if k.id != nil {
-			fs = append(fs, filter{Key: k.key, Name: k.name, Path: path(k.key), On: *k.id(&q) != 0})
-		}
-	}
-	return fs
-}
-
-// sessionChips shows every filter that is set, with the list without it.
-func (c *call) sessionChips(q sessionQuery) ([]chip, error) {
-	var cs []chip
-	for _, s := range q.Statuses {
-		off := q.with(func(q *sessionQuery) {
-			q.Statuses = slices.DeleteFunc(q.Statuses, func(t session.Status) bool { return t == s })
-		})
-		cs = append(cs, chip{"status", label(string(s)), off.path()})
-	}
-	for _, k := range pickKinds {
-		if k.id == nil || *k.id(&q) == 0 {
-			continue
-		}
-		id := *k.id(&q)
-		name, err := k.label(c.r.Context(), c.Control, id)
-		if errors.Is(err, store.ErrNotFound) {
-			name, err = "no. "+itoa(id), nil // deleted, but its sessions are there
-		}
-		if err != nil {
-			return nil, err
-		}
-		cs = append(cs, chip{strings.ToLower(k.name), name, q.with(func(q *sessionQuery) { *k.id(q) = 0 }).path()})
-	}
-	if q.History {
-		cs = append(cs, chip{"history", "deleted ones too", q.with(func(q *sessionQuery) { q.History = false }).path()})
-	}
-	return cs, nil
-}
-
-// filterPage offers the choices of one filter. The list's menus load it; without the
-// script it is a page of links.
-func filterPage(c *call) error {
-	query := c.r.URL.Query()
-	q, err := readSessionQuery(query)
-	if err != nil {
-		return err
-	}
-	by, find := query.Get("by"), strings.TrimSpace(query.Get("find"))
-	if by == "status" {
-		return c.show(page{Title: "Filter by status", Nav: "sessions"}, filterView("Filter by status", search{}, statusOptions(q), false, q.path()))
-	}
-	for _, k := range pickKinds {
-		if k.key != by || k.id == nil {
-			continue
-		}
-		options, more, err := k.find(c.r.Context(), c.Control, find, 20)
-		if err != nil {
-			return err
-		}
-		chosen := *k.id(&q)
-		for i := range options {
-			o := &options[i]
-			id, _ := strconv.ParseInt(o.Value, 10, 64) // find wrote it
-			o.Chosen = id == chosen
-			o.Link = q.with(func(q *sessionQuery) {
-				*k.id(q) = id
-				if o.Chosen {
-					*k.id(q) = 0
-				}
-			}).path()
-		}
-		s := search{Path: sessionsPath + "/filter", Value: find, Hint: "Find", Hidden: append(q.hidden(""), [2]string{"by", by})}
-		name := "Filter by " + strings.ToLower(k.name)
-		return c.show(page{Title: name, Nav: "sessions"}, filterView(name, s, options, more, q.path()))
-	}
-	return store.ErrNotFound
-}
-
-func statusOptions(q sessionQuery) []option {
-	var out []option
-	for _, s := range session.Statuses(session.Device) {
-		on := slices.Contains(q.Statuses, s)
-		next := q.with(func(q *sessionQuery) {
-			if on {
-				q.Statuses = slices.DeleteFunc(q.Statuses, func(t session.Status) bool { return t == s })
-			} else {
-				q.Statuses = append(q.Statuses, s)
-			}
-		})
-		out = append(out, option{Value: string(s), Label: label(string(s)), Tone: toneOf(string(s)), Chosen: on, Link: next.path()})
-	}
-	return out
+	return "has a problem"
 }

@@ -161,22 +161,6 @@ func TestEvictAndExpire(t *testing.T) {
 	olga.get(path).has("app closed", "closed by the device").lacks("closes within")
 }
 
-func TestBatch(t *testing.T) {
-	s := newSite(t)
-	app, _ := s.app("MATLAB")
-	lab := s.device("LAB-204")
-	runs, idle := s.launch(app.ID, lab, true), s.launch(app.ID, 0, false)
-	olga := s.as("olga")
-	q := "?action=evict&session=" + num(runs) + "&session=" + num(idle)
-	olga.get("/admin/sessions/batch"+q).is(200).has("Evict 1 session", "MATLAB", "Skipped", "1 session, because launched")
-	olga.get("/admin/sessions/batch?action=evict").is(200).has("No session is ticked")
-	olga.get("/admin/sessions/batch?action=expire&session=" + num(idle)).is(200).has("Nothing to expire").lacks(">Expire</button>")
-	olga.get("/admin/sessions/batch?action=kill&session=1").is(404)
-	olga.post("/admin/sessions/batch", vals("action", "evict", "session", num(runs), "session", num(idle), "reason", "tidying", "return", "/admin/sessions?q=mat")).
-		is(200).has("1 session: evicted; 1 skipped", "tidying"[:0])
-	olga.get("/admin/sessions").has("evicted")
-}
-
 func TestLiveRows(t *testing.T) {
 	s := newSite(t)
 	app, _ := s.app("MATLAB")
