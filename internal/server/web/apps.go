@@ -66,12 +66,14 @@ func appChanges(c *call, a *catalog.App) []change {
 		return func() error { return updateApp(c, a.ID, func(a *catalog.App) error { a.Status = s; return nil }) }
 	}
 	suspend := change{Name: "suspend", Verb: "Suspend", Title: "Suspend " + a.Name, Done: "Suspended.", do: set(catalog.Suspended),
-		Happens: "Nobody can launch it, and running sessions are closed when they next ask to renew. It can be activated again.", Not: notAtOnce}
+		Ends: true, Running: &store.SessionQuery{AppID: a.ID},
+		Happens: "Nobody can launch it. It can be activated again."}
 	if a.Status == catalog.Suspended {
 		suspend = change{Name: "activate", Verb: "Activate", Title: "Activate " + a.Name, Done: "Activated.", do: set(catalog.Active),
 			Happens: "Those whom a provision entitles can launch it again."}
 	}
 	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + a.Name, Done: "The app is deleted.", Gone: true,
-		do:      func() error { return c.Control.DeleteApp(c.r.Context(), c.who(), a.ID, c.ending()) },
-		Happens: "Nobody can launch it any more, and running sessions are closed when they next ask to renew. Its sessions keep its name. This cannot be undone.", Not: notAtOnce}}
+		do:   func() error { return c.Control.DeleteApp(c.r.Context(), c.who(), a.ID, c.ending()) },
+		Ends: true, Running: &store.SessionQuery{AppID: a.ID},
+		Happens: "Nobody can launch it any more. Its sessions keep its name. This cannot be undone."}}
 }

@@ -1,7 +1,7 @@
 package web
 
 import (
-	"leasehold/internal/directory"
+	"cmp"
 	"net/http"
 	"strings"
 	"time"
@@ -9,6 +9,7 @@ import (
 	"github.com/a-h/templ"
 
 	"leasehold/internal/control"
+	"leasehold/internal/directory"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
@@ -19,7 +20,7 @@ var devices = &records[store.Agent]{
 	path: devicesPath, nav: "devices", noun: "device",
 	list: listing{
 		Title: "Devices", Empty: "No devices yet. Make an enrolment key, and enrol the player of a device with it.",
-		Columns: []column{{Key: "name", Name: "Name"}, {Key: "act", Name: "Last seen"}, {Key: "m", Name: "System"}, {Key: "m", Name: "Player"}, {Key: "time", Name: "Enrolled"}},
+		Columns: []column{{Key: "name", Name: "Name"}, {Key: "act", Name: "Last seen"}, {Key: "m", Name: "System"}, {Key: "m", Name: "Player"}, {Key: "s", Name: "Whose"}, {Key: "time", Name: "Enrolled"}},
 		Extra:   newKeyButton(),
 	},
 	find: func(c *call, q string, page store.Page) ([]*store.Agent, string, error) {
@@ -30,13 +31,15 @@ var devices = &records[store.Agent]{
 		if a.Simulated {
 			name.Sub = "simulated"
 		}
-		return []cell{name, {View: ago(a.LastSeenAt, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
+		return []cell{name, {View: ago(a.LastSeenAt, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {Text: whose[a.Ownership], Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
 	},
 	id:   func(a *store.Agent) *int64 { return &a.ID },
 	name: func(a *store.Agent) string { return a.Name },
 	load: func(c *call, id int64) (*store.Agent, error) { return c.Control.Agent(c.r.Context(), id) },
 	read: func(c *call, a *store.Agent) error {
 		a.Name = strings.TrimSpace(c.r.PostFormValue("name"))
+		// A form without the choice leaves it as it is.
+		a.Ownership = cmp.Or(directory.Ownership(c.r.PostFormValue("ownership")), a.Ownership)
 		return nil
 	},
 	update: func(c *call, id int64, change func(*store.Agent) error) error {
@@ -47,10 +50,14 @@ var devices = &records[store.Agent]{
 		if err := change(a); err != nil {
 			return err
 		}
-		_, err = c.Control.UpdateAgent(c.r.Context(), c.who(), id, c.ending(), func(x *store.Agent) error { x.Name = a.Name; return nil })
+		_, err = c.Control.UpdateAgent(c.r.Context(), c.who(), id, c.ending(), func(x *store.Agent) error {
+			x.Name, x.Ownership = a.Name, a.Ownership
+			return nil
+		})
 		return err
 	},
-	shown: []string{"name"},
+	shown:  []string{"name", "ownership"},
+	ending: true,
 	facts: func(_ *call, a *store.Agent) ([]fact, error) {
 		fs := []fact{
 			{Name: "Last seen", View: ago(a.LastSeenAt, time.Now())},
@@ -74,9 +81,12 @@ var devices = &records[store.Agent]{
 			Not:     "It does not remove the player or its apps from the machine."}}
 	},
 	fields: func(_ *call, a *store.Agent, errs map[string]string) (templ.Component, error) {
-		return fieldView(field{Name: "name", Label: "Name", Value: a.Name, Error: errs["name"]}), nil
+		return deviceFields(a, errs), nil
 	},
 }
+
+// whose says to whom a device belongs.
+var whose = map[directory.Ownership]string{directory.Organisation: "organisation", directory.Own: "user’s own"}
 
 // newKey makes an enrolment key. The answer is the page itself and no redirect: the key
 // is shown once, and kept nowhere.

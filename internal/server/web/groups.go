@@ -42,12 +42,13 @@ var groups = &records[directory.Group]{
 		_, err := c.Control.UpdateGroup(c.r.Context(), c.who(), id, c.ending(), change)
 		return err
 	},
-	shown: []string{"name", "user_ids"},
+	shown:  []string{"name", "user_ids"},
+	ending: true,
 	changes: func(c *call, g *directory.Group) []change {
 		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + g.Name, Done: "The group is deleted.", Gone: true,
-			do:      func() error { return c.Control.DeleteGroup(c.r.Context(), c.who(), g.ID, c.ending()) },
-			Happens: "What provisions gave to its members by this group is over for them. This cannot be undone.",
-			Not:     "It does not delete its members."}}
+			do:   func() error { return c.Control.DeleteGroup(c.r.Context(), c.who(), g.ID, c.ending()) },
+			Ends: true, Happens: "What provisions gave to its members by this group is over for them. This cannot be undone.",
+			Not: "It does not delete its members."}}
 	},
 	fields: func(c *call, g *directory.Group, errs map[string]string) (templ.Component, error) {
 		users, err := c.picker(picker{Kind: "user", Name: "user_ids", Label: "Members", Hint: "Find people to add", None: "Nobody yet.", Error: errs["user_ids"]}, g.UserIDs)

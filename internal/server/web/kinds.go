@@ -55,6 +55,10 @@ type records[T any] struct {
 	shown   []string // the fields that show their own errors
 	facts   func(c *call, x *T) ([]fact, error)
 	changes func(c *call, x *T) []change
+	// aside is beside the form: what is known of the record and not changed there.
+	aside func(c *call, x *T) (templ.Component, error)
+	// ending: changing the record by its form can take an app from somebody.
+	ending bool
 }
 
 // A change is something that can be done to a record as a whole.
@@ -66,6 +70,11 @@ type change struct {
 	Not     string
 	Done    string // said afterwards
 	Gone    bool   // the record is there no more then
+	Inside  bool   // it is offered within the form, not at the page's head
+	// Ends: it can leave running sessions without entitlement. Running finds those that
+	// run now; nil where that cannot be told cheaply.
+	Ends    bool
+	Running *store.SessionQuery
 	do      func() error
 }
 
@@ -131,6 +140,15 @@ func (k *records[T]) form(c *call, x *T, errs map[string]string) error {
 			if f.Facts, err = k.facts(c, x); err != nil {
 				return err
 			}
+		}
+		if k.aside != nil {
+			var err error
+			if f.Aside, err = k.aside(c, x); err != nil {
+				return err
+			}
+		}
+		if k.ending {
+			f.Ends = c.endsField("Of people who lose an app by this change.")
 		}
 	}
 	fields, err := k.fields(c, x, errs)
@@ -210,9 +228,13 @@ func (k *records[T]) changePage(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.show(page{Title: ch.Verb, Nav: k.nav}, confirmView(confirmation{
-		Action: k.pathOf(x) + "/" + ch.Name, Verb: ch.Verb, Title: ch.Title, Happens: ch.Happens, Not: ch.Not, Back: k.pathOf(x), NoReason: true,
-	}))
+	f := confirmation{Action: k.pathOf(x) + "/" + ch.Name, Verb: ch.Verb, Title: ch.Title, Happens: ch.Happens, Not: ch.Not, Back: k.pathOf(x), NoReason: true}
+	if ch.Ends {
+		if err := c.askEnding(&f, ch.Running); err != nil {
+			return err
+		}
+	}
+	return c.show(page{Title: ch.Verb, Nav: k.nav}, confirmView(f))
 }
 
 func (k *records[T]) change(c *call) error {
@@ -246,6 +268,8 @@ type form struct {
 	Error   string
 	Changes []change
 	Facts   []fact
+	Aside   templ.Component // beside the form
+	Ends    *field          // the tick that ends running sessions at once
 }
 
 // listPageSize is a page of a catalogue, people or record list.
@@ -304,6 +328,3 @@ func count(n int, q listQuery, next, noun string) string {
 	}
 	return plural(n, noun)
 }
-
-// notAtOnce is what no change of a record does.
-const notAtOnce = "It does not end running sessions at once: evict them for that."

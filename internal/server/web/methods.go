@@ -24,7 +24,7 @@ var methods = &records[catalog.DeliveryMethod]{
 	list: listing{
 		Title:   "Delivery methods",
 		Empty:   "No delivery methods yet. One says how an app gets to people: its packages, its licence, its warnings.",
-		Columns: []column{{Key: "name", Name: "Name"}, {Key: "app", Name: "App"}, {Key: "m", Name: "Licence"}, {Key: "m", Name: "Seats"}, {Key: "m", Name: "Heartbeat"}, {Key: "m", Name: "Warnings"}},
+		Columns: []column{{Key: "name", Name: "Name"}, {Key: "app", Name: "App"}, {Key: "short", Name: "Licence"}, {Key: "s", Name: "Seats"}, {Key: "beat", Name: "Heartbeat"}, {Key: "s", Name: "Warnings"}},
 	},
 	find: func(c *call, q string, page store.Page) ([]*catalog.DeliveryMethod, string, error) {
 		return c.Control.ListDeliveryMethods(c.r.Context(), 0, q, page)
@@ -52,18 +52,24 @@ var methods = &records[catalog.DeliveryMethod]{
 	},
 	shown: []string{"app_id", "name", "licence", "heartbeat_seconds", "warnings_seconds", "successor_id", "packages"},
 	facts: func(c *call, d *catalog.DeliveryMethod) ([]fact, error) {
-		seats, err := c.seats(d)
+		app, err := c.appName(d.AppID)
 		if err != nil {
 			return nil, err
 		}
-		app, err := c.appName(d.AppID)
-		return []fact{{Name: "App", Text: app, Link: appsPath + "/" + itoa(d.AppID)}, {Name: "Seats", Text: seats},
-			{Name: "Sessions", Text: "by this delivery method", Link: sessionsPath + "?delivery_method_id=" + itoa(d.ID)}}, err
+		fs := []fact{{Name: "App", Text: app, Link: appsPath + "/" + itoa(d.AppID)},
+			{Name: "Sessions", Text: "by this delivery method", Link: sessionsPath + "?delivery_method_id=" + itoa(d.ID)}}
+		next, err := c.successor(d)
+		if next != nil {
+			fs = append(fs, *next)
+		}
+		return fs, err
 	},
+	aside: methodAside,
 	changes: func(c *call, d *catalog.DeliveryMethod) []change {
-		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + d.Name, Done: "The delivery method is deleted.", Gone: true, Not: notAtOnce,
-			do:      func() error { return c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), d.ID, c.ending()) },
-			Happens: "Nobody can launch by it any more, and running sessions are closed when they next ask to renew. This cannot be undone."}}
+		return []change{{Name: "delete", Verb: "Delete", Title: "Delete " + d.Name, Done: "The delivery method is deleted.", Gone: true,
+			do:   func() error { return c.Control.DeleteDeliveryMethod(c.r.Context(), c.who(), d.ID, c.ending()) },
+			Ends: true, Running: &store.SessionQuery{DeliveryMethodID: d.ID},
+			Happens: "Nobody can launch by it any more. This cannot be undone."}}
 	},
 	fields: func(c *call, d *catalog.DeliveryMethod, errs map[string]string) (templ.Component, error) {
 		f, err := c.methodForm(d, errs)

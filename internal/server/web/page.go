@@ -71,8 +71,8 @@ type status struct {
 	ETA     time.Time
 	Closed  time.Time
 	Deleted time.Time // when its session left the list
-	Note   string // said on hover
-	Extra  string // said beside the word
+	Note    string    // said on hover
+	Extra   string    // said beside the word
 }
 
 // tones holds the colour of each status word, for both kinds of session.

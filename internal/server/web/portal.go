@@ -34,6 +34,12 @@ func portal(c *call) error {
 			continue // at rest in the player
 		}
 		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}
+		if adding := addingText(r); adding != "" {
+			a.Status.Extra = fmt.Sprintf("adding %d%%", r.Progress)
+			if r.Status != session.Launched {
+				a.Status.Extra = "newer version: " + a.Status.Extra
+			}
+		}
 		if r.Lease != nil && r.Observed == session.IsRunning {
 			a.Ends = r.Lease.ExpiresAt
 		}
@@ -157,7 +163,7 @@ func follow(c *call) error {
 	path := "/sessions/" + itoa(r.ID)
 	f := following{
 		App: r.AppName, Device: r.AgentName, Status: statusOf(r.Session, d.Now), Since: r.StatusSince,
-		Events: path + "/events", Rev: rowOf(r, d.Now).Rev,
+		Events: path + "/events", Rev: revOf(r, d.Now),
 		Steps: []step{{Name: "Launched", At: r.StartedAt}, {Name: "Added", Note: "the player adds the app"}, {Name: "Running", Note: "waiting"}},
 	}
 	for _, t := range d.Transitions {
@@ -171,6 +177,7 @@ func follow(c *call) error {
 			}
 		}
 	}
+	followWay(&f, r)
 	key := keyLinks + itoa(r.ID)
 	if r.Status == session.Launched {
 		f.Link = c.sessions.GetString(c.r.Context(), key)
@@ -189,10 +196,30 @@ func follow(c *call) error {
 		f.Over += " You can start it again in the player."
 	case len(d.Denials) > 0 && r.Status != session.Running:
 		f.Over = d.Denials[0].Message
-	case r.Status == session.Launched || r.Status == session.Added:
+	case f.Problem == "" && f.Percent == 0 && (r.Status == session.Launched || r.Status == session.Added):
 		f.Stuck = stuckHelp(r, f.Link != "")
 	}
 	return c.show(page{Title: r.AppName, Portal: true, Now: d.Now}, followView(f, d.Now))
+}
+
+// followWay says what is on its way to the user's device, and what keeps it from getting there.
+func followWay(f *following, r store.SessionRow) {
+	if f.Adding = addingText(r); f.Adding != "" {
+		f.Percent = r.Progress
+		if r.Status == session.Launched {
+			f.Steps[1].Note = fmt.Sprintf("adding %d%%", r.Progress)
+		}
+	}
+	if f.Problem = problemText(r); f.Problem != "" {
+		f.Help = fmt.Sprintf("It is tried again by itself. If that does not help, tell your administrator this and the session’s number, %d.", r.ID)
+	}
+	switch {
+	case r.Status.Ended() || f.Problem != "":
+	case r.Status == session.UpgradeRequested:
+		f.Upgrade = "A newer version is on its way to " + cmp.Or(r.AgentName, "the device") + ". Work on; the app is the newer one from its next start on."
+	case r.RunMethod != 0 && r.RunMethod != r.DeliveryMethodID && r.Observed == session.IsRunning:
+		f.Upgrade = "A newer version is ready. Close the app and start it again to have it."
+	}
 }
 
 func evictedText(r store.SessionRow, now time.Time) string {

@@ -126,7 +126,7 @@ func TestCatalogue(t *testing.T) {
 	olga.post("/admin/provisions/1/delete", nil).is(200).has("The provision is deleted.", "No provisions yet")
 
 	for _, ch := range []string{"suspend", "delete"} {
-		olga.get("/admin/apps/1/"+ch).is(200).has("It does not end running sessions at once", `method="post"`)
+		olga.get("/admin/apps/1/"+ch).is(200).has("Without it nothing ends at once", "End running sessions now", "Running now", "no session", `method="post"`)
 	}
 	olga.get("/admin/apps/1/explode").is(404)
 	olga.post("/admin/apps/1/suspend", nil).is(200).has("Suspended.", "suspended")

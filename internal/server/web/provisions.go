@@ -43,7 +43,8 @@ var provisions = &records[directory.Provision]{
 	made:   "The provision is made.",
 	read:   readProvision,
 	update: updateProvision,
-	shown:  []string{"name", "user_ids", "group_ids", "delivery_method_ids", "starts_at", "ends_at"},
+	shown:  []string{"name", "user_ids", "group_ids", "delivery_method_ids", "starts_at", "ends_at", "device_ownership", "networks"},
+	ending: true,
 	facts: func(_ *call, p *directory.Provision) ([]fact, error) {
 		now := time.Now()
 		return []fact{{Name: "Status", View: statusDot(provisionStatus(p, now), now)},
@@ -67,7 +68,8 @@ var provisions = &records[directory.Provision]{
 			}
 			pickers = append(pickers, pk)
 		}
-		return provisionFields(p, pickers, errs), nil
+		lost, err := c.exceptions(p)
+		return provisionFields(p, pickers, c.networksText(p), lost, errs), err
 	},
 }
 
@@ -120,6 +122,8 @@ func readProvision(c *call, p *directory.Provision) error {
 	p.UserIDs = picked(p.UserIDs, c.r.PostForm, "user_ids")
 	p.GroupIDs = picked(p.GroupIDs, c.r.PostForm, "group_ids")
 	p.DeliveryMethodIDs = picked(p.DeliveryMethodIDs, c.r.PostForm, "delivery_method_ids")
+	p.Ownership = directory.Ownership(c.r.PostFormValue("device_ownership"))
+	p.Networks = readNetworks(&e, c.r.PostFormValue("networks"))
 	return e.Err()
 }
 
@@ -134,13 +138,15 @@ func provisionChanges(c *call, p *directory.Provision) []change {
 			return updateProvision(c, p.ID, func(p *directory.Provision) error { p.Enabled = on; return nil })
 		}
 	}
-	toggle := change{Name: "disable", Verb: "Disable", Title: "Disable " + p.Name, Done: "Disabled.", do: enable(false), Not: notAtOnce,
-		Happens: fmt.Sprintf("What it gives to %s is over: nobody can launch by it, and running sessions are closed when they next ask to renew. It can be enabled again.", forWhom(p))}
+	toggle := change{Name: "disable", Verb: "Disable", Title: "Disable " + p.Name, Done: "Disabled.", do: enable(false),
+		Ends: true, Running: &store.SessionQuery{ProvisionID: p.ID},
+		Happens: fmt.Sprintf("What it gives to %s is over: nobody can launch by it. It can be enabled again.", forWhom(p))}
 	if !p.Enabled {
 		toggle = change{Name: "enable", Verb: "Enable", Title: "Enable " + p.Name, Done: "Enabled.", do: enable(true),
 			Happens: fmt.Sprintf("It gives what it names to %s again.", forWhom(p))}
 	}
-	return []change{toggle, {Name: "delete", Verb: "Delete", Title: "Delete " + p.Name, Done: "The provision is deleted.", Gone: true, Not: notAtOnce,
+	return append(c.lettingIn(p), toggle, change{Name: "delete", Verb: "Delete", Title: "Delete " + p.Name, Done: "The provision is deleted.", Gone: true,
+		Ends: true, Running: &store.SessionQuery{ProvisionID: p.ID},
 		do:      func() error { return c.Control.DeleteProvision(c.r.Context(), c.who(), p.ID, c.ending()) },
-		Happens: "What it gave is over: nobody can launch by it, and running sessions are closed when they next ask to renew. This cannot be undone."}}
+		Happens: "What it gave is over: nobody can launch by it. This cannot be undone."})
 }

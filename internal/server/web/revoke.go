@@ -67,7 +67,8 @@ func (c *call) revokeForm(code int, d *control.Detail, reason string, faults ...
 	v := revocationOf(out)
 	switch {
 	case len(out.Grounds) == 0 && len(out.Ended) == 0:
-		f.Off, f.Happens = true, fmt.Sprintf("No provision lets %s launch %s, and no session of it is left.", who, out.AppName)
+		f.Off, f.Title = true, "There is no access to revoke"
+		f.Happens = fmt.Sprintf("No provision lets %s launch %s, and no session of it is left.", who, out.AppName)
 		return c.showAs(code, page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
 	case len(out.Grounds) == 0:
 		f.Happens = fmt.Sprintf("No provision lets %s launch %s any more. What is left of it ends.", who, out.AppName)

@@ -51,6 +51,7 @@ var users = &records[directory.User]{
 		return []fact{{Name: "Sessions", Text: "of this user", Link: sessionsPath + "?user_id=" + itoa(u.ID)}}, nil
 	},
 	changes: userChanges,
+	ending:  true,
 	fields: func(c *call, u *directory.User, errs map[string]string) (templ.Component, error) {
 		groups, err := c.picker(picker{Kind: "group", Name: "group_ids", Label: "Groups", Hint: "Find groups to add", None: "In no group.", Error: errs["group_ids"]}, u.GroupIDs)
 		return userFields(u, groups, errs), err
@@ -69,11 +70,13 @@ func userChanges(c *call, u *directory.User) []change {
 		}
 	}
 	suspend := change{Name: "suspend", Verb: "Suspend", Title: "Suspend " + u.Name, Done: "Suspended.", do: set(directory.Suspended),
-		Happens: "They are signed out, cannot launch, and their running sessions are closed when they next ask to renew. They can be activated again.", Not: notAtOnce}
+		Ends: true, Running: &store.SessionQuery{UserID: u.ID},
+		Happens: "They are signed out and cannot launch. They can be activated again."}
 	if u.Status == directory.Suspended {
 		suspend = change{Name: "activate", Verb: "Activate", Title: "Activate " + u.Name, Done: "Activated.", do: set(directory.Active), Happens: "They can sign in and launch again."}
 	}
 	return []change{suspend, {Name: "delete", Verb: "Delete", Title: "Delete " + u.Name, Done: "The user is deleted.", Gone: true,
-		do:      func() error { return c.Control.DeleteUser(c.r.Context(), c.who(), u.ID, c.ending()) },
-		Happens: "They cannot sign in or launch any more, and their running sessions are closed when they next ask to renew. Their sessions keep their name. This cannot be undone.", Not: notAtOnce}}
+		do:   func() error { return c.Control.DeleteUser(c.r.Context(), c.who(), u.ID, c.ending()) },
+		Ends: true, Running: &store.SessionQuery{UserID: u.ID},
+		Happens: "They cannot sign in or launch any more. Their sessions keep their name. This cannot be undone."}}
 }
