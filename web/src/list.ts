@@ -7,6 +7,9 @@ import { complain } from "./toasts";
 let current: string | null = null; // id of the row under the keyboard
 let running: AbortController | null = null;
 
+/** True while another list is on its way. */
+export const loading = (): boolean => running !== null;
+
 export const rows = (): HTMLElement[] => $$("#list tbody tr[data-open]");
 /** The address that a row opens: its first link. */
 export const opens = (row: Element): string => row.querySelector<HTMLAnchorElement>("a[href]")!.href;

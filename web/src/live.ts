@@ -1,7 +1,7 @@
 // Live pages. The server announces that something has changed; the page then asks
 // for itself again, so that a lost announcement costs time, never truth.
 import { $, $$, dialog, fetchHTML, morph, parse, typing, within } from "./dom";
-import { rows, ticked } from "./list";
+import { loading, rows, ticked } from "./list";
 import { openMenu } from "./menus";
 import { serverSays, tick } from "./times";
 
@@ -56,10 +56,16 @@ export async function refresh(hold = false): Promise<void> {
   }
 }
 
-async function refreshAll(live: HTMLElement): Promise<void> {
-  const response = await fetchHTML(location.href);
+async function refreshAll(live: HTMLElement, asked = false): Promise<void> {
+  const href = location.href;
+  const response = await fetchHTML(href);
   if (!response.ok || response.redirected) return;
   const text = await response.text();
+  // Meanwhile the person may have gone on to another list, or taken something in hand.
+  if (location.href !== href || loading() || (!asked && live.id === "list" && rows().length > 0 && engaged())) {
+    pending = true;
+    return;
+  }
   const selector = `#${live.id}`;
   if (!parse(text).querySelector(selector) || !live.isConnected) return;
   const before = revisions();
@@ -167,7 +173,7 @@ export function startLive(): void {
     $("tr.at")?.classList.remove("at");
     window.scrollTo({ top: 0 });
     const live = root();
-    if (live) void refreshAll(live);
+    if (live) void refreshAll(live, true);
   });
   // When the person is back at the top with nothing in hand, what waited comes in.
   let settle = 0;

@@ -123,3 +123,26 @@ func TestHistory(t *testing.T) {
 	olga.get("/admin/sessions").is(200).has("No sessions yet")
 	olga.get("/admin/sessions?history=true").is(200).has("expired", "deleted", `class="gone"`, `href="/admin/sessions/`+num(id)+`"`).lacks("data-act", `name="session"`)
 }
+
+// What keeps an app from being added, and how far that is, stands beside the status.
+func TestStatusSaysWhatIsInTheWay(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		s    session.Session
+		want string
+	}{
+		{session.Session{Status: session.Launched, Progress: 42}, "adding 42%"},
+		{session.Session{Status: session.Launched, Progress: 42, Problem: "The disk is full"}, "could not be added"},
+		{session.Session{Status: session.UpgradeRequested, Problem: "The disk is full"}, "could not be upgraded"},
+		{session.Session{Status: session.Added, Progress: 100}, ""},
+		{session.Session{Status: session.Removed, Problem: "The disk is full"}, ""},
+	} {
+		st := statusOf(&c.s, now)
+		if st.Extra != c.want {
+			t.Errorf("%s: %q, want %q", c.s.Status, st.Extra, c.want)
+		}
+		if c.want != "" && c.s.Problem != "" && st.Note != c.s.Problem {
+			t.Errorf("%s: the problem is not told: %q", c.s.Status, st.Note)
+		}
+	}
+}

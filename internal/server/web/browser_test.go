@@ -2,17 +2,13 @@ package web
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -270,28 +266,16 @@ func TestLaunchInTheBrowser(t *testing.T) {
 func TestLooks(t *testing.T) {
 	s := newSite(t)
 	s.organisation()
-	axe, err := os.ReadFile("../../../web/node_modules/axe-core/axe.min.js")
-	if err != nil {
-		t.Fatal("axe-core is missing: run npm ci --ignore-scripts in web, or make web")
-	}
 	pages := []string{"/", "/launch/1", "/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1", "/admin/sessions/4", "/admin/sessions/4/expire",
-		"/admin/sessions/filter?by=app", "/admin/apps", "/admin/apps/1", "/admin/apps/1/suspend", "/admin/delivery-methods/new", "/admin/delivery-methods/4", "/admin/provisions", "/admin/provisions/1",
+		"/admin/sessions/filter?by=app", "/admin/sessions/filter?by=started", "/admin/sessions?history=true&silent_seconds=900&older_seconds=60", "/admin/batches", "/admin/apps", "/admin/apps/1", "/admin/apps/1/suspend", "/admin/delivery-methods/new", "/admin/delivery-methods/4", "/admin/provisions", "/admin/provisions/1",
 		"/admin/users", "/admin/users/2", "/admin/groups/1", "/admin/devices", "/admin/devices/1", "/admin/audit", "/admin/nothing"}
 	for _, look := range []struct {
 		width int64
 		theme string
 		axe   bool
 	}{{1440, "light", true}, {390, "dark", true}, {720, "dark", false}, {2560, "light", false}} {
-		var opts []chromedp.EmulateViewportOption
-		if look.width < 500 {
-			opts = append(opts, chromedp.EmulateMobile, chromedp.EmulateTouch)
-		}
 		w := s.window()
-		w.do(chromedp.EmulateViewport(look.width, 900, opts...))
-		w.do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: look.theme}}})
-			return err
-		}))
+		w.look(look.width, look.theme)
 		for _, path := range pages {
 			w.open(path)
 			if over := w.run(`document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); over > 0 {
@@ -307,16 +291,7 @@ func TestLooks(t *testing.T) {
 			if !look.axe {
 				continue
 			}
-			w.run(string(axe) + "; 0")
-			out := w.run(`axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.html + ' ' + (n.any[0]?.message ?? '')).join(' | '))))`)
-			var violations []string
-			text, _ := out.(string)
-			if err := json.Unmarshal([]byte(text), &violations); err != nil {
-				t.Fatalf("%s: axe says %v", path, out)
-			}
-			for _, v := range violations {
-				t.Errorf("%s at %d, %s: %s", path, look.width, look.theme, v)
-			}
+			w.axe(fmt.Sprintf("%s at %d, %s", path, look.width, look.theme))
 		}
 		w.mu.Lock()
 		w.noise = nil // the page that is none answers 404, which the browser logs

@@ -1,0 +1,340 @@
+package web
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp"
+
+	"leasehold/internal/control"
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+// statuses reads what the sessions are in the store, with how each is wanted.
+func (s *site) statuses(ids []int64) (out []session.Status) {
+	s.t.Helper()
+	rows, _, err := s.c.SessionRows(s.t.Context(), ids)
+	s.must(err)
+	for _, r := range rows {
+		out = append(out, r.Status)
+	}
+	return out
+}
+
+// added stores sessions of an app that were added on a device and wait to be started.
+func (s *site) added(n int, app, method, device int64) (ids []int64) {
+	s.t.Helper()
+	by := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB"}}
+	s.must(s.c.Store.Update(s.t.Context(), func(tx store.Tx) error {
+		ids = nil
+		for range n {
+			x := session.Launch(session.Device, s.ann.ID, app, method, 1, session.Actor{Role: session.User, Name: "ann"}, tx.Now())
+			x.AgentID = device
+			x.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, by)
+			if err := tx.CreateSession(x); err != nil {
+				return err
+			}
+			ids = append(ids, x.ID)
+		}
+		return nil
+	}))
+	return ids
+}
+
+// mixed makes ten sessions of two apps: three run, the others are in seven other states.
+func (s *site) mixed() (ids []int64) {
+	s.t.Helper()
+	matlab, _ := s.app("MATLAB")
+	spss, _ := s.app("SPSS")
+	n := 0
+	launch := func(app int64, run bool) (int64, int64) {
+		n++
+		dev := s.device(fmt.Sprintf("LAB-%03d", 200+n))
+		id := s.launch(app, dev, run)
+		ids = append(ids, id)
+		return dev, id
+	}
+	launch(matlab.ID, true)
+	launch(matlab.ID, true)
+	launch(spss.ID, true)
+	for _, app := range []int64{matlab.ID, spss.ID} {
+		dev, id := launch(app, true)
+		s.exit(dev, id) // stopped
+	}
+	dev, id := launch(matlab.ID, false)
+	s.agentOf(dev).report(s.t, id, session.IsIdle, wire.Observation{Type: session.ObsAdded})
+	_, id = launch(matlab.ID, true)
+	_, err := s.c.Act(s.t.Context(), s.root, id, session.Evict, "Exam")
+	s.must(err)
+	launch(matlab.ID, false) // launched
+	dev, id = launch(spss.ID, true)
+	s.exit(dev, id)
+	_, err = s.c.Act(s.t.Context(), s.root, id, session.Expire, "Term is over")
+	s.must(err)
+	dev, id = launch(spss.ID, true)
+	s.exit(dev, id)
+	s.must(s.c.Store.Update(s.t.Context(), func(tx store.Tx) error {
+		x, err := tx.LockSession(id)
+		if err != nil {
+			return err
+		}
+		before := store.Clone(x)
+		x.NotNeeded(session.UnneededEntitlement, tx.Now())
+		return tx.SaveSession(before, x)
+	}))
+	return ids
+}
+
+// picture keeps what the window shows in the folder PICTURES, for looking at.
+func (w *window) picture(name string) {
+	w.t.Helper()
+	dir := os.Getenv("PICTURES")
+	if dir == "" {
+		return
+	}
+	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
+	w.must(err)
+	w.must(os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
+}
+
+func TestBatchInTheBrowser(t *testing.T) {
+	s := newSite(t)
+	ids := s.mixed()
+	before := s.statuses(ids)
+	w := s.window()
+	w.open("/admin/sessions")
+	w.wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 10`)
+	ticks := func(n int) {
+		t.Helper()
+		w.wait(fmt.Sprintf(`document.querySelectorAll('tbody .w-tick input:checked').length === %d`, n))
+	}
+
+	// All, none, one by the keyboard, and all again.
+	w.run(`document.querySelector('[data-tick=all]').click()`)
+	ticks(10)
+	w.wait(`document.querySelector('[data-ticked]').textContent === '10 ticked rows'`)
+	w.run(`document.querySelector('[data-tick=none]').click()`)
+	ticks(0)
+	w.key("j")
+	w.key("x")
+	ticks(1)
+	w.wait(`document.querySelector('[data-ticked]').textContent === '1 ticked row'`)
+	w.run(`document.querySelector('[data-tick=all]').click()`)
+	ticks(10)
+
+	// The warning says what will be done to how many, and what is skipped and why.
+	apply := func() {
+		t.Helper()
+		w.run(`document.querySelector('.mass button').focus(); document.querySelector('.mass button').click()`)
+		w.wait(`document.querySelector('#dialog[open]') && document.activeElement.textContent.trim() === 'Cancel'`)
+	}
+	apply()
+	said := w.run(`document.querySelector('#dialog').innerText.replaceAll('\t', ' ')`).(string)
+	for _, want := range []string{"Evict 3 sessions", "MATLAB running 2", "SPSS running 1", "7 sessions skipped", "their users can launch them again",
+		"The session is stopped; evict applies to running", "1 MATLAB, 1 SPSS", "The session is added;", "The session is evicted;", "The session is launched;", "The session is expired;", "The session is awaiting expiry;"} {
+		if !strings.Contains(said, want) {
+			t.Errorf("the warning does not say %q:\n%s", want, said)
+		}
+	}
+	if got := w.run(`document.querySelector('#dialog .primary').textContent.trim()`); got != "Evict 3 sessions" {
+		t.Errorf("the button says %v", got)
+	}
+	// Esc does nothing to any session, and gives the focus back.
+	w.key("\u001b")
+	w.wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
+	if got := s.statuses(ids); fmt.Sprint(got) != fmt.Sprint(before) {
+		t.Errorf("before it was accepted: %v, were %v", got, before)
+	}
+
+	apply()
+	w.run(`document.querySelector('#dialog [name=reason]').value = 'Exam'; document.querySelector('#dialog .primary').click()`)
+	w.wait(`document.querySelector('[data-toast]')?.innerText.includes('3 sessions evicted, 7 skipped.')`)
+	w.wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
+	want := append([]session.Status{session.Evicted, session.Evicted, session.Evicted}, before[3:]...)
+	if got := s.statuses(ids); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("after it: %v, want %v", got, want)
+	}
+	for i, id := range ids {
+		w.wait(fmt.Sprintf(`document.querySelector('#s%d .st').innerText.includes('%s')`, id, label(string(want[i]))))
+	}
+	ticks(0)
+	w.run(`document.querySelector('[data-toast] a').click()`)
+	w.wait(`location.pathname === '/admin/batches/2' && document.querySelectorAll('table.batch tbody tr').length === 10`)
+	w.run(`[...document.querySelectorAll('.tabs a')].at(-1).click()`)
+	w.wait(`location.search === '?outcome=skipped' && document.querySelectorAll('table.batch tbody tr').length === 7`)
+	w.quiet()
+}
+
+func TestBatchOfEverything(t *testing.T) {
+	s := newSite(t)
+	app, method := s.app("MATLAB")
+	other, _ := s.app("SPSS")
+	lab := s.device("LAB-204")
+	ids := s.added(120, app.ID, method.ID, lab)
+	rest := s.launch(other.ID, lab, false)
+	w := s.window()
+	w.open("/admin/sessions?status=added&q=matlab")
+	w.wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 50`)
+	w.wait(`document.querySelector('.mass select[name=of]').innerText.includes('Everything that matches (120)')`)
+	w.run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
+	w.wait(`document.querySelector('#dialog[open] h1')?.textContent === 'Expire 120 sessions'`)
+	w.run(`document.querySelector('#dialog .primary').click()`)
+	w.wait(`document.querySelector('[data-toast]')?.innerText.includes('120 sessions expired.')`)
+	for _, st := range s.statuses(append(ids, rest)) {
+		if st != session.Expired && st != session.Launched {
+			t.Fatalf("one is %s", st)
+		}
+	}
+	if got := s.statuses([]int64{rest}); got[0] != session.Launched {
+		t.Errorf("what the filter does not match is %s", got[0])
+	}
+
+	// Filters by time are chosen in menus, and chips take them off.
+	w.open("/admin/sessions")
+	w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+	w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Silent')).click()`)
+	w.wait(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes'))`)
+	w.run(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes')).click()`)
+	w.wait(`location.search === '?silent_seconds=900' && document.querySelector('.chip')?.innerText.includes('15 minutes or more') && !document.querySelector('tbody tr')`)
+	w.run(`document.querySelector('.chip').click()`)
+	w.wait(`location.search === '' && document.querySelector('tbody tr') && !document.querySelector('.chip')`)
+	w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
+	w.wait(`document.querySelector('.filters [open] [name=from]')`)
+	w.run(`document.querySelector('.filters [open] [name=from]').value = '2001-01-01'; document.querySelector('.filters [open] .dates').requestSubmit()`)
+	w.wait(`location.search === '?from=2001-01-01' && document.querySelector('.chip')?.innerText.includes('2001-01-01') && document.querySelector('tbody tr')`)
+
+	// A deleted session is found with the switch alone, and nothing can be done to it.
+	s.remove(ids[119])
+	row := fmt.Sprintf(`document.querySelector('#s%d')`, ids[119])
+	w.open("/admin/sessions?status=expired")
+	w.wait(`document.querySelector('tbody tr') && !` + row)
+	w.run(`document.querySelector('.toggle').click()`)
+	w.wait(row + `?.classList.contains('gone')`)
+	w.wait(row + `.innerText.includes('deleted') && !` + row + `.querySelector('[data-act], input') && location.search.includes('history=true')`)
+	w.quiet()
+}
+
+// A batch of more than a thousand has its own page. It goes on when that is closed, and
+// one that is stopped keeps what it did.
+func TestLongBatch(t *testing.T) {
+	s := newSite(t)
+	app, method := s.app("MATLAB")
+	const n = 1400
+	ids := s.added(n, app.ID, method.ID, s.device("LAB-204"))
+	w := s.window()
+	begin := func() string {
+		t.Helper()
+		w.open("/admin/sessions?app_id=" + num(app.ID))
+		w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+		w.run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
+		w.wait(`document.querySelector('#dialog[open] .primary')?.textContent.trim().startsWith('Expire 1,')`)
+		w.run(`document.querySelector('#dialog .primary').click()`)
+		w.wait(`location.pathname.startsWith('/admin/batches/') && document.querySelector('progress')`)
+		return w.run(`location.pathname`).(string)
+	}
+	// part goes on with the batch and is broken off when it has got a little further.
+	part := func() {
+		t.Helper()
+		ready, _, stop := s.c.Hub.WaitChanges()
+		defer stop()
+		ctx, cancel := context.WithCancel(t.Context())
+		go func() { <-ready; cancel() }()
+		if err := s.c.RunBatches(ctx); err == nil {
+			t.Fatal("the batch was through before it could be watched")
+		}
+	}
+	path := begin()
+	w.wait(`document.querySelector('.progress-line').innerText.includes('0 of 1,400') && document.querySelector('tbody .w-out').innerText.includes('waiting')`)
+	part()
+	w.wait(`document.querySelector('progress').value >= 200 && document.querySelector('progress').value < 1400 && document.querySelector('tbody .w-out').innerText.includes('expired')`)
+	w.open("/admin/audit")
+	s.must(s.c.RunBatches(t.Context()))
+	for _, st := range s.statuses(ids) {
+		if st != session.Expired {
+			t.Fatalf("one is %s", st)
+		}
+	}
+	w.open(path)
+	w.wait(`document.querySelector('.progress-line').innerText.includes('done') && document.querySelector('.progress-line').innerText.includes('1,400 applied') && !document.querySelector('[data-live]')`)
+	if w.run(`[...document.querySelectorAll('button')].some((b) => b.innerText === 'Stop')`) == true {
+		t.Error("what is done can be stopped")
+	}
+
+	more := s.added(n, app.ID, method.ID, s.device("LAB-205"))
+	w.open("/admin/sessions?status=added")
+	w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+	path = begin()
+	part()
+	w.wait(`document.querySelector('progress').value >= 200`)
+	w.run(`[...document.querySelectorAll('#batch button')].find((b) => b.innerText === 'Stop').click()`)
+	w.wait(`location.pathname === '` + path + `' && document.querySelector('.progress-line').innerText.includes('stopped') && document.querySelector('.progress-line').innerText.includes('not reached')`)
+	s.must(s.c.RunBatches(t.Context()))
+	if got := s.statuses(more[n-1:]); got[0] != session.Added {
+		t.Errorf("after the stop the last one is %s", got[0])
+	}
+	w.quiet()
+}
+
+// TestBatchLooks checks the list with ticks, the warning and the batch's page as they
+// look; with PICTURES set to a folder it keeps pictures of them there.
+func TestBatchLooks(t *testing.T) {
+	s := newSite(t)
+	s.organisation()
+	app, method := s.app("MATLAB R2026a")
+	s.added(1100, app.ID, method.ID, s.device("LAB-205"))
+	b, err := s.c.Preview(t.Context(), s.root, control.BatchRequest{Action: session.Expire, Reason: "The licence changes on Monday", Filter: &store.SessionQuery{Kind: session.Device}})
+	s.must(err)
+	_, err = s.c.RunBatch(t.Context(), s.root, b.ID, "")
+	s.must(err)
+	ready, _, stop := s.c.Hub.WaitChanges()
+	defer stop()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-ready; time.Sleep(10 * time.Millisecond); cancel() }()
+	s.c.RunBatches(ctx) // breaks off in the middle
+	s.remove(3)
+	for _, look := range []struct {
+		width int64
+		theme string
+	}{{1440, "light"}, {1440, "dark"}, {390, "light"}, {390, "dark"}} {
+		w := s.window()
+		w.look(look.width, look.theme)
+		shot := func(name string) {
+			t.Helper()
+			at := fmt.Sprintf("%s-%d-%s", name, look.width, look.theme)
+			if over := w.run(`document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); over > 0 {
+				t.Errorf("%s: %v pixels too wide", at, over)
+			}
+			w.axe(at)
+			w.picture(at)
+		}
+		w.open("/admin/sessions?history=true&sort=id&older_seconds=0")
+		w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+		w.run(`[...document.querySelectorAll('tbody .w-tick input')].slice(0, 12).forEach((el) => el.click())`)
+		shot("list")
+		w.run(`document.querySelector('.mass button').click()`)
+		w.wait(`document.querySelector('#dialog[open]')`)
+		shot("dialog")
+		w.open("/admin/batches/1")
+		w.wait(`document.querySelector('progress')`)
+		shot("batch")
+		w.open("/admin/batches/1?outcome=skipped")
+		shot("skipped")
+		w.open("/admin/batches")
+		shot("batches")
+		w.open("/admin/sessions?silent_seconds=1&status=added")
+		if look.width > 500 {
+			w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
+			w.wait(`document.querySelector('.filters [open] [name=from]')`)
+		}
+		shot("filters")
+		w.quiet()
+		w.close()
+	}
+}
