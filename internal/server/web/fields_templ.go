@@ -313,7 +313,7 @@ func provisionFields(p *directory.Provision, pickers []picker, networks string, 
 				return templ_7745c5c3_Err
 			}
 		}
-		templ_7745c5c3_Err = selectView("device_ownership", "Devices", "What the key that a device enrolled with says, or its page.", errs["device_ownership"], []option{
+		templ_7745c5c3_Err = selectView("device_ownership", "Devices", "Whose devices it is for. A device’s page says whose it is.", errs["device_ownership"], []option{
 			{Value: "", Label: "any", Chosen: p.Ownership == ""},
 			{Value: "organisation", Label: "the organisation’s", Chosen: p.Ownership == directory.Organisation},
 			{Value: "own", Label: "people’s own", Chosen: p.Ownership == directory.Own},
@@ -544,9 +544,9 @@ func packageFields(at string, i int, p catalog.Package, several bool, errs map[s
 			return templ_7745c5c3_Err
 		}
 		templ_7745c5c3_Err = selectView(at+"type", "Type", "", errs[at+"type"], []option{
-			{Value: "command", Label: "command: a program on the device", Chosen: p.Type == catalog.Command},
-			{Value: "archive", Label: "archive: .zip or .tar.gz", Chosen: p.Type == catalog.Archive},
-			{Value: "oci", Label: "oci: from a registry", Chosen: p.Type == catalog.OCI},
+			{Value: "command", Label: "command on the device", Chosen: p.Type == catalog.Command},
+			{Value: "archive", Label: "archive (.zip, .tar.gz)", Chosen: p.Type == catalog.Archive},
+			{Value: "oci", Label: "OCI registry", Chosen: p.Type == catalog.OCI},
 		}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
@@ -653,9 +653,9 @@ func newKeyButton() templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var18 string
-		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs("for the organisation’s devices")
+		templ_7745c5c3_Var18, templ_7745c5c3_Err = templ.JoinStringErrs("for the organisation")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `fields.templ`, Line: 193, Col: 77}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `fields.templ`, Line: 193, Col: 65}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var18))
 		if templ_7745c5c3_Err != nil {
@@ -666,9 +666,9 @@ func newKeyButton() templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var19 string
-		templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs("for people’s own devices")
+		templ_7745c5c3_Var19, templ_7745c5c3_Err = templ.JoinStringErrs("for people’s own")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `fields.templ`, Line: 194, Col: 53}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `fields.templ`, Line: 194, Col: 45}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var19))
 		if templ_7745c5c3_Err != nil {

@@ -38,7 +38,7 @@ func TestSessionSaysWhatHappensNext(t *testing.T) {
 	s.observe(lab, id)
 	olga.get(page).has("Its lease can be renewed by the next check-in", "Why it is running", `href="`+page+`/revoke"`)
 	olga.post(page+"/evict", vals("reason", "Exam at ten")).is(200)
-	olga.get(page).has("The app is closed, whether or not the device answers", "within ", "Exam at ten", "Why it is evicted", "Olga")
+	olga.get(page).has("The app is closed, whether or not the device answers", "within ", "Exam at ten", "Why it is evicted", "by olga, ")
 }
 
 // tell checks in with what is known of every session and nothing new.
