@@ -43,7 +43,7 @@ func TestSignInReturnsToThisSiteOnly(t *testing.T) {
 func TestRoles(t *testing.T) {
 	s := newSite(t)
 	ann, olga := s.as("ann"), s.as("olga")
-	for _, path := range []string{"/admin", "/admin/sessions", "/admin/sessions/1", "/admin/sessions/1/evict", "/admin/sessions/events", "/admin/sessions/batch",
+	for _, path := range []string{"/admin", "/admin/sessions", "/admin/sessions/1", "/admin/sessions/1/evict", "/admin/sessions/events", "/admin/batches", "/admin/batches/1", "/admin/batches/1/events",
 		"/admin/sessions/filter?by=app", "/admin/apps", "/admin/apps/new", "/admin/delivery-methods", "/admin/provisions", "/admin/users", "/admin/groups",
 		"/admin/devices", "/admin/audit", "/admin/pick/user", "/admin/nothing"} {
 		ann.get(path).is(403).has("Only administrators").lacks("Audit")
