@@ -125,7 +125,8 @@ export function startDialogs(): void {
       return showActions(more.closest("tr")!);
     }
     const link = within<HTMLAnchorElement>(event, "a[data-dialog]");
-    if (link) {
+    // From a confirmation that is a page of its own the next one is a page too.
+    if (link && !link.closest("main #confirm")) {
       event.preventDefault();
       return void ask(link.href, link.closest("tr") ?? (opener ? document.getElementById(opener) : null));
     }

@@ -166,6 +166,16 @@ export function startLive(): void {
       void refresh();
     }
   });
+  // A page that was left and is kept for Back must not hold one either: no timer runs there.
+  window.addEventListener("pagehide", () => {
+    source?.close();
+    source = null;
+  });
+  window.addEventListener("pageshow", (event) => {
+    if (!event.persisted || source || !root()) return;
+    connect();
+    void refresh();
+  });
   // The announcements are hints; once a minute the page looks by itself.
   setInterval(() => !document.hidden && root() && Date.now() - lastRefresh > 55_000 && void refresh(), 60_000);
   document.addEventListener("click", (event) => {

@@ -268,7 +268,7 @@ func TestLooks(t *testing.T) {
 	s.organisation()
 	pages := []string{"/", "/launch/1", "/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1", "/admin/sessions/4", "/admin/sessions/4/expire",
 		"/admin/sessions/filter?by=app", "/admin/sessions/filter?by=started", "/admin/sessions?history=true&silent_seconds=900&older_seconds=60", "/admin/batches", "/admin/apps", "/admin/apps/1", "/admin/apps/1/suspend", "/admin/delivery-methods/new", "/admin/delivery-methods/4", "/admin/provisions", "/admin/provisions/1",
-		"/admin/users", "/admin/users/2", "/admin/groups/1", "/admin/devices", "/admin/devices/1", "/admin/audit", "/admin/nothing"}
+		"/admin/users", "/admin/users/2", "/admin/groups/1", "/admin/devices", "/admin/devices/1", "/admin/audit", "/admin/settings", "/admin/sessions/1/revoke", "/admin/delivery-methods/1", "/admin/nothing"}
 	for _, look := range []struct {
 		width int64
 		theme string

@@ -1,0 +1,104 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+	"leasehold/internal/session"
+	"leasehold/internal/wire"
+)
+
+// TestEveryPageIsAccessible has axe look at every page that the routes have and at each
+// dialog that a page opens, light and dark. A route that it does not know an address of
+// fails it, so that none is forgotten.
+func TestEveryPageIsAccessible(t *testing.T) {
+	s := newSite(t)
+	s.organisation()
+	ctx := t.Context()
+	_, err := s.c.UpdateProvision(ctx, s.root, 1, control.Ending{}, func(p *directory.Provision) error {
+		p.UserIDs = append(p.UserIDs, s.admin.ID)
+		p.Exceptions = []directory.Exception{{UserID: s.ann.ID, AppID: 1}}
+		return nil
+	})
+	s.must(err)
+	_, err = s.c.UpdateDeliveryMethod(ctx, s.root, 1, func(d *catalog.DeliveryMethod) error { d.Licence.Seats = 2; return nil })
+	s.must(err)
+	l, err := s.c.Launch(ctx, control.WhoIs(s.admin, "test"), 1, 0)
+	s.must(err)
+	dev := s.device("LAB-300")
+	_, err = s.c.Redeem(ctx, dev, &wire.Redeem{V: wire.Version, Ticket: ticketOf(t, l.Link)}, "")
+	s.must(err)
+	own := num(l.Session.ID)
+	ag := s.agentOf(dev)
+	ag.states[l.Session.ID] = &wire.SessionState{Session: l.Session.ID, State: session.IsAbsent, Progress: 42, Problem: "The disk is full."}
+	ag.tell(t)
+	b, err := s.c.Preview(ctx, s.root, control.BatchRequest{Action: session.Evict, IDs: []int64{1, 2, 3, 4}})
+	s.must(err)
+	_, err = s.c.Housekeep(ctx, s.root, false)
+	s.must(err)
+
+	// What stands for the placeholders of a route; "" for a route that is no page.
+	addresses := map[string][]string{
+		"/{$}": {"/", "/?q=zzz"}, "/launch/{id}": {"/launch/1", "/launch/999"}, "/sessions/{id}": {"/sessions/" + own},
+		"/setup": {"/setup?token=forged"}, "/admin": {}, "/admin/": {"/admin/nothing"}, "/": {"/nothing"}, "/admin/pick/{kind}": {},
+		"/admin/sessions":               {"/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1"},
+		"/admin/sessions/filter":        {"/admin/sessions/filter?by=status"},
+		"/admin/sessions/{id}":          {"/admin/sessions/1", "/admin/sessions/4", "/admin/sessions/5", "/admin/sessions/" + own, "/admin/sessions/9999"},
+		"/admin/sessions/{id}/{action}": {"/admin/sessions/1/evict", "/admin/sessions/4/expire"},
+		"/admin/batches/{id}":           {"/admin/batches/" + num(b.ID)},
+		"/admin/devices/{id}/{change}":  {"/admin/devices/1/remove"}, "/admin/groups/{id}/{change}": {"/admin/groups/1/delete"},
+		"/admin/apps/{id}/{change}": {"/admin/apps/1/suspend"}, "/admin/users/{id}/{change}": {"/admin/users/2/suspend"},
+		"/admin/delivery-methods/{id}/{change}": {"/admin/delivery-methods/1/delete"},
+		"/admin/provisions/{id}/{change}":       {"/admin/provisions/1/disable", fmt.Sprintf("/admin/provisions/1/let-in-%d-1", s.ann.ID)},
+	}
+	var pages []string
+	for _, r := range s.web.pages() {
+		method, path, ok := strings.Cut(r.pattern, " ")
+		if !ok {
+			path = method
+		} else if method != "GET" {
+			continue
+		}
+		switch known, has := addresses[path]; {
+		case strings.HasSuffix(path, "/events"), path == "/sign-in":
+		case has:
+			pages = append(pages, known...)
+		case strings.Count(path, "{") == 1 && strings.Contains(path, "{id}"):
+			pages = append(pages, strings.Replace(path, "{id}", "1", 1))
+		case strings.Contains(path, "{"):
+			t.Errorf("%s: give it an address above", path)
+		default:
+			pages = append(pages, path)
+		}
+	}
+	for _, theme := range []string{"light", "dark"} {
+		w := s.window()
+		w.look(1440, theme)
+		for _, path := range pages {
+			w.open(path)
+			w.axe(path + ", " + theme)
+			w.dialogs(path + ", " + theme)
+		}
+		w.run(`document.querySelector('form[action="/sign-out"]').submit()`)
+		w.wait(`location.pathname === '/sign-in'`)
+		w.axe("/sign-in, " + theme)
+		w.close()
+	}
+}
+
+// dialogs opens each dialog that the page offers, one of a name, and has axe look at it.
+func (w *window) dialogs(what string) {
+	w.t.Helper()
+	const first = `[...document.querySelectorAll('main :not(#confirm *) > a[data-dialog]')].filter((a, i, all) => a.offsetParent && i === all.findIndex((b) => b.innerText === a.innerText))`
+	n, _ := w.run(first + `.length`).(float64)
+	for i := range int(n) {
+		name := w.run(fmt.Sprintf(`{ const a = %s[%d]; a.click(); a.innerText }`, first, i))
+		w.wait(`document.querySelector('#dialog[open] h1')`)
+		w.axe(fmt.Sprintf("%s, dialog of %v", what, name))
+		w.run(`document.querySelector('#dialog').close()`)
+	}
+}
