@@ -9,6 +9,8 @@ import (
 const notAtOnce = "Without it nothing ends at once: a running session is refused when it next asks to renew, and its app closes after its warnings. " +
 	"On an offline licence that can take until the device is online, or its offline time is over."
 
+const endReasonHelp = "Stands in the audit log, and in the history of each session that it ends."
+
 // endsField is the tick that ends running sessions at once, as the form was sent.
 func (c *call) endsField(which string) *field {
 	return &field{Value: c.r.PostFormValue("end_running"), Help: which + " " + notAtOnce}
@@ -36,7 +38,7 @@ func (c *call) askEnding(f *confirmation, running *store.SessionQuery) error {
 	}
 	f.Ends = &field{Help: which + " " + notAtOnce}
 	f.NoReason = false
-	f.Reason = field{Name: "reason", Label: "Reason", Optional: true, Help: "Stands in the audit log, and in the history of each session that it ends.",
+	f.Reason = field{Name: "reason", Label: "Reason", Optional: true, Help: endReasonHelp,
 		Attrs: map[string]any{"maxlength": "500", "autocomplete": "off"}}
 	return nil
 }

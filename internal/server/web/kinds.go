@@ -148,7 +148,7 @@ func (k *records[T]) form(c *call, x *T, errs map[string]string) error {
 			}
 		}
 		if k.ending {
-			f.Ends = c.endsField("Of people who lose an app by this change.")
+			f.Ends, f.Reason = c.endsField("Of people who lose an app by this change."), c.r.PostFormValue("reason")
 		}
 	}
 	fields, err := k.fields(c, x, errs)
@@ -269,6 +269,7 @@ type form struct {
 	Changes []change
 	Facts   []fact
 	Aside   templ.Component // beside the form
+	Reason  string          // for ending them
 	Ends    *field          // the tick that ends running sessions at once
 }
 

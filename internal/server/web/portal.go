@@ -30,7 +30,7 @@ func portal(c *call) error {
 	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
-		if !r.Status.Active() && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
+		if !r.Status.Active() && r.Status != session.UpgradeRequested && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
 			continue // at rest in the player
 		}
 		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}

@@ -8,6 +8,7 @@ import (
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/session"
+	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
 
@@ -146,4 +147,48 @@ func TestRevokeInTheBrowser(t *testing.T) {
 	if len(p.Offers) > 0 && p.Offers[0].Refusal == nil {
 		t.Error("she may still launch it")
 	}
+}
+
+// A deleted session is off the list and still read whole, by its old address.
+func TestDeletedSessionIsStillRead(t *testing.T) {
+	s := newSite(t)
+	app, _ := s.app("MATLAB")
+	lab := s.device("LAB-204")
+	id := s.launch(app.ID, lab, true)
+	s.exit(lab, id)
+	olga := s.as("olga")
+	page := "/admin/sessions/" + num(id)
+	olga.post(page+"/expire", vals("reason", "Term is over")).is(200)
+	s.must(s.c.Store.Update(t.Context(), func(tx store.Tx) error {
+		x, err := tx.LockSession(id)
+		if err != nil {
+			return err
+		}
+		before := store.Clone(x)
+		x.Delete(tx.Now())
+		return tx.SaveSession(before, x)
+	}))
+	olga.get("/admin/sessions").lacks(page)
+	olga.get(page).is(200).has("This session is deleted.", "everything that happened is kept below", "launched", "running", "stopped", "Term is over", "Its history is deleted for good").
+		lacks(page+"/revoke", `data-act=`)
+}
+
+// The user sees that a newer version is on its way, and that it is ready.
+func TestPortalFollowsAnUpgrade(t *testing.T) {
+	s := newSite(t)
+	app, _ := s.app("MATLAB")
+	lab := s.device("LAB-204")
+	id := s.launch(app.ID, lab, true)
+	s.must(s.c.Store.Update(t.Context(), func(tx store.Tx) error {
+		x, err := tx.LockSession(id)
+		if err != nil {
+			return err
+		}
+		before := store.Clone(x)
+		x.Status, x.Progress = session.UpgradeRequested, 30
+		return tx.SaveSession(before, x)
+	}))
+	ann := s.as("ann")
+	ann.get("/sessions/"+num(id)).has("A newer version is on its way to LAB-204", "Adding the newer version to the device", "30%")
+	ann.get("/").has("newer version: adding 30%")
 }
