@@ -22,8 +22,8 @@ generated() { # what is generated is as its sources say
 static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample; }
 # What has one goroutine and much to do gains nothing from the race detector, which makes
 # it ten times slower: these run by themselves.
-single='TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_of_many'
-explorer() { go test -count=1 ./internal/session -run 'TestExplore|TestEveryRuleIsNeeded' && go test -count=1 ./internal/store/... -run 'TestConformance/lists_of_many'; }
+single='TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_of_many'
+explorer() { go test -count=1 -timeout 15m ./internal/control -run TestFleet && go test -count=1 ./internal/session -run 'TestExplore|TestEveryRuleIsNeeded' && go test -count=1 ./internal/store/... -run 'TestConformance/lists_of_many'; }
 race() { go test -race -count=1 -timeout 20m -skip "$single" $(go list ./... | grep -v '^leasehold/e2e$'); }
 browser() { go test -count=1 -timeout 15m ./e2e; }
 
