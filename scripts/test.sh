@@ -2,7 +2,7 @@
 # Everything that must hold: set-up, generated files, vet on every platform, lint, the
 # tests under the race detector on both databases, and the built binary in a real browser.
 # A step that fails does not keep the others from running; the end says which failed.
-set -u
+set -u -o pipefail
 failed=()
 step() { # name, command…
   local name=$1 begin=$SECONDS
@@ -19,13 +19,20 @@ format() { local f; f=$(gofmt -l cmd internal e2e 2>/dev/null); [ -z "$f" ] || {
 generated() { # what is generated is as its sources say
   go run github.com/a-h/templ/cmd/templ generate -path internal/server/web >/dev/null 2>&1 && go generate ./internal/session && git diff --exit-code --stat -- '*_templ.go' docs/state-machine.md
 }
-static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample; }
+static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample ./internal/tools/ran; }
 # What has one goroutine and much to do gains nothing from the race detector, which makes
 # it ten times slower: these run by themselves.
 single='TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_of_many'
-explorer() { go test -count=1 -timeout 15m ./internal/control -run TestFleet && go test -count=1 ./internal/session -run 'TestExplore|TestEveryRuleIsNeeded' && go test -count=1 ./internal/store/... -run 'TestConformance/lists_of_many'; }
-race() { go test -race -count=1 -timeout 20m -skip "$single" $(go list ./... | grep -v '^leasehold/e2e$'); }
-browser() { go test -count=1 -timeout 15m ./e2e; }
+# What passed is noted, so that docs/reference-coverage.md can be held to it.
+notes=$(mktemp)
+trap 'rm -f "$notes"' EXIT
+tests() { go test -json -count=1 "$@" | bin/ran -notes "$notes"; }
+explorer() {
+  tests -timeout 15m -run "$single" ./internal/session ./internal/store/... ./internal/control
+}
+race() { tests -race -timeout 20m -skip "$single" $(go list ./... | grep -v '^leasehold/e2e$'); }
+browser() { tests -timeout 15m ./e2e; }
+covered() { bin/ran -notes "$notes" -check docs/reference-coverage.md; }
 
 step "tools" scripts/tools.sh
 step "pages' assets" make -s web
@@ -36,7 +43,8 @@ step "lint" go tool staticcheck ./...
 step "build" static
 step "rules of leases and ways of finding rows, searched" explorer
 step "tests, with the race detector, on both databases" race
-[ -d e2e ] && step "end to end, in a browser" browser
+step "end to end, in a browser" browser
+step "every sentence of the reference is shown by tests that passed" covered
 
 if [ ${#failed[@]} -gt 0 ]; then
   echo
