@@ -74,6 +74,29 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("show: %+v, order %+v", one, one.Order)
 	}
 
+	// Many at once: said before, then done.
+	second := s.signIn("ann", userPassword).mustLaunch(app, 0)
+	d.do("launch", second.Link)
+	root.awaitStatus(second.Session.ID, "running")
+	if text, err := command(t, env, "session", "evict", "--all", "--query", "titra", "--dry-run"); err != nil || !strings.Contains(text, "would evict 1 of 2 sessions, 1 skipped") {
+		t.Errorf("dry run: %v: %s", err, text)
+	}
+	if st := root.session(second.Session.ID).Status; st != "running" {
+		t.Errorf("after a dry run: %s", st)
+	}
+	if text, err := command(t, env, "session", "evict", "--all", "--query", "titra", "--reason", "Fire drill"); err != nil || !strings.Contains(text, "evict: 1 of 2 sessions, 1 skipped") {
+		t.Errorf("batch: %v: %s", err, text)
+	}
+	root.awaitClosed(second.Session.ID)
+	for _, bad := range [][]string{{"session", "evict"}, {"session", "evict", "1", "--all"}, {"session", "evict", "--status", "running"}} {
+		if text, err := command(t, env, bad...); err == nil {
+			t.Errorf("%v is taken: %s", bad, text)
+		}
+	}
+	if text, err := command(t, env, "housekeeping", "run", "--dry-run"); err != nil || !strings.Contains(text, "would have deleted 0") {
+		t.Errorf("housekeeping: %v: %s", err, text)
+	}
+
 	// What does not apply is refused, changes nothing and is no success.
 	before := len(root.transitions(id))
 	text, err := command(t, env, "session", "evict", fmt.Sprint(id))

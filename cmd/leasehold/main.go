@@ -24,14 +24,15 @@ var version = "dev"
 type CLI struct {
 	Config kong.ConfigFlag `help:"A JSON file with settings: {\"server\": {\"listen\": …}}." type:"existingfile"`
 
-	Server   serverCmd   `cmd:"" help:"Run the server."`
-	Demo     demoCmd     `cmd:"" help:"Run a server with a sample organisation, a real player and real apps."`
-	Player   playerCmd   `cmd:"" help:"Run apps on this device."`
-	Session  sessionCmd  `cmd:"" help:"See sessions and end them."`
-	Package  packageCmd  `cmd:"" help:"Put apps into a registry, for devices to fetch."`
-	Simulate simulateCmd `cmd:"" help:"Let simulated devices check in, and compare what they know with what the server shows."`
-	Version  versionCmd  `cmd:"" help:"Say which version this is."`
-	Guard    guardCmd    `cmd:"" hidden:""`
+	Server       serverCmd       `cmd:"" help:"Run the server."`
+	Demo         demoCmd         `cmd:"" help:"Run a server with a sample organisation, a real player and real apps."`
+	Player       playerCmd       `cmd:"" help:"Run apps on this device."`
+	Session      sessionCmd      `cmd:"" help:"See sessions and end them."`
+	Housekeeping housekeepingCmd `cmd:"" help:"The daily housekeeping."`
+	Package      packageCmd      `cmd:"" help:"Put apps into a registry, for devices to fetch."`
+	Simulate     simulateCmd     `cmd:"" help:"Let simulated devices check in, and compare what they know with what the server shows."`
+	Version      versionCmd      `cmd:"" help:"Say which version this is."`
+	Guard        guardCmd        `cmd:"" hidden:""`
 }
 
 // stdio is where a command reads and writes.
