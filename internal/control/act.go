@@ -74,10 +74,17 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 // reasonGiven returns an [invalid.Error] if the settings ask for a reason and there is none.
 func (v view) reasonGiven(reason string) error {
 	set, err := v.settings()
-	if err == nil && set.ReasonRequired && reason == "" {
+	if err != nil {
+		return err
+	}
+	return set.reasonGiven(reason)
+}
+
+func (s *Settings) reasonGiven(reason string) error {
+	if s.ReasonRequired && reason == "" {
 		return invalid.Of("reason", "is required by the settings; say why")
 	}
-	return err
+	return nil
 }
 
 // act carries out an action on a locked session.

@@ -94,7 +94,7 @@ func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, end Ending, 
 			return "", "", err
 		}
 		if a.Status != was {
-			if err := left(tx, who, end, store.OfApp, id); err != nil {
+			if err := c.left(tx, who, end, store.OfApp, id); err != nil {
 				return "", "", err
 			}
 		}
@@ -112,7 +112,7 @@ func (c *Control) DeleteApp(ctx context.Context, who Who, id int64, end Ending) 
 			return "", "", err
 		}
 		a.DeletedAt = tx.Now()
-		if err := left(tx, who, end, store.OfApp, id); err != nil {
+		if err := c.left(tx, who, end, store.OfApp, id); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("app %d", id), a.Name, tx.SaveApp(a)
@@ -220,7 +220,7 @@ func (c *Control) DeleteDeliveryMethod(ctx context.Context, who Who, id int64, e
 			return "", "", err
 		}
 		d.DeletedAt = tx.Now()
-		if err := left(tx, who, end, store.OfMethod, id); err != nil {
+		if err := c.left(tx, who, end, store.OfMethod, id); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("delivery method %d", id), d.Name, tx.SaveDeliveryMethod(d)
@@ -331,7 +331,7 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 			}
 		}
 		if u.Status != was || len(changedIDs(groups, u.GroupIDs)) > 0 {
-			if err := left(tx, who, end, store.OfUser, id); err != nil {
+			if err := c.left(tx, who, end, store.OfUser, id); err != nil {
 				return "", "", err
 			}
 		}
@@ -372,7 +372,7 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending)
 			}
 		}
 		u.DeletedAt = tx.Now()
-		if err := left(tx, who, end, store.OfUser, id); err != nil {
+		if err := c.left(tx, who, end, store.OfUser, id); err != nil {
 			return "", "", err
 		}
 		if err := tx.DeleteTokens(id); err != nil {

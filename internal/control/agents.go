@@ -140,7 +140,7 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 			return "", "", err
 		}
 		if a.Ownership != was {
-			if err := left(tx, who, end, store.OfAgent, id); err != nil {
+			if err := c.left(tx, who, end, store.OfAgent, id); err != nil {
 				return "", "", err
 			}
 		}

@@ -35,8 +35,18 @@ func check(tx store.Tx, by session.Actor, from string, end Ending, scope store.S
 	return nil
 }
 
-// left is check for a change that a person makes.
-func left(tx store.Tx, who Who, end Ending, scope store.Scope, refs ...int64) error {
+// left is check for a change that a person makes. Ending what runs asks for a reason as
+// evicting it does.
+func (c *Control) left(tx store.Tx, who Who, end Ending, scope store.Scope, refs ...int64) error {
+	if end.Now {
+		set, err := c.settings(tx)
+		if err != nil {
+			return err
+		}
+		if err := set.reasonGiven(end.Reason); err != nil {
+			return err
+		}
+	}
 	return check(tx, who.Actor(), who.From, end, scope, refs...)
 }
 

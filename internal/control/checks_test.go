@@ -10,6 +10,7 @@ import (
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -134,6 +135,47 @@ func TestLosingEntitlement(t *testing.T) {
 				})
 			}
 		}
+	})
+}
+
+// TestEndingAsksForAReason: where the settings ask for a reason, ending what runs by a
+// change asks too, and without one changes nothing.
+func TestEndingAsksForAReason(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
+		if _, err := s.Control.UpdateSettings(t.Context(), s.Admin, func(c *control.Settings) error { c.ReasonRequired = true; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		var bad invalid.Error
+		if err := s.Control.DeleteApp(t.Context(), s.Admin, app.ID, control.Ending{Now: true}); !errors.As(err, &bad) || bad[0].Name != "reason" {
+			t.Errorf("without a reason: %v", err)
+		}
+		if _, err := s.Control.App(t.Context(), app.ID); err != nil {
+			t.Errorf("it is gone: %v", err)
+		}
+		if err := s.Control.DeleteApp(t.Context(), s.Admin, app.ID, control.Ending{Now: true, Reason: "over"}); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestLostFile: an agent that has lost a session's file is told again what it is of.
+func TestLostFile(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
+		a := s.agent("LAB-1")
+		id := s.added(a, app.ID)
+		ans, err := (&servertest.Direct{Control: s.Control, Agent: a.ID}).CheckIn(t.Context(), &wire.CheckIn{V: 1, Number: 1000, Epoch: 2, Complete: true,
+			Sessions: []wire.SessionState{{Session: id, State: session.IsRunning, Run: 1, Guard: true}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, d := range ans.Directives {
+			if d.Type == wire.DirUpgrade && d.Session == id && d.App != nil && d.App.Package != nil {
+				return
+			}
+		}
+		t.Errorf("directives %+v", ans.Directives)
 	})
 }
 

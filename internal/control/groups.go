@@ -61,7 +61,7 @@ func (c *Control) UpdateGroup(ctx context.Context, who Who, id int64, end Ending
 		if err := usersExist(tx, g.UserIDs); err != nil {
 			return "", "", err
 		}
-		if err := left(tx, who, end, store.OfUser, changedIDs(was, g.UserIDs)...); err != nil {
+		if err := c.left(tx, who, end, store.OfUser, changedIDs(was, g.UserIDs)...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("group %d", id), g.Name, taken("name", tx.SaveGroup(g))
@@ -76,7 +76,7 @@ func (c *Control) DeleteGroup(ctx context.Context, who Who, id int64, end Ending
 		if err != nil {
 			return "", "", err
 		}
-		if err := left(tx, who, end, store.OfUser, g.UserIDs...); err != nil {
+		if err := c.left(tx, who, end, store.OfUser, g.UserIDs...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("group %d", id), g.Name, tx.DeleteGroup(id)
@@ -126,7 +126,7 @@ func (c *Control) CreateProvision(ctx context.Context, who Who, p *directory.Pro
 		err := taken("name", tx.CreateProvision(p))
 		if err == nil {
 			// It may bring back what was no longer needed.
-			err = left(tx, who, Ending{}, store.OfMethod, p.DeliveryMethodIDs...)
+			err = c.left(tx, who, Ending{}, store.OfMethod, p.DeliveryMethodIDs...)
 		}
 		return fmt.Sprintf("provision %d", p.ID), p.Name, err
 	})
@@ -147,7 +147,7 @@ func (c *Control) UpdateProvision(ctx context.Context, who Who, id int64, end En
 		}
 		methods := append(was, p.DeliveryMethodIDs...)
 		slices.Sort(methods)
-		if err := left(tx, who, end, store.OfMethod, slices.Compact(methods)...); err != nil {
+		if err := c.left(tx, who, end, store.OfMethod, slices.Compact(methods)...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("provision %d", id), p.Name, taken("name", tx.SaveProvision(p))
@@ -162,7 +162,7 @@ func (c *Control) DeleteProvision(ctx context.Context, who Who, id int64, end En
 		if err != nil {
 			return "", "", err
 		}
-		if err := left(tx, who, end, store.OfMethod, p.DeliveryMethodIDs...); err != nil {
+		if err := c.left(tx, who, end, store.OfMethod, p.DeliveryMethodIDs...); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("provision %d", id), p.Name, tx.DeleteProvision(id)

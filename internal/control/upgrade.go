@@ -51,7 +51,10 @@ func (ci *checkIn) successor(s *session.Session) (to session.Successor, err erro
 func (ci *checkIn) directUpgrade(s *session.Session, st *wire.SessionState) error {
 	d := wire.Directive{Session: s.ID}
 	method := s.DeliveryMethodID
-	if st.Method == 0 || st.Method == method {
+	// An agent that has lost the session's file knows of the run alone: it is told what the
+	// next start runs.
+	lost := st.Method == 0 && st.State != session.IsAbsent
+	if !lost && (st.Method == 0 || st.Method == method) {
 		to, err := ci.successor(s)
 		if err != nil {
 			return err
