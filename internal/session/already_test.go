@@ -34,3 +34,20 @@ func TestAlreadyClosed(t *testing.T) {
 		t.Errorf("after the next run: %+v", o)
 	}
 }
+
+// The agent's report of an order whose ETA has passed may come before anybody looked at
+// the time: it is closed as of its ETA all the same.
+func TestReportedAfterItsETA(t *testing.T) {
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, now)
+	s.Observe(session.Observation{Type: session.ObsAdded, At: now}, src)
+	now = now.Add(time.Second)
+	if err := s.Act(session.Expire, session.Actor{Role: session.Admin, Name: "olga"}, "", now, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Stored: 1, Ended: 1}, now.Add(40*time.Millisecond), src)
+	if o := s.Order; o.Open() || o.ClosedAt.After(o.ETA) || o.ClosedAt.Before(o.RequestedAt) {
+		t.Errorf("closed %v, to be closed by %v", o.ClosedAt, o.ETA)
+	}
+}

@@ -77,6 +77,9 @@ func (s *Session) settle(now time.Time, without lease.Rule) {
 		return
 	}
 	closed := later(o.RequestedAt, now)
+	if closed.After(o.ETA) {
+		closed = o.ETA // nothing has run since then, though nobody had looked
+	}
 	if s.Observed != IsRunning && !s.FirstRunAt.IsZero() && s.ObservedSince.After(o.RequestedAt) {
 		closed = s.ObservedSince
 	}
