@@ -29,10 +29,10 @@ func (c *Control) admin(ctx context.Context, who Who, action, reason string, do 
 	})
 }
 
-// Audit lists the audit log, newest first.
-func (c *Control) Audit(ctx context.Context, page store.Page) (list []store.AuditEntry, next string, err error) {
+// Audit lists the audit log, of an action or with "" all of it, newest first.
+func (c *Control) Audit(ctx context.Context, action string, page store.Page) (list []store.AuditEntry, next string, err error) {
 	err = c.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err = tx.ListAudit(page)
+		list, next, err = tx.ListAudit(action, page)
 		return err
 	})
 	return list, next, err

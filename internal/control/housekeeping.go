@@ -20,6 +20,9 @@ const (
 	keepPreviews     = time.Hour
 )
 
+// ActionHousekeeping is what the audit log calls a run of the housekeeping.
+const ActionHousekeeping = "housekeeping.run"
+
 // ErrBusy: another node is at it.
 var ErrBusy = errors.New("housekeeping is running already, on another node")
 
@@ -130,7 +133,7 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 			if _, err := tx.DeleteBatches(now.Add(-keepPreviews), now.Add(-keepBatches), 100); err != nil {
 				return err
 			}
-			return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: by.String(), From: from, Action: "housekeeping.run", Target: "housekeeping", Name: h.Day, Outcome: h.String()})
+			return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: by.String(), From: from, Action: ActionHousekeeping, Target: "housekeeping", Name: h.Day, Outcome: h.String()})
 		})
 	}
 	if drop := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DropDuty(dutyHousekeeping, term) }); drop != nil && !errors.Is(drop, store.ErrHeld) {

@@ -137,18 +137,13 @@ func (s *stepped) stopped(a *simulate.Agent, app int64) int64 {
 func TestHousekeepingOnceADay(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
-		runs := func() (n int) {
+		runs := func() int {
 			t.Helper()
-			list, _, err := s.Control.Audit(t.Context(), store.Page{Size: 100})
+			list, _, err := s.Control.Audit(t.Context(), control.ActionHousekeeping, store.Page{Size: 100})
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, e := range list {
-				if e.Action == "housekeeping.run" {
-					n++
-				}
-			}
-			return n
+			return len(list)
 		}
 		daily := func() {
 			t.Helper()

@@ -367,8 +367,8 @@ type Denial struct {
 // Records keeps what happened beside the sessions' own histories.
 type Records interface {
 	AddAudit(AuditEntry) error
-	// ListAudit lists newest first; token as in Page.
-	ListAudit(page Page) ([]AuditEntry, string, error)
+	// ListAudit lists those of an action, or all with "", newest first; token as in Page.
+	ListAudit(action string, page Page) ([]AuditEntry, string, error)
 	// AddDenial records a denial once for a session's run.
 	AddDenial(Denial) error
 	// Denials lists those of a session, newest first, at most limit.

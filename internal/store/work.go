@@ -101,8 +101,8 @@ type Work interface {
 	LockBatch(id int64) (*Batch, error)
 	// SaveBatch stores its state, reason and counts.
 	SaveBatch(*Batch) error
-	// Batches lists those of a state, or all with "", with ids below before, or all with
-	// 0; newest first.
+	// Batches lists those of a state, or with "" all that were ever begun, with ids below
+	// before, or any with 0; newest first.
 	Batches(state BatchState, before int64, limit int) ([]*Batch, error)
 	// AddBatchItems freezes sessions; one that is there already stays.
 	AddBatchItems(batch int64, sessions []int64) error

@@ -96,14 +96,19 @@ type auditEntry struct {
 }
 
 func (s *Server) audit() {
+	type AuditInput struct {
+		Action    string `query:"action" maxLength:"100" doc:"Only this action, as session.evict"`
+		PageSize  int    `query:"page_size" default:"50" minimum:"1" maximum:"500"`
+		PageToken string `query:"page_token" maxLength:"20"`
+	}
 	type AuditOutput struct {
 		Body struct {
 			Audit         []auditEntry `json:"audit"`
 			NextPageToken string       `json:"next_page_token"`
 		}
 	}
-	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *PageInput) (*AuditOutput, error) {
-		list, next, err := s.Control.Audit(ctx, in.page())
+	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *AuditInput) (*AuditOutput, error) {
+		list, next, err := s.Control.Audit(ctx, in.Action, store.Page{Size: in.PageSize, Token: in.PageToken})
 		if err != nil {
 			return nil, err
 		}

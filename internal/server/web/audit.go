@@ -9,7 +9,7 @@ import (
 // auditPage is every change that an administrator, or the server, made, newest first.
 func auditPage(c *call) error {
 	q := c.listQuery("/admin/audit")
-	list, next, err := c.Control.Audit(c.r.Context(), q.page())
+	list, next, err := c.Control.Audit(c.r.Context(), "", q.page())
 	if err != nil {
 		return err
 	}

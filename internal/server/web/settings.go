@@ -16,12 +16,8 @@ import (
 
 const settingsPath = "/admin/settings"
 
-// runsLooked is how many entries of the audit log are looked through for the last runs of
-// the housekeeping, and runsShown how many of them the page shows.
-const (
-	runsLooked = 2000
-	runsShown  = 7
-)
+// runsShown is how many of the last runs of the housekeeping the page shows.
+const runsShown = 7
 
 // A settingsForm is the settings as their form shows them: texts that may not be right yet.
 type settingsForm struct {
@@ -125,24 +121,12 @@ func saveSettings(c *call) error {
 
 // lastRuns is the latest runs of the housekeeping, from the audit log.
 func (c *call) lastRuns() ([]event, error) {
+	list, _, err := c.Control.Audit(c.r.Context(), control.ActionHousekeeping, store.Page{Size: runsShown})
 	var out []event
-	token := ""
-	for looked := 0; looked < runsLooked && len(out) < runsShown; {
-		list, next, err := c.Control.Audit(c.r.Context(), store.Page{Size: 500, Token: token})
-		if err != nil {
-			return nil, err
-		}
-		for _, e := range list {
-			if e.Action == "housekeeping.run" && len(out) < runsShown {
-				out = append(out, event{At: e.At, Who: e.Actor, To: e.Outcome})
-			}
-		}
-		if looked += len(list); next == "" {
-			break
-		}
-		token = next
+	for _, e := range list {
+		out = append(out, event{At: e.At, Who: e.Actor, To: e.Outcome})
 	}
-	return out, nil
+	return out, err
 }
 
 // housekeepPage asks before the housekeeping is run by hand.

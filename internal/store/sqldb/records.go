@@ -17,7 +17,7 @@ func (t *Tx) AddAudit(e store.AuditEntry) error {
 }
 
 // ListAudit implements store.Records.
-func (t *Tx) ListAudit(page store.Page) (list []store.AuditEntry, next string, err error) {
+func (t *Tx) ListAudit(action string, page store.Page) (list []store.AuditEntry, next string, err error) {
 	if page.Size <= 0 || page.Size > 500 {
 		page.Size = 50
 	}
@@ -27,7 +27,11 @@ func (t *Tx) ListAudit(page store.Page) (list []store.AuditEntry, next string, e
 			return nil, "", store.ErrBadPageToken
 		}
 	}
-	err = t.each("SELECT id, at, actor, source, action, target, name, reason, outcome FROM audit WHERE id < ? ORDER BY id DESC LIMIT ?", []any{before, page.Size + 1}, func(r *sql.Rows) error {
+	cond, args := "id < ?", []any{before}
+	if action != "" {
+		cond, args = "action = ? AND "+cond, []any{action, before}
+	}
+	err = t.each("SELECT id, at, actor, source, action, target, name, reason, outcome FROM audit WHERE "+cond+" ORDER BY id DESC LIMIT ?", append(args, page.Size+1), func(r *sql.Rows) error {
 		var e store.AuditEntry
 		var at int64
 		err := r.Scan(&e.ID, &at, &e.Actor, &e.From, &e.Action, &e.Target, &e.Name, &e.Reason, &e.Outcome)

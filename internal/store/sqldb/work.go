@@ -111,6 +111,8 @@ func (t *Tx) Batches(state store.BatchState, before int64, limit int) (list []*s
 	}
 	if state != "" {
 		cond, args = cond+" AND state = ?", append(args, string(state))
+	} else {
+		cond += " AND started_at > 0"
 	}
 	err = t.each("SELECT "+batchColumns+" FROM batches WHERE "+cond+" ORDER BY id DESC LIMIT ?", append(args, limit), func(r *sql.Rows) error {
 		b, err := scanBatch(r.Scan)

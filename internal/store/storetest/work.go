@@ -72,6 +72,7 @@ func testBatches(t *testing.T, e *env) {
 		return tx.AddBatchItems(b.ID, ids[2:])
 	})
 	e.view(func(tx store.Tx) error {
+		same(t, "not begun yet", len(must[[]*store.Batch](t)(tx.Batches("", 0, 10))), 0)
 		same(t, "batch", must[*store.Batch](t)(tx.Batch(b.ID)), b)
 		items := must[[]store.BatchItem](t)(tx.BatchItems(b.ID, "", ids[0], 3))
 		if len(items) != 3 || items[0].Session != ids[1] || items[2].Session != ids[3] {
@@ -111,6 +112,7 @@ func testBatches(t *testing.T, e *env) {
 		same(t, "saved", must[*store.Batch](t)(tx.Batch(b.ID)), b)
 		same(t, "skipped", must[[]store.BatchItem](t)(tx.BatchItems(b.ID, store.Skipped, 0, 10)), []store.BatchItem{{Session: ids[1], Outcome: store.Skipped, Status: session.Stopped, Reason: "why"}})
 		same(t, "of the state", len(must[[]*store.Batch](t)(tx.Batches(store.BatchDone, 0, 10))), 1)
+		same(t, "those begun", len(must[[]*store.Batch](t)(tx.Batches("", 0, 10))), 1)
 		same(t, "of another", len(must[[]*store.Batch](t)(tx.Batches(store.BatchRunning, 0, 10))), 0)
 		same(t, "before", len(must[[]*store.Batch](t)(tx.Batches("", b.ID, 10))), 0)
 		return nil

@@ -336,6 +336,7 @@ CREATE TABLE audit (
 	reason  TEXT NOT NULL,
 	outcome TEXT NOT NULL
 );
+CREATE INDEX audit_action ON audit (action, id);
 
 CREATE TABLE tokens (
 	hash       BLOB PRIMARY KEY,
