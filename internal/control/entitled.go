@@ -23,7 +23,7 @@ type entitlements struct {
 	apps       map[int64]*catalog.App
 	methods    map[int64]*catalog.DeliveryMethod
 	provisions map[[2]int64][]*directory.Provision // by user and delivery method
-	set        map[struct{}]*Settings
+	set        *Settings
 }
 
 // maxCached bounds the cache; beyond it the cache begins anew.
@@ -50,7 +50,6 @@ func (c *Control) view(tx store.Tx) (view, error) {
 			apps:       map[int64]*catalog.App{},
 			methods:    map[int64]*catalog.DeliveryMethod{},
 			provisions: map[[2]int64][]*directory.Provision{},
-			set:        map[struct{}]*Settings{},
 		}
 		c.cache.Store(e)
 	}
@@ -82,7 +81,15 @@ func cached[K comparable, V any](e *entitlements, m map[K]V, k K, load func() (V
 
 // settings returns those that hold.
 func (v view) settings() (*Settings, error) {
-	return cached(v.entitlements, v.set, struct{}{}, func() (*Settings, error) { return v.c.settings(v.tx) })
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.set == nil {
+		var err error
+		if v.set, err = v.c.settings(v.tx); err != nil {
+			return nil, err
+		}
+	}
+	return v.set, nil
 }
 
 // user, app and method return nil for what does not exist.

@@ -56,8 +56,20 @@ func (c *Control) RevokeAccess(ctx context.Context, who Who, user, app int64, re
 	var out *Revocation
 	if dry {
 		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-			out, err = c.revocation(tx, user, app)
-			return err
+			v, err := c.view(tx)
+			if err != nil {
+				return err
+			}
+			if out, err = c.revocation(tx, user, app); err != nil {
+				return err
+			}
+			for i := range out.Ended {
+				x := &out.Ended[i]
+				if x.Action, err = v.end(store.Clone(x.Row.Session), who, ""); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 		return out, err
 	}
@@ -79,8 +91,17 @@ func (c *Control) RevokeAccess(ctx context.Context, who Who, user, app int64, re
 				return "", "", err
 			}
 		}
-		for _, x := range out.Ended {
-			if err := v.end(x, who, reason); err != nil {
+		for i := range out.Ended {
+			x := &out.Ended[i]
+			s, err := tx.LockSession(x.Row.ID)
+			if err != nil {
+				return "", "", err
+			}
+			before := store.Clone(s)
+			if x.Action, err = v.end(s, who, reason); err != nil {
+				return "", "", err
+			}
+			if err := tx.SaveSession(before, s); err != nil {
 				return "", "", err
 			}
 			moved, agents = append(moved, x.Row.ID), append(agents, x.Row.AgentID)
@@ -106,24 +127,14 @@ func (g Grounds) without(user, app int64) *directory.Provision {
 	return p
 }
 
-// end ends one session that is left.
-func (v view) end(x Ended, who Who, reason string) error {
-	s, err := v.tx.LockSession(x.Row.ID)
-	if err != nil {
-		return err
-	}
-	before := store.Clone(s)
+// end ends a session that is left, by the first action that applies once it is flagged, and
+// returns that; "" if none does.
+func (v view) end(s *session.Session, who Who, reason string) (session.Action, error) {
 	s.NotNeeded(session.UnneededEntitlement, v.tx.Now())
-	// The flag that was just set changes what applies: both evict and expire are tried.
-	for _, a := range []session.Action{session.Evict, session.Kill, session.Cancel, session.Expire} {
-		if session.Check(a, s.Kind, s.Status, s.Observed == session.IsRunning, !s.DeletedAt.IsZero()) == nil {
-			if err := v.act(s, a, who.Actor(), reason, v.tx.Now()); err != nil {
-				return err
-			}
-			break
-		}
+	if as := s.Actions(); len(as) > 0 {
+		return as[0], v.act(s, as[0], who.Actor(), reason, v.tx.Now())
 	}
-	return v.tx.SaveSession(before, s)
+	return "", nil
 }
 
 // revocation finds what entitles a user to an app, and the sessions that are left of it.
@@ -165,16 +176,9 @@ func (c *Control) revocation(tx store.Tx, user, app int64) (*Revocation, error) 
 		return nil, err
 	}
 	for _, r := range rows {
-		if r.Status.Ended() {
-			continue
+		if !r.Status.Ended() {
+			out.Ended = append(out.Ended, Ended{Row: r})
 		}
-		x := Ended{Row: r}
-		if as := r.Actions(); len(as) > 0 {
-			x.Action = as[0]
-		} else if r.Status == session.Launched {
-			x.Action = session.Expire // once it is flagged
-		}
-		out.Ended = append(out.Ended, x)
 	}
 	return out, nil
 }

@@ -1,6 +1,7 @@
 package session_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -49,5 +50,13 @@ func TestReportedAfterItsETA(t *testing.T) {
 	s.Reconcile(session.Snapshot{State: session.IsIdle, Stored: 1, Ended: 1}, now.Add(40*time.Millisecond), src)
 	if o := s.Order; o.Open() || o.ClosedAt.After(o.ETA) || o.ClosedAt.Before(o.RequestedAt) {
 		t.Errorf("closed %v, to be closed by %v", o.ClosedAt, o.ETA)
+	}
+}
+
+func TestActionsOf(t *testing.T) {
+	for k, want := range map[session.Kind]string{session.Device: "[evict expire]", session.Stream: "[kill cancel]"} {
+		if got := fmt.Sprint(session.ActionsOf(k)); got != want {
+			t.Errorf("%s: %s, want %s", k, got, want)
+		}
 	}
 }

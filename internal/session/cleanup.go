@@ -1,6 +1,9 @@
 package session
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // Periods are how long a session at rest is kept without activity: a run of the app or an
 // act of a person, never a check-in.
@@ -60,7 +63,7 @@ var Deletable = []Status{Removed, Expired}
 // DeleteBefore deletes the session if it became removed or expired before the beginning of
 // the day on which the cleanup runs, and reports whether it did.
 func (s *Session) DeleteBefore(day, now time.Time) bool {
-	if !s.DeletedAt.IsZero() || s.Status != Removed && s.Status != Expired || !s.StatusSince.Before(day) {
+	if !s.DeletedAt.IsZero() || !slices.Contains(Deletable, s.Status) || !s.StatusSince.Before(day) {
 		return false
 	}
 	s.Delete(now)

@@ -154,6 +154,14 @@ var Actions = []Action{Evict, Expire, Kill, Cancel}
 
 var actionEvents = map[Action]Event{Evict: EvEvict, Expire: EvExpire, Kill: EvKill, Cancel: EvCancel}
 
+// ActionsOf lists the actions that the table has for a kind, in the order in which they are
+// offered.
+func ActionsOf(k Kind) []Action {
+	return slices.DeleteFunc(slices.Clone(Actions), func(a Action) bool {
+		return !slices.ContainsFunc(Table, func(r Arrow) bool { return r.Kind == k && r.Event == actionEvents[a] })
+	})
+}
+
 // Valid reports whether a is an action that exists.
 func (a Action) Valid() bool { return slices.Contains(Actions, a) }
 
@@ -197,10 +205,8 @@ func (e *RefusedError) Error() string { return e.Why }
 // refuse explains why action does not apply, from the table.
 func refuse(a Action, k Kind, s Status, running bool) *RefusedError {
 	e := &RefusedError{Action: a, Kind: k, Status: s}
-	has := false
 	for _, r := range Table {
 		if r.Event == actionEvents[a] && r.Kind == k {
-			has = true
 			for _, f := range r.From {
 				if f.Status == s && !f.If.holds(running) {
 					e.Why = fmt.Sprintf("%s applies to a session that is %s only %s", a, label(s), f.If)
@@ -209,7 +215,7 @@ func refuse(a Action, k Kind, s Status, running bool) *RefusedError {
 			}
 		}
 	}
-	switch {
+	switch has := slices.Contains(ActionsOf(k), a); {
 	case !has && k == Device:
 		e.Why = fmt.Sprintf("%s applies to streamed apps; this session's app runs on a device", a)
 	case !has:

@@ -21,13 +21,6 @@ const batchesPath = "/admin/batches"
 
 func batchPath(id int64) string { return batchesPath + "/" + itoa(id) }
 
-// massActions are those that apply to some session of an app on a device.
-var massActions = slices.DeleteFunc(slices.Clone(session.Actions), func(a session.Action) bool {
-	return !slices.ContainsFunc(session.Statuses(session.Device), func(s session.Status) bool {
-		return session.Check(a, session.Device, s, true, false) == nil || session.Check(a, session.Device, s, false, false) == nil
-	})
-})
-
 // newBatch freezes the ticked rows, or everything that the list's filter matches, and
 // asks what to do with them. Nothing is done to a session before that is accepted.
 func newBatch(c *call) error {
