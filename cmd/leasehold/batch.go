@@ -97,7 +97,7 @@ func (c *sessionAct) batch(ctx context.Context, std *stdio, action string, req m
 		if b.State != store.BatchRunning {
 			break
 		}
-		fmt.Fprintf(std.Err, "batch %d: %d of %d\n", b.ID, b.Applied+c.skipped(&b), b.Total)
+		fmt.Fprintf(std.Err, "batch %d: %d of %d\n", b.ID, b.Applied+b.SkippedN, b.Total)
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("batch %d goes on without us: %w", b.ID, ctx.Err())
@@ -111,34 +111,20 @@ func (c *sessionAct) batch(ctx context.Context, std *stdio, action string, req m
 		return writeJSON(std.Out, raw)
 	}
 	verb := map[bool]string{true: "would " + action, false: action + ":"}[c.DryRun]
-	fmt.Fprintf(std.Out, "batch %d: %s %d of %d sessions, %d skipped\n", b.ID, verb, b.Applied, b.Total, c.skipped(&b))
+	fmt.Fprintf(std.Out, "batch %d: %s %d of %d sessions, %d skipped\n", b.ID, verb, b.Applied, b.Total, b.SkippedN)
 	for _, app := range slices.Sorted(maps.Keys(b.ByApp)) {
 		fmt.Fprintf(std.Out, "  %6d  %s\n", b.ByApp[app], app)
 	}
-	rows, _ := b.Skipped.([]any)
-	for i, r := range rows {
-		if i == 20 {
-			fmt.Fprintf(std.Out, "  and %d more; see GET /api/v1/batches/%d/results\n", len(rows)-i, b.ID)
-			break
-		}
-		if m, ok := r.(map[string]any); ok {
-			fmt.Fprintf(std.Out, "  skipped %v: %v\n", m["id"], m["reason"])
-		}
+	for _, r := range b.Skipped[:min(len(b.Skipped), 20)] {
+		fmt.Fprintf(std.Out, "  skipped %d: %s\n", r.ID, r.Reason)
+	}
+	if n := b.SkippedN - min(len(b.Skipped), 20); n > 0 {
+		fmt.Fprintf(std.Out, "  skipped %d more; see GET /api/v1/batches/%d/results\n", n, b.ID)
 	}
 	if c.DryRun && b.Applied > 0 {
 		fmt.Fprintf(std.Out, "nothing was changed; POST /api/v1/batches/%d/run does exactly this\n", b.ID)
 	}
 	return nil
-}
-
-func (c *sessionAct) skipped(b *adminapi.Batch) int {
-	switch x := b.Skipped.(type) {
-	case []any:
-		return len(x)
-	case float64:
-		return int(x)
-	}
-	return 0
 }
 
 type sessionEvict struct{ sessionAct }

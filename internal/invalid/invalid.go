@@ -6,6 +6,7 @@ package invalid
 import (
 	"fmt"
 	"strings"
+	"time"
 	"unicode/utf8"
 )
 
@@ -63,6 +64,23 @@ func (e *Error) Text(field, s string, min, max int) {
 	case strings.ContainsFunc(s, func(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }):
 		e.Add(field, "must not contain control characters")
 	}
+}
+
+// Moment reads a date in a time zone, or an RFC 3339 time; zero for "". days are added to a
+// date, so that as the end of a period its day is whole.
+func (e *Error) Moment(field, s string, zone *time.Location, days int) time.Time {
+	if s == "" {
+		return time.Time{}
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return t.UTC()
+	}
+	t, err := time.ParseInLocation(time.DateOnly, s, zone)
+	if err != nil {
+		e.Add(field, "must be a date, as 2026-03-31, or an RFC 3339 time")
+		return time.Time{}
+	}
+	return t.AddDate(0, 0, days).UTC()
 }
 
 // Range checks a number.

@@ -79,7 +79,7 @@ func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (session
 	if at := num("as_of"); at > 0 {
 		q.AsOf = time.Unix(at, 0)
 	}
-	q.From, q.To = day(&e, "from", q.FromText, zone, 0), day(&e, "to", q.ToText, zone, 1)
+	q.From, q.To = e.Moment("from", q.FromText, zone, 0), e.Moment("to", q.ToText, zone, 1)
 	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
 		e.Add("to", "must not be before from")
 	}
@@ -106,22 +106,6 @@ func past(e *invalid.Error, name string, seconds int64) time.Duration {
 		return 0
 	}
 	return time.Duration(seconds) * time.Second
-}
-
-// day reads a date or a time; add days are added to a date, so that the last one is whole.
-func day(e *invalid.Error, name, s string, zone *time.Location, add int) time.Time {
-	if s == "" {
-		return time.Time{}
-	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC()
-	}
-	t, err := time.ParseInLocation(time.DateOnly, s, zone)
-	if err != nil {
-		e.Add(name, "must be a date, as 2026-03-31, or an RFC 3339 time")
-		return time.Time{}
-	}
-	return t.AddDate(0, 0, add).UTC()
 }
 
 // values is the state as a query.

@@ -1,0 +1,61 @@
+package adminapi
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"leasehold/internal/auth"
+	"leasehold/internal/control"
+)
+
+func (s *Server) housekeeping() {
+	type RunInput struct {
+		Body *struct {
+			DryRun bool `json:"dry_run,omitempty"`
+		} `required:"false"`
+	}
+	op(s, auth.AdminOnly, "POST", "/housekeeping/run", "run-housekeeping", "Run the daily housekeeping now", func(ctx context.Context, in *RunInput) (*body[*control.Housekept], error) {
+		h, err := s.Control.Housekeep(ctx, whoOf(ctx), in.Body != nil && in.Body.DryRun)
+		if err != nil {
+			return nil, err
+		}
+		return one(h, nil)
+	}, func(o *huma.Operation) { o.Errors = []int{http.StatusConflict} })
+	op(s, auth.AdminOnly, "GET", "/settings", "get-settings", "The settings of the organisation", func(ctx context.Context, _ *struct{}) (*body[*control.Settings], error) {
+		set, err := s.Control.Settings(ctx)
+		return one(set, err)
+	})
+	type SettingsInput struct {
+		Body struct {
+			HousekeepingHour *int    `json:"housekeeping_hour,omitempty"`
+			TimeZone         *string `json:"time_zone,omitempty"`
+			StoppedDays      *int    `json:"stopped_days,omitempty"`
+			LaunchedDays     *int    `json:"launched_days,omitempty"`
+			IdleDays         *int    `json:"idle_days,omitempty"`
+			HistoryDays      *int    `json:"history_days,omitempty"`
+			ReasonRequired   *bool   `json:"reason_required,omitempty"`
+			ForceSeconds     *int    `json:"force_seconds,omitempty"`
+			WaitSeconds      *int    `json:"wait_seconds,omitempty"`
+			HeartbeatSeconds *int    `json:"heartbeat_seconds,omitempty"`
+		}
+	}
+	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*body[*control.Settings], error) {
+		set, err := s.Control.UpdateSettings(ctx, whoOf(ctx), func(c *control.Settings) error {
+			b := &in.Body
+			patch(&c.HousekeepingHour, b.HousekeepingHour)
+			patch(&c.TimeZone, b.TimeZone)
+			patch(&c.StoppedDays, b.StoppedDays)
+			patch(&c.LaunchedDays, b.LaunchedDays)
+			patch(&c.IdleDays, b.IdleDays)
+			patch(&c.HistoryDays, b.HistoryDays)
+			patch(&c.ReasonRequired, b.ReasonRequired)
+			patch(&c.ForceSeconds, b.ForceSeconds)
+			patch(&c.WaitSeconds, b.WaitSeconds)
+			patch(&c.HeartbeatSeconds, b.HeartbeatSeconds)
+			return nil
+		})
+		return one(set, err)
+	})
+}
