@@ -48,7 +48,9 @@ func (r *BatchRequest) validate() error {
 	if r.Filter != nil {
 		q := *r.Filter
 		q.Sort, q.PageSize, q.PageToken = "id", 1, ""
-		checkQuery(&e, q)
+		var bad invalid.Error
+		checkQuery(&bad, q)
+		e = append(e, bad.Within("filter")...)
 		q.PageSize = 0
 		r.Filter = &q
 	}

@@ -112,9 +112,9 @@ func TestBatchFilter(t *testing.T) {
 func TestBatchRefusesBadInput(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		for field, r := range map[string]control.BatchRequest{
-			"action": {Action: "close", IDs: []int64{1}},
-			"ids":    {Action: session.Evict},
-			"status": {Action: session.Evict, Filter: &store.SessionQuery{Statuses: []session.Status{"asleep"}}},
+			"action":        {Action: "close", IDs: []int64{1}},
+			"ids":           {Action: session.Evict},
+			"filter.status": {Action: session.Evict, Filter: &store.SessionQuery{Statuses: []session.Status{"asleep"}}},
 		} {
 			_, err := s.Control.Preview(t.Context(), s.Admin, r)
 			var bad invalid.Error

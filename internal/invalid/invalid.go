@@ -83,6 +83,15 @@ func (e *Error) Moment(field, s string, zone *time.Location, days int) time.Time
 	return t.AddDate(0, 0, days).UTC()
 }
 
+// Within is the error with its fields named as those of a part of the input.
+func (e Error) Within(part string) Error {
+	out := make(Error, len(e))
+	for i, f := range e {
+		out[i] = Field{part + "." + f.Name, f.Message}
+	}
+	return out
+}
+
 // Range checks a number.
 func (e *Error) Range(field string, n, min, max int) {
 	if n < min || n > max {

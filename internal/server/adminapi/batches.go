@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"time"
 
@@ -88,8 +89,8 @@ func (s *Server) batches() {
 		r := control.BatchRequest{Action: in.Body.Action, Reason: in.Body.Reason, IDs: in.Body.IDs}
 		if in.Body.Filter != nil {
 			q, err := in.Body.Filter.query(time.Now())
-			if err != nil {
-				return nil, within("filter", err)
+			if bad := (invalid.Error)(nil); errors.As(err, &bad) {
+				return nil, bad.Within("filter")
 			}
 			r.Filter = &q
 		}
@@ -170,17 +171,4 @@ func (s *Server) batchAnswer(ctx context.Context, b *control.BatchView, err erro
 		code = http.StatusAccepted
 	}
 	return &batchOutput{code, out}, err
-}
-
-// within names the fields of an error as those of a part of the body.
-func within(part string, err error) error {
-	bad, ok := err.(invalid.Error)
-	if !ok {
-		return err
-	}
-	var out invalid.Error
-	for _, f := range bad {
-		out.Add(part+"."+f.Name, "%s", f.Message)
-	}
-	return out
 }
