@@ -26,7 +26,7 @@ func actPage(c *call) error {
 		return store.ErrNotFound
 	}
 	f := confirmationOf(d, action)
-	if err := c.offerRevoke(&f, d.Row.ID); err != nil {
+	if err := c.askWhy(&f, d.Row.ID, "", ""); err != nil {
 		return err
 	}
 	return c.show(page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
@@ -48,16 +48,16 @@ func act(c *call) error {
 			return store.ErrNotFound
 		}
 		f := confirmationOf(d, action)
-		f.Reason.Value = reason
+		fault := ""
 		code := http.StatusUnprocessableEntity
 		if refused != nil {
 			// Somebody else was quicker, or the app exited meanwhile.
 			code, f.Off = http.StatusConflict, true
 			f.Error = "Nothing was changed: " + refused.Why + "."
 		} else {
-			f.Reason.Error = fieldErrors(bad)["reason"]
+			fault = fieldErrors(bad)["reason"]
 		}
-		if err := c.offerRevoke(&f, id); err != nil {
+		if err := c.askWhy(&f, id, reason, fault); err != nil {
 			return err
 		}
 		return c.showAs(code, page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
@@ -96,8 +96,6 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 	f := confirmation{
 		Action: sessionPath(r.ID) + "/" + string(a), Verb: title(string(a)), Back: sessionPath(r.ID),
 		Title: title(string(a)) + " " + theApp(r),
-		Reason: field{Name: "reason", Label: "Reason", Optional: true, Help: "Stands in the session’s history and in the audit log.",
-			Attrs: map[string]any{"maxlength": "500", "autocomplete": "off"}},
 	}
 	switch a {
 	case session.Evict:

@@ -86,14 +86,13 @@ func stopBatch(c *call) error {
 
 // askBatch is the warning before a batch, as a dialog's content or a page.
 func (c *call) askBatch(code int, b *control.BatchView, back, reason string, bad map[string]string) error {
-	set, err := c.Control.Settings(c.r.Context())
-	if err != nil {
-		return err
-	}
 	ask := askOf(b)
 	ask.Back = back
-	ask.Reason = field{Name: "reason", Label: "Reason", Optional: !set.ReasonRequired, Value: reason, Error: bad["reason"],
-		Help: "Stands in each session’s history and in the audit log.", Attrs: map[string]any{"maxlength": "500", "autocomplete": "off", "required": set.ReasonRequired}}
+	var err error
+	if ask.Reason, err = c.reasonField("Stands in each session’s history and in the audit log."); err != nil {
+		return err
+	}
+	ask.Reason.Value, ask.Reason.Error = reason, bad["reason"]
 	return c.showAs(code, page{Title: ask.Title, Nav: "sessions", Now: b.Now}, batchAskView(ask, b.Now))
 }
 
@@ -313,32 +312,17 @@ func batchEvents(c *call) error {
 	if _, err := look(); err != nil {
 		return err
 	}
-	send, begun := c.openStream()
-	if !begun {
-		return nil
-	}
-	pace, beat := time.NewTicker(eventPace), time.NewTicker(eventHeartbeat)
+	pace := time.NewTicker(eventPace)
 	defer pace.Stop()
-	defer beat.Stop()
-	for {
-		select {
-		case <-c.r.Context().Done():
-			return nil
-		case <-c.stopped:
-			return nil
-		case <-beat.C:
-			if !send(": still here\n\n") {
-				return nil
-			}
-		case <-pace.C:
-			// A look that fails says nothing; the next one may.
-			if now, err := look(); err == nil && now != last {
-				if last = now; !send("event: change\ndata: {}\n\n") {
-					return nil
-				}
-			}
+	return announce(c, pace.C, func() bool {
+		// A look that fails says nothing; the next one may.
+		now, err := look()
+		if err != nil || now == last {
+			return false
 		}
-	}
+		last = now
+		return true
+	})
 }
 
 // batchesPage lists what was done to many sessions at once.

@@ -56,7 +56,7 @@ func TestBatch(t *testing.T) {
 	// Where a reason is a duty the form says so, and the server too.
 	_, err := s.c.UpdateSettings(t.Context(), s.root, func(set *control.Settings) error { set.ReasonRequired = true; return nil })
 	s.must(err)
-	a = olga.post("/admin/batches", vals("action", "expire", "of", "filter", "filter", "status=evicted")).is(200).has("Expire 1 session", " required")
+	a = olga.post("/admin/batches", vals("action", "expire", "of", "filter", "filter", "status=evicted")).is(200).has("Expire 1 session", `aria-required="true"`)
 	id := regexp.MustCompile(`action="(/admin/batches/\d+)/run"`).FindStringSubmatch(a.body)[1]
 	olga.post(id+"/run", vals("reason", " ")).is(422).has("Is required by the settings")
 	olga.post(id+"/run", vals("reason", "term is over")).is(200).has("1 session expired.")

@@ -60,6 +60,15 @@ func (c *call) stream(sessions []int64) error {
 	for _, id := range sessions {
 		mine[id] = true
 	}
+	return announce(c, ready, func() bool {
+		ids, all := take()
+		return all || sessions == nil || anyOf(ids, mine)
+	})
+}
+
+// announce sends an event stream until the page is gone: an event whenever ready receives
+// and changed says that there is something to see.
+func announce[T any](c *call, ready <-chan T, changed func() bool) error {
 	send, begun := c.openStream()
 	if !begun {
 		return nil
@@ -77,8 +86,7 @@ func (c *call) stream(sessions []int64) error {
 				return nil
 			}
 		case <-ready:
-			ids, all := take()
-			if !all && sessions != nil && !anyOf(ids, mine) {
+			if !changed() {
 				continue
 			}
 			if !send("event: change\ndata: {}\n\n") {

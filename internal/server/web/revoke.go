@@ -139,14 +139,13 @@ func revocationOf(out *control.Revocation) revocation {
 	return v
 }
 
-// offerRevoke adds to a dialog what its action does not do: the access stays.
-func (c *call) offerRevoke(f *confirmation, id int64) error {
-	reason, err := c.reasonField(f.Reason.Help)
-	if err != nil {
+// askWhy adds to a dialog the reason, as far as it was given and with what is wrong with it,
+// and a way to what the dialog's action does not do: the access stays.
+func (c *call) askWhy(f *confirmation, id int64, reason, fault string) (err error) {
+	if f.Reason, err = c.reasonField("Stands in the session’s history and in the audit log."); err != nil {
 		return err
 	}
-	reason.Value, reason.Error = f.Reason.Value, f.Reason.Error
-	f.Reason = reason
+	f.Reason.Value, f.Reason.Error = reason, fault
 	if !f.Off {
 		f.Also = &option{Label: "Revoke access instead", Link: sessionPath(id) + "/revoke"}
 	}
