@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"leasehold/internal/browsertest"
 )
 
 // proxy stands between a player and the server, as networks do: it never lets a stream of
@@ -69,17 +71,17 @@ func TestWithoutPush(t *testing.T) {
 	d := enrol(t, root, p.url, "LAB-204")
 	d.up()
 
-	b := newBrowser(t)
-	admin := b.window(t, s.url, adminName, adminPassword)
-	ann := b.window(t, s.url, "ann", userPassword)
-	admin.open("/admin/sessions")
+	b := browsertest.New(t)
+	admin := signedIn(b, s.url, adminName, adminPassword)
+	ann := signedIn(b, s.url, "ann", userPassword)
+	admin.Open("/admin/sessions")
 	admin.watch()
 
 	// The network is lost while the app runs. Its user closes it and starts it again. When the
 	// network is back, that is told in one report.
 	id := launchInPortal(ann, "Titration")
 	admin.awaitRow(id, "launched")
-	d.do("launch", ann.text(`document.querySelector('[data-app-link]').href`))
+	d.do("launch", ann.Text(`document.querySelector('[data-app-link]').href`))
 	admin.awaitRow(id, "running")
 	eventually(t, 20*time.Second, "the app runs", func() bool { return complete(file, 1) })
 	before := p.checked.Load()
@@ -112,8 +114,8 @@ func TestWithoutPush(t *testing.T) {
 	}
 
 	// A launch from the portal to the device arrives by the next check-in too.
-	ann = ann.tab()
-	ann.open("/")
+	ann = &window{ann.Tab()}
+	ann.Open("/")
 	again := launchInPortal(ann, "Titration")
 	admin.awaitRow(again, "running")
 	eventually(t, 20*time.Second, "the app runs", func() bool { return complete(file, 1) })
@@ -125,7 +127,7 @@ func TestWithoutPush(t *testing.T) {
 	if p.refused.Load() == 0 {
 		t.Error("the player never asked for the stream: this test shows nothing")
 	}
-	admin.quiet()
+	admin.Quiet()
 }
 
 // TestAdded shows a session that was added and has not run under a lease: the device was
@@ -141,8 +143,8 @@ func TestAdded(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "pids")
 	app := org.app("Titration", 1, []int{2, 1}, "--pid-file", file)
 	d := enrol(t, root, p.url, "LAB-204")
-	admin := newBrowser(t).window(t, s.url, adminName, adminPassword)
-	admin.open("/admin/sessions")
+	admin := signedIn(browsertest.New(t), s.url, adminName, adminPassword)
+	admin.Open("/admin/sessions")
 	admin.watch()
 	l := s.signIn("ann", userPassword).mustLaunch(app, 0)
 	admin.awaitRow(l.Session.ID, "launched")
@@ -159,5 +161,5 @@ func TestAdded(t *testing.T) {
 	if got := admin.seen(l.Session.ID); got != "launched → added → running" {
 		t.Errorf("the row went %s", got)
 	}
-	admin.quiet()
+	admin.Quiet()
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"leasehold/internal/browsertest"
 )
 
 // TestLife is one session's life as people see it: a user launches in the portal, an
@@ -24,16 +26,16 @@ func TestLife(t *testing.T) {
 	d := enrol(t, root, s.url, "LAB-204")
 	d.up()
 
-	b := newBrowser(t)
-	admin := b.window(t, s.url, adminName, adminPassword)
-	ann := b.window(t, s.url, "ann", userPassword)
-	admin.open("/admin/sessions")
+	b := browsertest.New(t)
+	admin := signedIn(b, s.url, adminName, adminPassword)
+	ann := signedIn(b, s.url, "ann", userPassword)
+	admin.Open("/admin/sessions")
 	admin.watch()
 
 	// Launch in the portal; the link is what the desktop hands to the player.
 	first := launchInPortal(ann, "Titration")
 	admin.awaitRow(first, "launched")
-	link := ann.text(`document.querySelector('[data-app-link]').href`)
+	link := ann.Text(`document.querySelector('[data-app-link]').href`)
 	d.do("launch", link)
 	admin.awaitRow(first, "running")
 	eventually(t, 20*time.Second, "the app, its children and their children run", func() bool { return complete(file, 2) })
@@ -45,7 +47,7 @@ func TestLife(t *testing.T) {
 	if got := history(root, first); got != "launched added running" {
 		t.Errorf("the history is %s", got)
 	}
-	ann.wait(`document.querySelectorAll('.steps .done').length === 3`)
+	ann.Wait(`document.querySelectorAll('.steps .done').length === 3`)
 
 	// Evict: the row changes at once, the warnings come in order, nothing is left.
 	clicked := time.Now()
@@ -65,7 +67,7 @@ func TestLife(t *testing.T) {
 	if left := alive(pids(file)); len(left) > 0 {
 		t.Errorf("still alive: %v", left)
 	}
-	admin.wait(fmt.Sprintf(`document.querySelector('#s%d .st').innerText.includes('closed')`, first))
+	admin.Wait(fmt.Sprintf(`document.querySelector('#s%d .st').innerText.includes('closed')`, first))
 
 	// The user runs it again from the player, and closes it.
 	d.do("start", fmt.Sprint(first))
@@ -78,10 +80,10 @@ func TestLife(t *testing.T) {
 	}
 
 	// Launched anew from the portal it goes to the device that the user used, by push.
-	ann.quiet()
-	ann = ann.tab()
-	ann.open("/")
-	ann.wait(`document.querySelector('.tile')?.innerText.includes('opens on LAB-204')`)
+	ann.Quiet()
+	ann = &window{ann.Tab()}
+	ann.Open("/")
+	ann.Wait(`document.querySelector('.tile')?.innerText.includes('opens on LAB-204')`)
 	second := launchInPortal(ann, "Titration")
 	admin.awaitRow(second, "running")
 	admin.awaitRow(first, "awaiting expiry") // superseded
@@ -105,30 +107,30 @@ func TestLife(t *testing.T) {
 	}
 
 	// The session's page tells the whole story, and the audit log who did what.
-	admin.quiet()
-	admin.open(fmt.Sprintf("/admin/sessions/%d", first))
-	admin.wait(`document.querySelector('.timeline')`)
+	admin.Quiet()
+	admin.Open(fmt.Sprintf("/admin/sessions/%d", first))
+	admin.Wait(`document.querySelector('.timeline')`)
 	for _, want := range []string{"launched", "added", "running", "evicted", "stopped", "expired", "Fire drill", "End of term", adminName, "LAB-204"} {
-		if !strings.Contains(strings.ToLower(admin.text(`document.querySelector('.timeline').innerText`)), strings.ToLower(want)) {
-			t.Errorf("the timeline does not tell of %q: %s", want, admin.text(`document.querySelector('.timeline').innerText`))
+		if !strings.Contains(strings.ToLower(admin.Text(`document.querySelector('.timeline').innerText`)), strings.ToLower(want)) {
+			t.Errorf("the timeline does not tell of %q: %s", want, admin.Text(`document.querySelector('.timeline').innerText`))
 		}
 	}
-	admin.open("/admin/audit")
+	admin.Open("/admin/audit")
 	for _, want := range []string{"session evict", "session expire", "Fire drill", "End of term"} {
-		admin.wait(fmt.Sprintf(`document.querySelector('main').innerText.includes(%q)`, want))
+		admin.Wait(fmt.Sprintf(`document.querySelector('main').innerText.includes(%q)`, want))
 	}
-	admin.quiet()
-	ann.quiet()
+	admin.Quiet()
+	ann.Quiet()
 }
 
 // launchInPortal clicks Launch and returns the session.
 func launchInPortal(w *window, app string) int64 {
-	w.t.Helper()
-	w.click(fmt.Sprintf(`[aria-label="Launch %s"]`, app))
-	w.wait(`location.pathname.startsWith('/sessions/')`)
+	w.T.Helper()
+	w.Click(fmt.Sprintf(`[aria-label="Launch %s"]`, app))
+	w.Wait(`location.pathname.startsWith('/sessions/')`)
 	var id int64
-	if _, err := fmt.Sscanf(w.text(`location.pathname`), "/sessions/%d", &id); err != nil {
-		w.t.Fatal(err)
+	if _, err := fmt.Sscanf(w.Text(`location.pathname`), "/sessions/%d", &id); err != nil {
+		w.T.Fatal(err)
 	}
 	return id
 }

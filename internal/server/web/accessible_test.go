@@ -77,16 +77,16 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	}
 	for _, theme := range []string{"light", "dark"} {
 		w := s.window()
-		w.look(1440, theme)
+		w.Look(1440, theme)
 		for _, path := range pages {
-			w.open(path)
-			w.axe(path + ", " + theme)
+			w.Open(path)
+			w.Axe(path + ", " + theme)
 			w.dialogs(path + ", " + theme)
 		}
-		w.run(`document.querySelector('form[action="/sign-out"]').submit()`)
-		w.wait(`location.pathname === '/sign-in'`)
-		w.axe("/sign-in, " + theme)
-		w.close()
+		w.Run(`document.querySelector('form[action="/sign-out"]').submit()`)
+		w.Wait(`location.pathname === '/sign-in'`)
+		w.Axe("/sign-in, " + theme)
+		w.Close()
 	}
 }
 
@@ -94,11 +94,11 @@ func TestEveryPageIsAccessible(t *testing.T) {
 func (w *window) dialogs(what string) {
 	w.t.Helper()
 	const first = `[...document.querySelectorAll('main :not(#confirm *) > a[data-dialog]')].filter((a, i, all) => a.offsetParent && i === all.findIndex((b) => b.innerText === a.innerText))`
-	n, _ := w.run(first + `.length`).(float64)
+	n, _ := w.Run(first + `.length`).(float64)
 	for i := range int(n) {
-		name := w.run(fmt.Sprintf(`{ const a = %s[%d]; a.click(); a.innerText }`, first, i))
-		w.wait(`document.querySelector('#dialog[open] h1')`)
-		w.axe(fmt.Sprintf("%s, dialog of %v", what, name))
-		w.run(`document.querySelector('#dialog').close()`)
+		name := w.Run(fmt.Sprintf(`{ const a = %s[%d]; a.click(); a.innerText }`, first, i))
+		w.Wait(`document.querySelector('#dialog[open] h1')`)
+		w.Axe(fmt.Sprintf("%s, dialog of %v", what, name))
+		w.Run(`document.querySelector('#dialog').close()`)
 	}
 }

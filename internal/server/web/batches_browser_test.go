@@ -3,13 +3,9 @@ package web
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/chromedp/chromedp"
 
 	"leasehold/internal/control"
 	"leasehold/internal/session"
@@ -92,84 +88,72 @@ func (s *site) mixed() (ids []int64) {
 	return ids
 }
 
-// picture keeps what the window shows in the folder PICTURES, for looking at.
-func (w *window) picture(name string) {
-	w.t.Helper()
-	dir := os.Getenv("PICTURES")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-	w.must(err)
-	w.must(os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644))
-}
-
 func TestBatchInTheBrowser(t *testing.T) {
 	s := newSite(t)
 	ids := s.mixed()
 	before := s.statuses(ids)
 	w := s.window()
-	w.open("/admin/sessions")
-	w.wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 10`)
+	w.Open("/admin/sessions")
+	w.Wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 10`)
 	ticks := func(n int) {
 		t.Helper()
-		w.wait(fmt.Sprintf(`document.querySelectorAll('tbody .w-tick input:checked').length === %d`, n))
+		w.Wait(fmt.Sprintf(`document.querySelectorAll('tbody .w-tick input:checked').length === %d`, n))
 	}
 
 	// All, none, one by the keyboard, and all again.
-	w.run(`document.querySelector('[data-tick=all]').click()`)
+	w.Run(`document.querySelector('[data-tick=all]').click()`)
 	ticks(10)
-	w.wait(`document.querySelector('[data-ticked]').textContent === '10 ticked rows'`)
-	w.run(`document.querySelector('[data-tick=none]').click()`)
+	w.Wait(`document.querySelector('[data-ticked]').textContent === '10 ticked rows'`)
+	w.Run(`document.querySelector('[data-tick=none]').click()`)
 	ticks(0)
-	w.key("j")
-	w.key("x")
+	w.Key("j")
+	w.Key("x")
 	ticks(1)
-	w.wait(`document.querySelector('[data-ticked]').textContent === '1 ticked row'`)
-	w.run(`document.querySelector('[data-tick=all]').click()`)
+	w.Wait(`document.querySelector('[data-ticked]').textContent === '1 ticked row'`)
+	w.Run(`document.querySelector('[data-tick=all]').click()`)
 	ticks(10)
 
 	// The warning says what will be done to how many, and what is skipped and why.
 	apply := func() {
 		t.Helper()
-		w.run(`document.querySelector('.mass button').focus(); document.querySelector('.mass button').click()`)
-		w.wait(`document.querySelector('#dialog[open]') && document.activeElement.textContent.trim() === 'Cancel'`)
+		w.Run(`document.querySelector('.mass button').focus(); document.querySelector('.mass button').click()`)
+		w.Wait(`document.querySelector('#dialog[open]') && document.activeElement.textContent.trim() === 'Cancel'`)
 	}
 	apply()
-	said := w.run(`document.querySelector('#dialog').innerText.replaceAll('\t', ' ')`).(string)
+	said := w.Run(`document.querySelector('#dialog').innerText.replaceAll('\t', ' ')`).(string)
 	for _, want := range []string{"Evict 3 sessions", "MATLAB running 2", "SPSS running 1", "7 sessions skipped", "their users can launch them again",
 		"The session is stopped; evict applies to running", "1 MATLAB, 1 SPSS", "The session is added;", "The session is evicted;", "The session is launched;", "The session is expired;", "The session is awaiting expiry;"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("the warning does not say %q:\n%s", want, said)
 		}
 	}
-	if got := w.run(`document.querySelector('#dialog .primary').textContent.trim()`); got != "Evict 3 sessions" {
+	if got := w.Run(`document.querySelector('#dialog .primary').textContent.trim()`); got != "Evict 3 sessions" {
 		t.Errorf("the button says %v", got)
 	}
 	// Esc does nothing to any session, and gives the focus back.
-	w.key("\u001b")
-	w.wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
+	w.Key("\u001b")
+	w.Wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
 	if got := s.statuses(ids); fmt.Sprint(got) != fmt.Sprint(before) {
 		t.Errorf("before it was accepted: %v, were %v", got, before)
 	}
 
 	apply()
-	w.run(`document.querySelector('#dialog [name=reason]').value = 'Exam'; document.querySelector('#dialog .primary').click()`)
-	w.wait(`document.querySelector('[data-toast]')?.innerText.includes('3 sessions evicted, 7 skipped.')`)
-	w.wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
+	w.Run(`document.querySelector('#dialog [name=reason]').value = 'Exam'; document.querySelector('#dialog .primary').click()`)
+	w.Wait(`document.querySelector('[data-toast]')?.innerText.includes('3 sessions evicted, 7 skipped.')`)
+	w.Wait(`!document.querySelector('#dialog[open]') && document.activeElement === document.querySelector('.mass button')`)
 	want := append([]session.Status{session.Evicted, session.Evicted, session.Evicted}, before[3:]...)
 	if got := s.statuses(ids); fmt.Sprint(got) != fmt.Sprint(want) {
 		t.Errorf("after it: %v, want %v", got, want)
 	}
 	for i, id := range ids {
-		w.wait(fmt.Sprintf(`document.querySelector('#s%d .st').innerText.includes('%s')`, id, label(string(want[i]))))
+		w.Wait(fmt.Sprintf(`document.querySelector('#s%d .st').innerText.includes('%s')`, id, label(string(want[i]))))
 	}
 	ticks(0)
-	w.run(`document.querySelector('[data-toast] a').click()`)
-	w.wait(`location.pathname === '/admin/batches/2' && document.querySelectorAll('table.batch tbody tr').length === 10`)
-	w.run(`[...document.querySelectorAll('.tabs a')].at(-1).click()`)
-	w.wait(`location.search === '?outcome=skipped' && document.querySelectorAll('table.batch tbody tr').length === 7`)
-	w.quiet()
+	w.Run(`document.querySelector('[data-toast] a').click()`)
+	w.Wait(`location.pathname === '/admin/batches/2' && document.querySelectorAll('table.batch tbody tr').length === 10`)
+	w.Run(`[...document.querySelectorAll('.tabs a')].at(-1).click()`)
+	w.Wait(`location.search === '?outcome=skipped' && document.querySelectorAll('table.batch tbody tr').length === 7`)
+	w.Quiet()
 }
 
 func TestBatchOfEverything(t *testing.T) {
@@ -180,13 +164,13 @@ func TestBatchOfEverything(t *testing.T) {
 	ids := s.added(120, app.ID, method.ID, lab)
 	rest := s.launch(other.ID, lab, false)
 	w := s.window()
-	w.open("/admin/sessions?status=added&q=matlab")
-	w.wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 50`)
-	w.wait(`document.querySelector('.mass select[name=of]').innerText.includes('Everything that matches (120)')`)
-	w.run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
-	w.wait(`document.querySelector('#dialog[open] h1')?.textContent === 'Expire 120 sessions'`)
-	w.run(`document.querySelector('#dialog .primary').click()`)
-	w.wait(`document.querySelector('[data-toast]')?.innerText.includes('120 sessions expired.')`)
+	w.Open("/admin/sessions?status=added&q=matlab")
+	w.Wait(`document.querySelector('#live:not(.wait):not(.off)') && document.querySelectorAll('tbody tr').length === 50`)
+	w.Wait(`document.querySelector('.mass select[name=of]').innerText.includes('Everything that matches (120)')`)
+	w.Run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
+	w.Wait(`document.querySelector('#dialog[open] h1')?.textContent === 'Expire 120 sessions'`)
+	w.Run(`document.querySelector('#dialog .primary').click()`)
+	w.Wait(`document.querySelector('[data-toast]')?.innerText.includes('120 sessions expired.')`)
 	for _, st := range s.statuses(append(ids, rest)) {
 		if st != session.Expired && st != session.Launched {
 			t.Fatalf("one is %s", st)
@@ -197,28 +181,28 @@ func TestBatchOfEverything(t *testing.T) {
 	}
 
 	// Filters by time are chosen in menus, and chips take them off.
-	w.open("/admin/sessions")
-	w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
-	w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Silent')).click()`)
-	w.wait(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes'))`)
-	w.run(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes')).click()`)
-	w.wait(`location.search === '?silent_seconds=900' && document.querySelector('.chip')?.innerText.includes('15 minutes or more') && !document.querySelector('tbody tr')`)
-	w.run(`document.querySelector('.chip').click()`)
-	w.wait(`location.search === '' && document.querySelector('tbody tr') && !document.querySelector('.chip')`)
-	w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
-	w.wait(`document.querySelector('.filters [open] [name=from]')`)
-	w.run(`document.querySelector('.filters [open] [name=from]').value = '2001-01-01'; document.querySelector('.filters [open] .dates').requestSubmit()`)
-	w.wait(`location.search === '?from=2001-01-01' && document.querySelector('.chip')?.innerText.includes('2001-01-01') && document.querySelector('tbody tr')`)
+	w.Open("/admin/sessions")
+	w.Wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+	w.Run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Silent')).click()`)
+	w.Wait(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes'))`)
+	w.Run(`[...document.querySelectorAll('.filters [open] a')].find((el) => el.innerText.includes('15 minutes')).click()`)
+	w.Wait(`location.search === '?silent_seconds=900' && document.querySelector('.chip')?.innerText.includes('15 minutes or more') && !document.querySelector('tbody tr')`)
+	w.Run(`document.querySelector('.chip').click()`)
+	w.Wait(`location.search === '' && document.querySelector('tbody tr') && !document.querySelector('.chip')`)
+	w.Run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
+	w.Wait(`document.querySelector('.filters [open] [name=from]')`)
+	w.Run(`document.querySelector('.filters [open] [name=from]').value = '2001-01-01'; document.querySelector('.filters [open] .dates').requestSubmit()`)
+	w.Wait(`location.search === '?from=2001-01-01' && document.querySelector('.chip')?.innerText.includes('2001-01-01') && document.querySelector('tbody tr')`)
 
 	// A deleted session is found with the switch alone, and nothing can be done to it.
 	s.remove(ids[119])
 	row := fmt.Sprintf(`document.querySelector('#s%d')`, ids[119])
-	w.open("/admin/sessions?status=expired")
-	w.wait(`document.querySelector('tbody tr') && !` + row)
-	w.run(`document.querySelector('.toggle').click()`)
-	w.wait(row + `?.classList.contains('gone')`)
-	w.wait(row + `.innerText.includes('deleted') && !` + row + `.querySelector('[data-act], input') && location.search.includes('history=true')`)
-	w.quiet()
+	w.Open("/admin/sessions?status=expired")
+	w.Wait(`document.querySelector('tbody tr') && !` + row)
+	w.Run(`document.querySelector('.toggle').click()`)
+	w.Wait(row + `?.classList.contains('gone')`)
+	w.Wait(row + `.innerText.includes('deleted') && !` + row + `.querySelector('[data-act], input') && location.search.includes('history=true')`)
+	w.Quiet()
 }
 
 // A batch of more than a thousand has its own page. It goes on when that is closed, and
@@ -231,13 +215,13 @@ func TestLongBatch(t *testing.T) {
 	w := s.window()
 	begin := func() string {
 		t.Helper()
-		w.open("/admin/sessions?app_id=" + num(app.ID))
-		w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
-		w.run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
-		w.wait(`document.querySelector('#dialog[open] .primary')?.textContent.trim().startsWith('Expire 1,')`)
-		w.run(`document.querySelector('#dialog .primary').click()`)
-		w.wait(`location.pathname.startsWith('/admin/batches/') && document.querySelector('progress')`)
-		return w.run(`location.pathname`).(string)
+		w.Open("/admin/sessions?app_id=" + num(app.ID))
+		w.Wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+		w.Run(`document.querySelector('.mass select[name=of]').value = 'filter'; document.querySelector('.mass select[name=action]').value = 'expire'; document.querySelector('.mass button').click()`)
+		w.Wait(`document.querySelector('#dialog[open] .primary')?.textContent.trim().startsWith('Expire 1,')`)
+		w.Run(`document.querySelector('#dialog .primary').click()`)
+		w.Wait(`location.pathname.startsWith('/admin/batches/') && document.querySelector('progress')`)
+		return w.Run(`location.pathname`).(string)
 	}
 	// part goes on with the batch and is broken off when it has got a little further.
 	part := func() {
@@ -251,35 +235,35 @@ func TestLongBatch(t *testing.T) {
 		}
 	}
 	path := begin()
-	w.wait(`document.querySelector('.progress-line').innerText.includes('0 of 1,400') && document.querySelector('tbody .w-out').innerText.includes('waiting')`)
+	w.Wait(`document.querySelector('.progress-line').innerText.includes('0 of 1,400') && document.querySelector('tbody .w-out').innerText.includes('waiting')`)
 	part()
-	w.wait(`document.querySelector('progress').value >= 200 && document.querySelector('progress').value < 1400 && document.querySelector('tbody .w-out').innerText.includes('expired')`)
-	w.open("/admin/audit")
+	w.Wait(`document.querySelector('progress').value >= 200 && document.querySelector('progress').value < 1400 && document.querySelector('tbody .w-out').innerText.includes('expired')`)
+	w.Open("/admin/audit")
 	s.must(s.c.RunBatches(t.Context()))
 	for _, st := range s.statuses(ids) {
 		if st != session.Expired {
 			t.Fatalf("one is %s", st)
 		}
 	}
-	w.open(path)
-	w.wait(`document.querySelector('.progress-line').innerText.includes('done') && document.querySelector('.progress-line').innerText.includes('1,400 applied') && !document.querySelector('[data-live]')`)
-	if w.run(`[...document.querySelectorAll('button')].some((b) => b.innerText === 'Stop')`) == true {
+	w.Open(path)
+	w.Wait(`document.querySelector('.progress-line').innerText.includes('done') && document.querySelector('.progress-line').innerText.includes('1,400 applied') && !document.querySelector('[data-live]')`)
+	if w.Run(`[...document.querySelectorAll('button')].some((b) => b.innerText === 'Stop')`) == true {
 		t.Error("what is done can be stopped")
 	}
 
 	more := s.added(n, app.ID, method.ID, s.device("LAB-205"))
-	w.open("/admin/sessions?status=added")
-	w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+	w.Open("/admin/sessions?status=added")
+	w.Wait(`document.querySelector('#live:not(.wait):not(.off)')`)
 	path = begin()
 	part()
-	w.wait(`document.querySelector('progress').value >= 200`)
-	w.run(`[...document.querySelectorAll('#batch button')].find((b) => b.innerText === 'Stop').click()`)
-	w.wait(`location.pathname === '` + path + `' && document.querySelector('.progress-line').innerText.includes('stopped') && document.querySelector('.progress-line').innerText.includes('not reached')`)
+	w.Wait(`document.querySelector('progress').value >= 200`)
+	w.Run(`[...document.querySelectorAll('#batch button')].find((b) => b.innerText === 'Stop').click()`)
+	w.Wait(`location.pathname === '` + path + `' && document.querySelector('.progress-line').innerText.includes('stopped') && document.querySelector('.progress-line').innerText.includes('not reached')`)
 	s.must(s.c.RunBatches(t.Context()))
 	if got := s.statuses(more[n-1:]); got[0] != session.Added {
 		t.Errorf("after the stop the last one is %s", got[0])
 	}
-	w.quiet()
+	w.Quiet()
 }
 
 // TestBatchLooks checks the list with ticks, the warning and the batch's page as they
@@ -304,37 +288,37 @@ func TestBatchLooks(t *testing.T) {
 		theme string
 	}{{1440, "light"}, {1440, "dark"}, {390, "light"}, {390, "dark"}} {
 		w := s.window()
-		w.look(look.width, look.theme)
+		w.Look(look.width, look.theme)
 		shot := func(name string) {
 			t.Helper()
 			at := fmt.Sprintf("%s-%d-%s", name, look.width, look.theme)
-			if over := w.run(`document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); over > 0 {
+			if over := w.Run(`document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); over > 0 {
 				t.Errorf("%s: %v pixels too wide", at, over)
 			}
-			w.axe(at)
-			w.picture(at)
+			w.Axe(at)
+			w.Picture(at)
 		}
-		w.open("/admin/sessions?history=true&sort=id&older_seconds=0")
-		w.wait(`document.querySelector('#live:not(.wait):not(.off)')`)
-		w.run(`[...document.querySelectorAll('tbody .w-tick input')].slice(0, 12).forEach((el) => el.click())`)
+		w.Open("/admin/sessions?history=true&sort=id&older_seconds=0")
+		w.Wait(`document.querySelector('#live:not(.wait):not(.off)')`)
+		w.Run(`[...document.querySelectorAll('tbody .w-tick input')].slice(0, 12).forEach((el) => el.click())`)
 		shot("list")
-		w.run(`document.querySelector('.mass button').click()`)
-		w.wait(`document.querySelector('#dialog[open]')`)
+		w.Run(`document.querySelector('.mass button').click()`)
+		w.Wait(`document.querySelector('#dialog[open]')`)
 		shot("dialog")
-		w.open("/admin/batches/1")
-		w.wait(`document.querySelector('progress')`)
+		w.Open("/admin/batches/1")
+		w.Wait(`document.querySelector('progress')`)
 		shot("batch")
-		w.open("/admin/batches/1?outcome=skipped")
+		w.Open("/admin/batches/1?outcome=skipped")
 		shot("skipped")
-		w.open("/admin/batches")
+		w.Open("/admin/batches")
 		shot("batches")
-		w.open("/admin/sessions?silent_seconds=1&status=added")
+		w.Open("/admin/sessions?silent_seconds=1&status=added")
 		if look.width > 500 {
-			w.run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
-			w.wait(`document.querySelector('.filters [open] [name=from]')`)
+			w.Run(`[...document.querySelectorAll('.filters summary')].find((el) => el.innerText.startsWith('Started')).click()`)
+			w.Wait(`document.querySelector('.filters [open] [name=from]')`)
 		}
 		shot("filters")
-		w.quiet()
-		w.close()
+		w.Quiet()
+		w.Close()
 	}
 }

@@ -80,28 +80,26 @@ func (s *site) status(id int64) session.Status {
 func TestSettingsInTheBrowser(t *testing.T) {
 	s := newSite(t)
 	w := s.window()
-	w.open("/admin/settings")
-	w.run(`document.querySelector('[name=time_zone]').value = 'Nowhere'; document.querySelector('form.settings').requestSubmit()`)
-	w.wait(`document.querySelector('#time_zone-error')`)
-	w.mu.Lock()
-	w.noise = nil // the browser logs the 422
-	w.mu.Unlock()
-	w.run(`document.querySelector('[name=time_zone]').value = 'Asia/Tokyo'; document.querySelector('[name=reason_required]').click(); document.querySelector('form.settings').requestSubmit()`)
-	w.wait(`document.querySelector('[data-toast]')?.innerText.includes('The settings are saved')`)
+	w.Open("/admin/settings")
+	w.Run(`document.querySelector('[name=time_zone]').value = 'Nowhere'; document.querySelector('form.settings').requestSubmit()`)
+	w.Wait(`document.querySelector('#time_zone-error')`)
+	w.Hush() // the browser logs the 422
+	w.Run(`document.querySelector('[name=time_zone]').value = 'Asia/Tokyo'; document.querySelector('[name=reason_required]').click(); document.querySelector('form.settings').requestSubmit()`)
+	w.Wait(`document.querySelector('[data-toast]')?.innerText.includes('The settings are saved')`)
 	set, err := s.c.Settings(t.Context())
 	s.must(err)
 	if set.TimeZone != "Asia/Tokyo" || !set.ReasonRequired {
 		t.Errorf("the settings are %+v", set)
 	}
 	// A dry run first, then the run, from its dialog.
-	w.run(`document.querySelector('[value=dry]').click()`)
-	w.wait(`document.querySelector('.notice')?.innerText.includes('would do')`)
-	w.run(`document.querySelector('.runs [data-dialog]').click()`)
-	w.wait(`document.querySelector('#dialog[open]') && document.activeElement.textContent.trim() === 'Cancel'`)
-	w.run(`document.querySelector('#dialog form').requestSubmit()`)
-	w.wait(`document.querySelector('.notice')?.innerText.includes('Housekeeping ran for') && document.querySelectorAll('.runs tbody tr').length === 1`)
-	if text := w.run(`document.querySelector('.runs tbody').innerText`).(string); !strings.Contains(text, "Admin olga") {
+	w.Run(`document.querySelector('[value=dry]').click()`)
+	w.Wait(`document.querySelector('.notice')?.innerText.includes('would do')`)
+	w.Run(`document.querySelector('.runs [data-dialog]').click()`)
+	w.Wait(`document.querySelector('#dialog[open]') && document.activeElement.textContent.trim() === 'Cancel'`)
+	w.Run(`document.querySelector('#dialog form').requestSubmit()`)
+	w.Wait(`document.querySelector('.notice')?.innerText.includes('Housekeeping ran for') && document.querySelectorAll('.runs tbody tr').length === 1`)
+	if text := w.Run(`document.querySelector('.runs tbody').innerText`).(string); !strings.Contains(text, "Admin olga") {
 		t.Errorf("the runs say %q", text)
 	}
-	w.quiet()
+	w.Quiet()
 }
