@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"encoding/binary"
 	"fmt"
+	"io"
 	"net/netip"
 	"os"
 	"strconv"
@@ -24,15 +25,20 @@ func sameUser(remote string) bool {
 	}
 	defer f.Close()
 	b := addr.Addr().As4()
-	local := fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), addr.Port())
-	lines := bufio.NewScanner(f)
+	return mayBe(f, fmt.Sprintf("%08X:%04X", binary.NativeEndian.Uint32(b[:]), addr.Port()), os.Getuid())
+}
+
+// mayBe reports whether a table of connections, as /proc/net/tcp, has the local address as
+// the user's or root's, or not at all.
+func mayBe(table io.Reader, local string, user int) bool {
+	lines := bufio.NewScanner(table)
 	for lines.Scan() {
 		// sl local_address rem_address st queues tr retrnsmt uid …
 		words := strings.Fields(lines.Text())
 		if len(words) < 8 || words[1] != local {
 			continue
 		}
-		if uid, err := strconv.Atoi(words[7]); err == nil && uid != 0 && uid != os.Getuid() {
+		if uid, err := strconv.Atoi(words[7]); err == nil && uid != 0 && uid != user {
 			return false
 		}
 	}
