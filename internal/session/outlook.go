@@ -95,7 +95,7 @@ func (s *Session) leaseNext(add adder, p Prospects) {
 		} else {
 			add(time.Time{}, false, byDevice, "Its lease is renewed by the next check-in")
 		}
-		add(l.ExpiresAt, false, byDevice, "Without a renewal the device has closed the app by then, after its warnings")
+		add(l.ExpiresAt, false, byDevice, "The device has closed the app, after its warnings, unless the lease was renewed")
 		if s.Status.Active() || s.Status == UpgradeRequested {
 			add(l.FreeAt, false, byServer, "Without a word from the device it becomes stopped (lease lapsed) and its seat is free")
 		} else {

@@ -111,11 +111,11 @@ func revocationOf(out *control.Revocation) revocation {
 		how := fmt.Sprintf("gets an exception for %s and this app; its other apps stay", who)
 		switch {
 		case g.Removed && len(g.Groups) > 0:
-			how = fmt.Sprintf("%s’s name is removed, and it gets an exception for %s, who is also in %s", who, who, strings.Join(g.Groups, ", "))
+			how = fmt.Sprintf("%s’s name is removed, and it gets an exception for %s, who is also in %s", who, who, list(g.Groups))
 		case g.Removed:
 			how = who + "’s name is removed"
 		case len(g.Groups) > 0 && !g.ByName:
-			how = fmt.Sprintf("gets an exception for %s and this app; the group %s keeps it", who, strings.Join(g.Groups, ", "))
+			how = fmt.Sprintf("gets an exception for %s and this app; the rest of %s keep it", who, list(g.Groups))
 		}
 		v.Grounds = append(v.Grounds, fact{Name: g.Provision.Name, Text: how, Link: provisionsPath + "/" + itoa(g.Provision.ID)})
 	}
@@ -137,6 +137,14 @@ func revocationOf(out *control.Revocation) revocation {
 		v.Ended = append(v.Ended, fact{Name: name, Text: how, Link: sessionPath(r.ID)})
 	}
 	return v
+}
+
+// list is a list as people write it: "Staff, Students and Guests".
+func list(names []string) string {
+	if n := len(names); n > 1 {
+		return strings.Join(names[:n-1], ", ") + " and " + names[n-1]
+	}
+	return strings.Join(names, "")
 }
 
 // askWhy adds to a dialog the reason, as far as it was given and with what is wrong with it,

@@ -77,7 +77,7 @@ func TestRevokeAccess(t *testing.T) {
 
 	olga.get(page+"/evict").is(200).has("It does not take the app away", `href="`+page+`/revoke"`, "Revoke access instead")
 	olga.get(page+"/revoke").is(200).has("Revoke Ann Berg’s access to MATLAB", "cannot launch MATLAB any more", "Ann Berg’s name is removed",
-		"All engineers", "gets an exception for Ann Berg and this app; the group Engineers keeps it", "is evicted: the app closes after its warnings",
+		"All engineers", "gets an exception for Ann Berg and this app; the rest of Engineers keep it", "is evicted: the app closes after its warnings",
 		"No. "+num(rests)+" on ANN-X1", "It does not touch anybody else", ">Revoke access</button>")
 	if s.status(runs) != session.Running {
 		t.Fatal("the preview has changed something")
