@@ -66,6 +66,10 @@ func (s *Session) order(a Action, by Actor, reason string, now time.Time, unauth
 	if old.Open() {
 		o.WarnedAt = old.WarnedAt
 	}
+	if !now.Before(o.ETA) {
+		// Nothing is out that could run: it is done, and nobody has to wait for the time.
+		o.ClosedAt, o.ClosedBy = o.ETA, ByLapse
+	}
 	s.Order = o
 }
 
