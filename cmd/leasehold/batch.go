@@ -122,7 +122,7 @@ func (c *sessionAct) batch(ctx context.Context, std *stdio, action string, req m
 		fmt.Fprintf(std.Out, "  skipped %d more; see GET /api/v1/batches/%d/results\n", n, b.ID)
 	}
 	if c.DryRun && b.Applied > 0 {
-		fmt.Fprintf(std.Out, "nothing was changed; POST /api/v1/batches/%d/run does exactly this\n", b.ID)
+		fmt.Fprintf(std.Out, "nothing was changed; POST /api/v1/batches/%d/run does it, each session checked again\n", b.ID)
 	}
 	return nil
 }

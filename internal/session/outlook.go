@@ -141,7 +141,7 @@ func (s *Session) restNext(add adder, p Prospects) {
 			add(time.Time{}, false, byDevice, "It is added when the device checks in")
 		}
 	case Added, Stopped, Evicted:
-		add(time.Time{}, false, byUser, "It runs when the user starts the app")
+		add(time.Time{}, false, byUser, "It runs when the user next starts the app")
 	case AwaitingExpiry:
 		add(time.Time{}, false, byAdmin, "It is needed again when this is gone: %s", strings.Join(s.Unneeded, ", "))
 	case Expired, Removed:
