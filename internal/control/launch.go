@@ -272,7 +272,8 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 		if err != nil {
 			return err
 		}
-		out = &wire.Redeemed{V: wire.Version, Directive: wire.Directive{Type: wire.DirAdd, Session: id, App: app}}
+		out = &wire.Redeemed{V: wire.Version, New: bound != 0,
+			Directive: wire.Directive{Type: wire.DirAdd, Session: id, App: app}}
 		return nil
 	})
 	if err == nil && bound != 0 {

@@ -221,7 +221,9 @@ type Redeem struct {
 
 // Redeemed is the answer to Redeem: the directive that adds the app.
 type Redeemed struct {
-	V         int       `json:"v"`
+	V int `json:"v"`
+	// New: this redemption bound the session to the device; else an earlier one did.
+	New       bool      `json:"new,omitempty"`
 	Directive Directive `json:"directive"`
 }
 

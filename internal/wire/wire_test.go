@@ -42,7 +42,7 @@ var examples = map[string]any{
 			{Type: wire.DirOffer, Session: 48216}},
 		NextMillis: 310000, NextEpoch: 3, JumpTo: 40, Quarantined: true, Keys: json.RawMessage(`{"keys":[]}`)},
 	"redeem":   &wire.Redeem{V: 1, Ticket: "jwt"},
-	"redeemed": &wire.Redeemed{V: 1, Directive: wire.Directive{Type: wire.DirAdd, Session: 48215}},
+	"redeemed": &wire.Redeemed{V: 1, New: true, Directive: wire.Directive{Type: wire.DirAdd, Session: 48215}},
 }
 
 // TestGolden keeps the form of every message: agents that are out there speak it.

@@ -11,6 +11,9 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/cookiejar"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -346,6 +349,40 @@ func TestPlayerNeverComesBack(t *testing.T) {
 		t.Errorf("warnings.log: %s", b)
 	}
 	awaitStatus(t, s, id, session.Stopped)
+}
+
+// A check-in may bring the app before the redemption's own answer comes: the launch is new
+// all the same.
+func TestLaunchAnsweredLate(t *testing.T) {
+	t.Parallel()
+	s, app, _ := organisation(t)
+	direct, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var d *device
+	slow := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(direct) },
+		ModifyResponse: func(r *http.Response) error {
+			if r.Request.URL.Path != wire.PathRedeem {
+				return nil
+			}
+			for r.Request.Context().Err() == nil { // the player waits for so long
+				if l, err := player.ListSessions(t.Context(), d.dir); err == nil && len(l.Sessions) == 1 {
+					break
+				}
+				time.Sleep(20 * time.Millisecond)
+			}
+			return nil
+		},
+	}
+	proxy := httptest.NewServer(slow)
+	t.Cleanup(proxy.Close)
+	s.URL, s.Control.PublicURL = proxy.URL, proxy.URL
+	d = enrol(t, s)
+	d.start()
+	id := launch(t, s, d, app.ID)
+	awaitStatus(t, s, id, session.Running)
 }
 
 // Without a player the link is redeemed and waits.

@@ -218,12 +218,13 @@ func (p *Player) Launch(ctx context.Context, link string) (*Launched, error) {
 	if err != nil {
 		return nil, err
 	}
+	// A check-in under way may have brought the app before this answer came.
 	added, err := p.agent.Add(r.Directive)
 	if err != nil {
 		return nil, err
 	}
 	p.agent.Wake()
-	return &Launched{Session: r.Directive.Session, App: r.Directive.App.Name, New: added}, nil
+	return &Launched{Session: r.Directive.Session, App: r.Directive.App.Name, New: r.New || added}, nil
 }
 
 // apps implements [agent.Apps] with packages and real processes.
