@@ -21,6 +21,7 @@ type device struct {
 	wall   time.Duration // by how much its wall clock is wrong
 
 	number, epoch, seq, granted uint64
+	heard                       uint64 // the latest check-in that the server has dealt with
 	token                       string
 	journal                     []wire.Observation
 	apps                        map[int64]*instance

@@ -166,6 +166,9 @@ func (f *fleet) step() {
 		f.launch(d)
 	case n < 80:
 		if has {
+			if i.newer != nil && !i.Running && f.rnd.IntN(2) == 0 {
+				f.checkIn(d, 4) // the session moves, and the old version starts all the same
+			}
 			f.say("%s: start %d", d.name, id)
 			d.start(id, i)
 			if f.rnd.IntN(2) == 0 {
@@ -240,6 +243,7 @@ func (f *fleet) checkIn(d *device, fate int) {
 	}
 	a, err := (&servertest.Direct{Control: f.s.Control, Agent: d.id}).CheckIn(f.t.Context(), m)
 	f.must(err)
+	d.heard = m.Number
 	if a.Quarantined {
 		f.fatal("%s is quarantined", d.name)
 	}
@@ -257,8 +261,23 @@ func (f *fleet) deliver(d *device) {
 	m := d.late[n]
 	d.late = slices.Delete(d.late, n, n+1)
 	f.say("%s: check-in %d arrives late", d.name, m.Number)
+	before := f.known()
 	_, err := (&servertest.Direct{Control: f.s.Control, Agent: d.id}).CheckIn(f.t.Context(), m)
 	f.must(err)
+	// A later one told all of it, and what became of it since.
+	if after := f.known(); m.Number < d.heard && !maps.Equal(before, after) {
+		f.fatal("%s: check-in %d came after %d and changed what is known:\n%v\n%v", d.name, m.Number, d.heard, before, after)
+	}
+	d.heard = max(d.heard, m.Number)
+}
+
+// known is what the server takes for true of each session.
+func (f *fleet) known() map[int64]string {
+	out := map[int64]string{}
+	for _, s := range f.sessions(true) {
+		out[s.ID] = fmt.Sprintf("%s, %s since %v, run %d of %d, lease %+v, order %+v", s.Status, s.Observed, s.ObservedSince, s.Run, s.RunMethod, s.Lease, s.Order)
+	}
+	return out
 }
 
 func (f *fleet) launch(d *device) {
@@ -386,6 +405,9 @@ func (f *fleet) look() {
 		}
 		if s.Lease == nil && i != nil && i.Running && i.authorised {
 			f.fatal("session %d has no lease out and its app runs under one: %s, %+v", s.ID, s.Status, i.Holder)
+		}
+		if i != nil && i.Running && i.authorised && s.Lease != nil && s.Lease.Run == i.Run && s.Lease.DeliveryMethod != i.runMethod {
+			f.fatal("session %d runs delivery method %d under a lease and a seat of %d", s.ID, i.runMethod, s.Lease.DeliveryMethod)
 		}
 		if s.Lease == nil && (s.Status == session.Running || s.Status == session.RenewalRequested) {
 			f.fatal("session %d is %s without a lease", s.ID, s.Status)
