@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"unicode"
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
@@ -75,30 +76,46 @@ func TestEveryPageIsAccessible(t *testing.T) {
 			pages = append(pages, path)
 		}
 	}
-	for _, theme := range []string{"light", "dark"} {
-		w := s.window()
-		w.Look(1440, theme)
-		for _, path := range pages {
-			w.Open(path)
-			w.Axe(path + ", " + theme)
-			w.dialogs(path + ", " + theme)
+	for _, width := range []int64{1440, 390} {
+		for _, theme := range []string{"light", "dark"} {
+			w := s.window()
+			w.Look(width, theme)
+			for _, path := range pages {
+				w.Open(path)
+				w.judge(path, width, theme)
+				w.dialogs(path, width, theme)
+			}
+			w.Run(`document.querySelector('form[action="/sign-out"]').submit()`)
+			w.Wait(`location.pathname === '/sign-in'`)
+			w.judge("/sign-in", width, theme)
+			w.Close()
 		}
-		w.Run(`document.querySelector('form[action="/sign-out"]').submit()`)
-		w.Wait(`location.pathname === '/sign-in'`)
-		w.Axe("/sign-in, " + theme)
-		w.Close()
 	}
 }
 
+// judge has axe look at what the window shows, and keeps a picture of it.
+func (w *window) judge(what string, width int64, theme string) {
+	w.t.Helper()
+	name := fmt.Sprintf("%s, %d, %s", what, width, theme)
+	w.Axe(name)
+	w.Fits(name)
+	w.Picture(strings.Trim(strings.Map(func(r rune) rune {
+		if unicode.IsLetter(r) || unicode.IsDigit(r) {
+			return r
+		}
+		return '-'
+	}, name), "-"))
+}
+
 // dialogs opens each dialog that the page offers, one of a name, and has axe look at it.
-func (w *window) dialogs(what string) {
+func (w *window) dialogs(what string, width int64, theme string) {
 	w.t.Helper()
 	const first = `[...document.querySelectorAll('main :not(#confirm *) > a[data-dialog]')].filter((a, i, all) => a.offsetParent && i === all.findIndex((b) => b.innerText === a.innerText))`
 	n, _ := w.Run(first + `.length`).(float64)
 	for i := range int(n) {
 		name := w.Run(fmt.Sprintf(`{ const a = %s[%d]; a.click(); a.innerText }`, first, i))
 		w.Wait(`document.querySelector('#dialog[open] h1')`)
-		w.Axe(fmt.Sprintf("%s, dialog of %v", what, name))
+		w.judge(fmt.Sprintf("%s, dialog of %v", what, name), width, theme)
 		w.Run(`document.querySelector('#dialog').close()`)
 	}
 }
