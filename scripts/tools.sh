@@ -5,7 +5,7 @@ set -u
 
 # tool → Debian package
 declare -A need=(
-  [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils
+  [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils [import]=imagemagick
 )
 
 find_tool() {

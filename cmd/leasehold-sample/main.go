@@ -42,6 +42,7 @@ type options struct {
 	exitCode   int
 	pidFile    string
 	terminal   bool
+	unsaved    string // work to save before it closes
 }
 
 func main() {
@@ -73,6 +74,7 @@ func run(args []string, stdout io.Writer) error {
 	fs.IntVar(&o.exitCode, "exit-code", 0, "exit code when it exits by itself")
 	fs.StringVar(&o.pidFile, "pid-file", "", "append the number of every process to `PATH`")
 	fs.BoolVar(&o.terminal, "terminal", false, "no window, even where there is a display")
+	fs.StringVar(&o.unsaved, "unsaved", "", "have unsaved work: asked to close, the window asks first, and a click or a key saves it to `PATH`")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
@@ -133,13 +135,20 @@ func terminal(ctx context.Context, o options, closing <-chan os.Signal, stdout i
 			return exitCode(o.exitCode)
 		}
 	case <-closing:
-		saved(o, stdout)
+		return save(o, stdout)
 	}
 	return nil
 }
 
-func saved(o options, stdout io.Writer) {
+// save is what the app does before it closes because it was asked to.
+func save(o options, stdout io.Writer) error {
+	if o.unsaved != "" {
+		if err := os.WriteFile(o.unsaved, []byte("the work\n"), 0o600); err != nil {
+			return err
+		}
+	}
 	fmt.Fprintf(stdout, "%s was asked to close: work saved.\n", o.title)
+	return nil
 }
 
 // spawn starts this program once more and lets it go.

@@ -59,6 +59,7 @@ type app struct {
 	title   string
 	started time.Time
 	inputs  int // clicks and keys, to see that they arrive
+	asking  bool
 }
 
 // window shows the window until it is closed or the app has to end.
@@ -105,8 +106,7 @@ func window(ctx context.Context, o options, closing <-chan os.Signal, stdout io.
 			}
 			return nil
 		case <-closing:
-			saved(o, stdout)
-			return nil
+			return save(o, stdout)
 		case <-tick.C:
 			a.draw()
 		case e, ok := <-events:
@@ -121,12 +121,18 @@ func window(ctx context.Context, o options, closing <-chan os.Signal, stdout io.
 			case xproto.ExposeEvent:
 				a.draw()
 			case xproto.ButtonPressEvent, xproto.KeyPressEvent:
+				if a.asking {
+					return save(o, stdout)
+				}
 				a.inputs++
 				a.draw()
 			case xproto.ClientMessageEvent:
 				if e.Format == 32 && xproto.Atom(e.Data.Data32[0]) == deleteWindow && !o.ignoreTerm {
-					saved(o, stdout)
-					return nil
+					if o.unsaved == "" {
+						return save(o, stdout)
+					}
+					a.asking = true
+					a.draw()
 				}
 			}
 		}
@@ -214,6 +220,10 @@ func (a *app) draw() {
 	}
 	a.fill(bar, xproto.Rectangle{Width: winWidth, Height: 12})
 	a.text(24, 44, ink, a.title)
+	if a.asking {
+		a.text(24, 64, ink, "Save your work? Press a key.")
+		return
+	}
 	a.text(24, 64, muted, "running for")
 	d := time.Since(a.started)
 	h, m, s := int(d.Hours()), int(d.Minutes())%60, int(d.Seconds())%60

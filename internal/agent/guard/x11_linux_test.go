@@ -3,6 +3,7 @@ package guard_test
 import (
 	"bufio"
 	"bytes"
+	"fmt"
 	"image/color"
 	"image/png"
 	"os"
@@ -12,7 +13,12 @@ import (
 	"testing"
 	"time"
 
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/xproto"
+	"github.com/jezek/xgb/xtest"
+
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/guard"
 )
 
 // need fails the test, and says how to help, when a program is missing.
@@ -129,4 +135,73 @@ func TestOnADesktop(t *testing.T) {
 		t.Errorf("exited %+v", exited)
 	}
 	await(t, "the last dialog to go", func() bool { return !shows("Evicted")() })
+}
+
+// An app with unsaved work asks before it closes: its user has until half of the margin is
+// over to answer. If nobody does it is told to end, and saves by itself.
+func TestAnAppAsksBeforeItCloses(t *testing.T) {
+	t.Parallel()
+	for _, answered := range []bool{true, false} {
+		t.Run(fmt.Sprintf("answered=%v", answered), func(t *testing.T) {
+			t.Parallel()
+			display := xvfb(t)
+			file := filepath.Join(t.TempDir(), "work")
+			s := spec(0)
+			s.Argv = []string{sample, "--unsaved", file}
+			s.Env = []string{"DISPLAY=" + display, "XAUTHORITY="}
+			s.Warnings, s.Margin = nil, 4*time.Second
+			if answered {
+				s.Margin = time.Minute
+			}
+			s.Deadline = boottime.Now().Add(2 * time.Second)
+			h := spawn(t, s)
+			status := func() guard.Status {
+				st, err := h.Status(t.Context())
+				if err != nil {
+					t.Fatal(err)
+				}
+				return st
+			}
+			await(t, "the app is asked", func() bool { return status().Phase == "asked" })
+			if answered {
+				await(t, "the answer is taken", func() bool {
+					pressKey(t, display)
+					_, err := os.Stat(file)
+					return err == nil
+				})
+			}
+			events := follow(t, h)
+			wantTypes(t, events, "starting started asked exited")
+			last := events[3]
+			if last.Outcome != guard.Closed || last.Code == nil || *last.Code != 0 {
+				t.Errorf("exited %+v", last)
+			}
+			if took := last.At.Sub(events[2].At); answered != (took < s.Margin/2) {
+				t.Errorf("closed after %v of %v", took, s.Margin)
+			}
+			if b, err := os.ReadFile(file); err != nil || string(b) != "the work\n" {
+				t.Errorf("saved %q, %v", b, err)
+			}
+		})
+	}
+}
+
+// pressKey presses the space bar over the window, as its user would.
+func pressKey(t *testing.T, display string) {
+	t.Helper()
+	conn, err := xgb.NewConnDisplay(display)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := xtest.Init(conn); err != nil {
+		t.Fatal(err)
+	}
+	root := xproto.Setup(conn).DefaultScreen(conn).Root
+	xproto.WarpPointer(conn, 0, root, 0, 0, 0, 0, 100, 100)
+	for _, what := range []byte{xproto.KeyPress, xproto.KeyRelease} {
+		if err := xtest.FakeInputChecked(conn, what, 65, 0, root, 0, 0, 0).Check(); err != nil {
+			t.Fatal(err)
+		}
+	}
 }
