@@ -5,7 +5,8 @@ set -u
 
 # tool → Debian package
 declare -A need=(
-  [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils [import]=imagemagick
+  [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils
+  [Xvnc]=tigervnc-standalone-server [openbox]=openbox [xterm]=xterm [import]=imagemagick
 )
 
 find_tool() {

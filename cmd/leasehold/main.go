@@ -33,6 +33,7 @@ type CLI struct {
 	Simulate     simulateCmd     `cmd:"" help:"Let simulated devices check in, and compare what they know with what the server shows."`
 	Version      versionCmd      `cmd:"" help:"Say which version this is."`
 	Guard        guardCmd        `cmd:"" hidden:""`
+	Stage        stageCmd        `cmd:"" hidden:""`
 }
 
 // stdio is where a command reads and writes.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -43,15 +44,63 @@ func cgroupPath(spec Spec) string {
 		return ""
 	}
 	parent := filepath.Join(mount, own)
-	if os.Geteuid() == 0 && own != "/" {
-		// Root may write everywhere; systemd marks what it has given away.
-		var b [8]byte
-		n, err := unix.Getxattr(parent, "user.delegate", b[:])
-		if err != nil || n != 1 || b[0] != '1' {
-			return ""
-		}
+	switch {
+	case own != "/" && delegated(filepath.Dir(parent)):
+		// A service with DelegateSubgroup=: we are in a group beside which ours
+		// belongs. Only there can it have limits, because a group with
+		// processes of its own passes no controllers on.
+		parent = filepath.Dir(parent)
+	case os.Geteuid() == 0 && own != "/" && !delegated(parent):
+		return ""
 	}
 	return filepath.Join(parent, "leasehold-"+spec.marker()+"-"+spec.Token[:min(8, len(spec.Token))])
+}
+
+// delegated reports whether systemd has given a cgroup away: root may write
+// everywhere, so it is marked.
+func delegated(path string) bool {
+	var b [8]byte
+	n, err := unix.Getxattr(path, "user.delegate", b[:])
+	return err == nil && n == 1 && b[0] == '1'
+}
+
+// limitCgroup sets the limits of a run, and says which could not be set.
+func limitCgroup(path string, spec Spec) (memory, processes error) {
+	write := func(name, value string) error {
+		// Not created: a file that is not there is a controller that is not.
+		f, err := os.OpenFile(filepath.Join(path, name), os.O_WRONLY, 0)
+		if err != nil {
+			return err
+		}
+		_, err = f.WriteString(value)
+		return errors.Join(err, f.Close())
+	}
+	if spec.MemoryBytes > 0 {
+		_ = write("../cgroup.subtree_control", "+memory") // if it fails, memory.max is not there
+		memory = write("memory.max", strconv.FormatInt(spec.MemoryBytes, 10))
+		if memory == nil {
+			// All of it or nothing: half an app is of no use. Without swap the
+			// limit is what it says; not every kernel has it.
+			_ = write("memory.oom.group", "1")
+			_ = write("memory.swap.max", "0")
+		}
+	}
+	if spec.Processes > 0 {
+		_ = write("../cgroup.subtree_control", "+pids")
+		processes = write("pids.max", strconv.Itoa(spec.Processes))
+	}
+	return memory, processes
+}
+
+// oomKilled reports whether the kernel has killed a process of a cgroup
+// because the cgroup had no memory left.
+func oomKilled(path string) (killed bool) {
+	scan(filepath.Join(path, "memory.events"), func(line string) {
+		if n, ok := strings.CutPrefix(line, "oom_kill "); ok && n != "0" {
+			killed = true
+		}
+	})
+	return killed
 }
 
 func scan(path string, line func(string)) {

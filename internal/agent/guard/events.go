@@ -63,6 +63,9 @@ type Event struct {
 	Code      *int          `json:"code,omitempty"`   // exit code; nil if unknown or ended by a signal
 	Signal    string        `json:"signal,omitempty"` // the signal that ended the main process
 	Forced    bool          `json:"forced,omitempty"` // force was used
+	// OutOfMemory: the kernel killed a process of the run because the run had
+	// reached its limit of memory.
+	OutOfMemory bool `json:"out_of_memory,omitempty"`
 }
 
 // eventLog appends events, each on disk before append returns.

@@ -74,9 +74,9 @@ const (
 const (
 	// EnvRun tells an app its session and run, as "SESSION.RUN".
 	EnvRun = "LEASEHOLD_RUN"
-	// envToken marks the processes of a run; unlike EnvRun it is different
+	// EnvToken marks the processes of a run; unlike EnvRun it is different
 	// for two players on one machine.
-	envToken = "LEASEHOLD_RUN_TOKEN"
+	EnvToken = "LEASEHOLD_RUN_TOKEN"
 	// envDialog marks the guard's own dialogs, which are no part of the run.
 	envDialog = "LEASEHOLD_DIALOG_TOKEN"
 )
@@ -123,8 +123,50 @@ type Spec struct {
 	// NoCgroup leaves cgroups alone even where one is delegated.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
 
+	// MemoryBytes and Processes limit the run as a whole, threads counted as
+	// processes; zero is no limit. They hold where the run has a cgroup with
+	// the controllers for them; where not, guard.log says so once.
+	MemoryBytes int64 `json:"memory_bytes,omitempty"`
+	Processes   int   `json:"processes,omitempty"`
+
+	// Ready is a file that the app makes when it is of use. The event Started
+	// waits for it, at most ReadyWithin (30 s if that is zero); an app that
+	// ends before, or is not ready by then, has not started. If empty, an app
+	// is ready as soon as its process runs.
+	Ready       string        `json:"ready,omitempty"`
+	ReadyWithin time.Duration `json:"ready_within,omitempty"`
+	// Report is a JSON file that the app may leave behind, with a "reason" for
+	// people. The event Exited tells it where no order gave a reason.
+	Report string `json:"report,omitempty"`
+	// EndsWithMain ends the run with the app's main process: what that leaves
+	// behind is killed at once.
+	EndsWithMain bool `json:"ends_with_main,omitempty"`
+	// After is a command that clears up behind the app. It is run once no
+	// process of the run is left and before Exited is written, by [Sweep] if
+	// the guard has died. It may be run more than once, and gets 20 seconds.
+	After []string `json:"after,omitempty"`
+
+	// Stream is what the runner of streamed apps keeps of a run; the guard does
+	// not look at it.
+	Stream *Stream `json:"stream,omitempty"`
+
 	// Token marks the run's processes; [Spawn] makes one up.
 	Token string `json:"token"`
+}
+
+// Stream says how an app is streamed. For such a run the Argv of a guard is
+// the program that owns the display, and App what that runs.
+type Stream struct {
+	Geometry  string     `json:"geometry,omitempty"`  // WIDTHxHEIGHT in pixels; 1280x800 if empty
+	Clipboard bool       `json:"clipboard,omitempty"` // text may be copied into the app and out of it
+	App       *StreamApp `json:"app,omitempty"`       // set by the runner
+}
+
+// StreamApp is the command of a streamed app, as in [Spec].
+type StreamApp struct {
+	Argv []string `json:"argv"`
+	Env  []string `json:"env,omitempty"`
+	Dir  string   `json:"dir,omitempty"`
 }
 
 // Order is a close: evicted, expired, refused, not authorised.

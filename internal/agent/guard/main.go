@@ -63,6 +63,11 @@ type guard struct {
 	output   *output
 	tenants  int
 	killWait time.Duration // pause between two rounds of force
+
+	ready     bool          // Started is told
+	readyBy   time.Duration // when an app that is not ready is given up
+	late      bool          // it was
+	clearWait time.Duration // pause between two rounds of clearing up; 0 before the first
 }
 
 func newGuard(dir string) (_ *guard, err error) {
@@ -119,6 +124,7 @@ func (g *guard) run(ctx context.Context) (err error) {
 	defer func() {
 		// Whatever went wrong, the run does not stay open on disk.
 		if err != nil {
+			g.after()
 			err = errors.Join(err, g.events.append(Event{Type: Exited, Outcome: NotStarted, Reason: err.Error()}))
 		}
 		if g.server != nil {
@@ -128,7 +134,7 @@ func (g *guard) run(ctx context.Context) (err error) {
 	// Nothing of the player may be mistaken for a part of this run, and the
 	// app's additions, such as DISPLAY, count for us as well.
 	os.Unsetenv(EnvRun)
-	os.Unsetenv(envToken)
+	os.Unsetenv(EnvToken)
 	os.Unsetenv(envDialog)
 	base := os.Environ()
 	for _, kv := range g.spec.Env {
@@ -149,11 +155,7 @@ func (g *guard) run(ctx context.Context) (err error) {
 	// A player that waits for "started" can give orders at once.
 	go g.server.serve(g.socket)
 	g.notify = newNotifier(g.spec, g.tree, g.log)
-	if err := g.events.append(Event{Type: Started, PID: g.app.Process.Pid}); err != nil {
-		// Without events the player would never know of this run: end it.
-		g.endNow()
-		return err
-	}
+	g.readyBy = boottime.Now().At + g.spec.readyWithin()
 	return g.loop(ctx)
 }
 
@@ -170,7 +172,7 @@ func (g *guard) start(base []string) error {
 	g.output = out
 	cmd := exec.Command(g.spec.Argv[0], g.spec.Argv[1:]...)
 	cmd.Dir = g.spec.Dir
-	cmd.Env = append(append(base, g.spec.Env...), EnvRun+"="+g.spec.marker(), envToken+"="+g.spec.Token)
+	cmd.Env = append(append(base, g.spec.Env...), EnvRun+"="+g.spec.marker(), EnvToken+"="+g.spec.Token)
 	cmd.Stdout, cmd.Stderr = out.w, out.w
 	g.app = cmd
 	started := make(chan error)
@@ -209,7 +211,7 @@ func (g *guard) loop(ctx context.Context) error {
 		case <-timer.C:
 		case g.state = <-g.exits:
 			g.exits = nil
-			if left, err := g.left(); err == nil && left > 0 {
+			if left, err := g.left(); err == nil && left > 0 && !g.spec.EndsWithMain {
 				e := Event{Type: MainExited}
 				e.Code, e.Signal = exitOf(g.state)
 				g.record(e)
@@ -240,15 +242,27 @@ func (g *guard) pause() time.Duration {
 	if g.plan.Phase() == plan.Forced {
 		d = g.killWait
 	}
+	if !g.ready {
+		d = min(d, readyEvery)
+	}
+	if g.clearWait > 0 {
+		d = min(d, g.clearWait)
+	}
 	return max(d, 0)
 }
 
 // act takes the steps that are due and reports whether the run is over.
 func (g *guard) act() (over bool, err error) {
 	g.tree.reap()
+	if err := g.awaitReady(); err != nil {
+		return false, err
+	}
 	if g.state != nil {
 		if g.tenants, err = g.left(); err == nil && g.tenants == 0 {
 			return true, g.finish()
+		}
+		if g.spec.EndsWithMain {
+			g.clear()
 		}
 	}
 	now := boottime.Now().At
@@ -330,7 +344,14 @@ func (g *guard) finish() error {
 	e := Event{Type: Exited, PID: g.app.Process.Pid, Forced: g.killWait > 0}
 	e.Reason, _ = g.plan.Ordered()
 	e.Code, e.Signal = exitOf(g.state)
+	e.OutOfMemory = g.tree.outOfMemory()
+	if e.Reason == "" {
+		e.Reason = g.whyEnded(e.OutOfMemory)
+	}
+	g.after()
 	switch {
+	case !g.ready:
+		e.Outcome = NotStarted
 	case e.Forced:
 		e.Outcome = Killed
 	case g.plan.Phase() == plan.Asked:

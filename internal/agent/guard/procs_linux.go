@@ -102,7 +102,7 @@ func marked(token string) ([]process, error) {
 	}
 	var list []process
 	for _, p := range all {
-		if !p.zombie && p.pid != os.Getpid() && hasVariable(environment(p.pid), envToken, token) {
+		if !p.zombie && p.pid != os.Getpid() && hasVariable(environment(p.pid), EnvToken, token) {
 			list = append(list, p)
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -24,26 +25,8 @@ import (
 // If ctx ends first the guard may still start the app: the caller finds the
 // run with [Find], as after a crash.
 func Spawn(ctx context.Context, dir string, spec Spec, command func(dir string) []string) (*Handle, error) {
-	dir, err := filepath.Abs(dir)
+	dir, spec, err := makeRun(dir, spec)
 	if err != nil {
-		return nil, err
-	}
-	if !spec.Deadline.SameBoot(boottime.Now()) {
-		return nil, fmt.Errorf("start run %s: %w: the deadline is of another boot", spec.marker(), ErrRefused)
-	}
-	if spec.Token == "" {
-		spec.Token = rand.Text()
-	}
-	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
-		return nil, fmt.Errorf("start run %s: %w", spec.marker(), err)
-	}
-	if err := os.Mkdir(dir, 0o700); err != nil {
-		if errors.Is(err, fs.ErrExist) {
-			err = fmt.Errorf("%w: %w", ErrExists, err)
-		}
-		return nil, fmt.Errorf("start run %s: %w", spec.marker(), err)
-	}
-	if err := errors.Join(writeFile(filepath.Join(dir, specFile), spec), syncDir(filepath.Dir(dir))); err != nil {
 		return nil, fmt.Errorf("start run %s: %w", spec.marker(), err)
 	}
 	h := &Handle{dir: dir, spec: spec}
@@ -51,6 +34,52 @@ func Spawn(ctx context.Context, dir string, spec Spec, command func(dir string) 
 		return nil, fmt.Errorf("start run %s: %w", spec.marker(), err)
 	}
 	return h, nil
+}
+
+// makeRun makes the folder of a run.
+func makeRun(dir string, spec Spec) (string, Spec, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", spec, err
+	}
+	if !spec.Deadline.SameBoot(boottime.Now()) {
+		return "", spec, fmt.Errorf("%w: the deadline is of another boot", ErrRefused)
+	}
+	if spec.Token == "" {
+		spec.Token = rand.Text()
+	}
+	if err := os.MkdirAll(filepath.Dir(dir), 0o700); err != nil {
+		return "", spec, err
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if errors.Is(err, fs.ErrExist) {
+			err = fmt.Errorf("%w: %w", ErrExists, err)
+		}
+		return "", spec, err
+	}
+	return dir, spec, errors.Join(writeFile(filepath.Join(dir, specFile), spec), syncDir(filepath.Dir(dir)))
+}
+
+// Refuse writes down a run that is not started, and why: for a caller that
+// cannot do its part of a start, but whose runs are all to be found by [Find].
+// The error is [ErrExists] for a folder that is there.
+func Refuse(dir string, spec Spec, reason string) error {
+	dir, spec, err := makeRun(dir, spec)
+	if err != nil {
+		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
+	}
+	if err := take(dir, claim{PID: os.Getpid(), At: boottime.Now(), Swept: true}); err != nil {
+		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
+	}
+	log, err := openEvents(dir)
+	if err != nil {
+		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
+	}
+	defer log.close()
+	if err := errors.Join(log.append(Event{Type: Starting}), log.append(Event{Type: Exited, Outcome: NotStarted, Reason: reason})); err != nil {
+		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
+	}
+	return nil
 }
 
 func (h *Handle) spawn(ctx context.Context, argv []string) error {
@@ -190,6 +219,12 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
+	// Several that wait for one run find its guard dead at once.
+	unlock, err := sweeping.lock(ctx, dir)
+	if err != nil {
+		return Event{}, fmt.Errorf("sweep run %s: %w", spec.marker(), err)
+	}
+	defer unlock()
 	if e, ok, err := ended(dir); ok || err != nil {
 		return e, err
 	}
@@ -235,6 +270,13 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 			return Event{}, fmt.Errorf("sweep run %s: %w", spec.marker(), err)
 		}
 		e.Forced = e.Forced || killed
+	}
+	if e.Reason == "" {
+		e.Reason = readReport(spec.Report)
+	}
+	// What cannot be cleared up does not keep the run open.
+	if err := runAfter(ctx, spec); err != nil {
+		slog.WarnContext(ctx, "a run was not cleared up", "run", spec.marker(), "error", err)
 	}
 	log, err := openEvents(dir)
 	if err != nil {

@@ -38,7 +38,17 @@ func newTree(spec Spec, log *slog.Logger) (*tree, error) {
 		}
 		t.cgroup = c
 	}
+	var memory, processes error = errNoCgroup, errNoCgroup
+	if t.cgroup != nil {
+		memory, processes = limitCgroup(t.cgroup.path, spec)
+	}
+	unlimited(spec, log, memory, processes)
 	return t, nil
+}
+
+// outOfMemory reports whether the kernel killed something for its memory.
+func (t *tree) outOfMemory() bool {
+	return t.cgroup != nil && oomKilled(t.cgroup.path)
 }
 
 func (t *tree) close() {
@@ -144,7 +154,7 @@ func (t *tree) tenants() ([]process, error) {
 // app that only claims to be one still carries the token of the run.
 func (t *tree) isDialog(p process) bool {
 	env := environment(p.pid)
-	return hasVariable(env, envDialog, t.spec.Token) && !hasVariable(env, envToken, t.spec.Token)
+	return hasVariable(env, envDialog, t.spec.Token) && !hasVariable(env, EnvToken, t.spec.Token)
 }
 
 // terminate asks the app to end: its process group, and everything that is

@@ -61,8 +61,11 @@ type tree struct {
 }
 
 func newTree(spec Spec, log *slog.Logger) (*tree, error) {
+	unlimited(spec, log, errNoCgroup, errNoCgroup)
 	return &tree{spec: spec, log: log, seen: make(map[int]process)}, nil
 }
+
+func (t *tree) outOfMemory() bool { return false }
 
 func (t *tree) close() {}
 
@@ -166,7 +169,7 @@ func marked(token string) ([]process, error) {
 	}
 	var list []process
 	for _, p := range all {
-		if !p.zombie && p.pid != os.Getpid() && hasVariable(environment(p.pid), envToken, token) {
+		if !p.zombie && p.pid != os.Getpid() && hasVariable(environment(p.pid), EnvToken, token) {
 			list = append(list, p)
 		}
 	}

@@ -46,7 +46,8 @@ type tree struct {
 	log *slog.Logger
 }
 
-func newTree(_ Spec, log *slog.Logger) (*tree, error) {
+func newTree(spec Spec, log *slog.Logger) (*tree, error) {
+	unlimited(spec, log, errNoCgroup, errNoCgroup)
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make a job object: %w", err)
@@ -59,6 +60,8 @@ func newTree(_ Spec, log *slog.Logger) (*tree, error) {
 	}
 	return &tree{job: job, log: log}, nil
 }
+
+func (t *tree) outOfMemory() bool { return false }
 
 func (t *tree) close() { _ = windows.CloseHandle(t.job) }
 

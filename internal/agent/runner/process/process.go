@@ -34,8 +34,21 @@ func New(root string, command func(dir string) []string) *Runner {
 
 // Start implements [runner.Runner].
 func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error) {
-	dir := filepath.Join(r.root, fmt.Sprintf("%d.%d", spec.Session, spec.Run))
-	h, err := guard.Spawn(ctx, dir, spec, r.command)
+	h, err := guard.Spawn(ctx, r.dir(runner.Key{Session: spec.Session, Run: spec.Run}), spec, r.command)
+	if err != nil {
+		return nil, err
+	}
+	return &run{h}, nil
+}
+
+func (r *Runner) dir(key runner.Key) string {
+	return filepath.Join(r.root, fmt.Sprintf("%d.%d", key.Session, key.Run))
+}
+
+// Open returns a run that was started and not forgotten, as Recover does, but
+// without looking after it; the error is fs.ErrNotExist if there is none.
+func (r *Runner) Open(key runner.Key) (runner.Run, error) {
+	h, err := guard.Open(r.dir(key))
 	if err != nil {
 		return nil, err
 	}

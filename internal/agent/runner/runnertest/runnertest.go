@@ -32,6 +32,9 @@ type Harness struct {
 	Clock boottime.Clock
 	// Argv returns the command line of one of the apps.
 	Argv func(app string) []string
+	// Lead is added to the life of every run that is too short for a start
+	// that takes that long; zero for those that start at once.
+	Lead time.Duration
 }
 
 // Run runs the suite. each is called once for each test, in a subtest: it
@@ -66,7 +69,7 @@ func (h Harness) spec(app string, lifetime time.Duration) runner.Spec {
 	return runner.Spec{
 		Session: 5, Run: 2, App: "App", Argv: h.Argv(app),
 		Warnings: []time.Duration{large, small}, Margin: margin,
-		Deadline: h.Clock.Now().Add(lifetime),
+		Deadline: h.Clock.Now().Add(lifetime + h.Lead),
 	}
 }
 
