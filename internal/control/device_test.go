@@ -2,6 +2,8 @@ package control_test
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"leasehold/internal/lease"
@@ -33,6 +35,7 @@ type instance struct {
 	lease.Holder
 	what       wire.App
 	newer      *wire.App
+	ready      bool // the package of the newer version is there
 	runMethod  int64
 	authorised bool          // the current run had a lease, at least once
 	seatOf     int64         // whose seat the lease is that it holds
@@ -142,7 +145,8 @@ func (d *device) request() *wire.CheckIn {
 	d.number++
 	m := &wire.CheckIn{V: wire.Version, Number: d.number, Token: d.token, Granted: d.granted, Epoch: d.epoch, Complete: true}
 	m.Observations = append(m.Observations, d.journal...)
-	for id, i := range d.apps {
+	for _, id := range slices.Sorted(maps.Keys(d.apps)) {
+		i := d.apps[id]
 		i.Lapse(d.now())
 		st := wire.SessionState{Session: id, State: session.IsIdle, Run: i.Run, Mark: i.Mark, Stored: i.Stored, Ended: i.Ended(), Seen: i.Seen,
 			Method: i.what.DeliveryMethod, Holds: i.Lease != nil && i.Lease.Generation > i.Stored && (i.Kind == lease.Fixed || i.Lease.Run == i.Run)}
@@ -150,7 +154,8 @@ func (d *device) request() *wire.CheckIn {
 			st.State, st.Guard, st.RunMethod = session.IsRunning, true, i.runMethod
 		}
 		if i.newer != nil {
-			st.Upgrade, st.Ready = i.newer.DeliveryMethod, true
+			i.ready = i.ready || d.f.rnd.IntN(4) == 0
+			st.Upgrade, st.Ready = i.newer.DeliveryMethod, i.ready
 		}
 		m.Sessions = append(m.Sessions, st)
 	}
@@ -233,6 +238,7 @@ func (d *device) do(dir wire.Directive) {
 	case wire.DirRemove:
 		d.remove(dir.Session, i)
 	case wire.DirOffer:
+		i.ready = false
 		if i.newer = dir.App; dir.App != nil {
 			d.note(dir.Session, wire.Observation{Type: session.ObsUpgradeAsked, Method: dir.App.DeliveryMethod})
 		}

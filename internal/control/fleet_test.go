@@ -55,7 +55,7 @@ func TestFleet(t *testing.T) {
 		for seed := range n {
 			t.Run(fmt.Sprint(seed), func(t *testing.T) {
 				f := newFleet(t, s.fresh(t), uint64(seed))
-				f.run(150)
+				f.run(200)
 				for e, n := range f.events {
 					events[e] += n
 				}
@@ -158,13 +158,13 @@ func (f *fleet) step() {
 			passes = []time.Duration{3 * time.Hour, 26 * time.Hour, 50 * time.Hour}
 		}
 		f.pass(passes[f.rnd.IntN(len(passes))])
-	case n < 54:
+	case n < 51:
 		f.checkIn(d, f.rnd.IntN(7))
-	case n < 57:
+	case n < 54:
 		f.deliver(d)
-	case n < 66:
+	case n < 63:
 		f.launch(d)
-	case n < 80:
+	case n < 77:
 		if has {
 			if i.newer != nil && !i.Running && f.rnd.IntN(2) == 0 {
 				f.checkIn(d, 4) // the session moves, and the old version starts all the same
@@ -175,32 +175,32 @@ func (f *fleet) step() {
 				f.checkIn(d, 0)
 			}
 		}
-	case n < 85:
+	case n < 82:
 		if has && i.Running {
 			f.say("%s: exit %d", d.name, id)
 			d.exit(id, i)
 		}
-	case n < 86:
+	case n < 83:
 		if has {
 			f.say("%s: remove %d", d.name, id)
 			d.remove(id, i)
 		}
-	case n < 88:
+	case n < 85:
 		if has && !i.Running && i.Lease != nil {
 			f.say("%s: return %d", d.name, id)
 			d.note(id, wire.Observation{Type: session.ObsReturned, UpTo: i.GiveUp(d.number)})
 		}
-	case n < 91:
+	case n < 88:
 		// Offline it is for a while; most of the time it is not.
 		d.online = !d.online || f.rnd.IntN(2) == 0
 		f.say("%s: online %v", d.name, d.online)
-	case n < 92:
+	case n < 89:
 		f.say("%s: restart", d.name)
 		d.restart()
-	case n < 93:
+	case n < 90:
 		f.say("%s: journal lost", d.name)
 		d.loseJournal()
-	case n < 94:
+	case n < 91:
 		d.wall = time.Duration(f.rnd.Int64N(int64(4*24*time.Hour))) - 2*24*time.Hour
 		f.say("%s: wall clock jumps to %v", d.name, d.wall)
 	default:
@@ -301,7 +301,7 @@ func (f *fleet) launch(d *device) {
 func (f *fleet) administer() {
 	ctx, c, who := f.t.Context(), f.s.Control, f.s.Admin
 	sessions := f.sessions(false)
-	switch n := f.rnd.IntN(10); {
+	switch n := f.rnd.IntN(14); {
 	case n < 4 && len(sessions) > 0:
 		s := sessions[f.rnd.IntN(len(sessions))]
 		if as := s.Actions(); len(as) > 0 && (as[0] == session.Evict || f.rnd.IntN(3) == 0) {
@@ -323,7 +323,7 @@ func (f *fleet) administer() {
 		f.say("revoke access")
 		_, err := c.RevokeAccess(ctx, who, f.s.User.UserID, f.apps[f.rnd.IntN(len(f.apps))], "", false)
 		f.must(err)
-	case n < 8:
+	case n < 10:
 		on, now := f.rnd.IntN(4) > 0, f.rnd.IntN(2) == 0
 		p := f.rnd.Int64N(int64(len(f.apps))) + 1
 		f.say("provision %d: %v, at once %v", p, on, now)
@@ -333,7 +333,7 @@ func (f *fleet) administer() {
 		})
 		f.must(err)
 		f.must(c.Check(ctx))
-	case n == 8:
+	case n < 13:
 		// The newer version is offered, or no longer.
 		app := f.rnd.IntN(len(f.apps))
 		old, next := int64(2*app+1), int64(2*app+2)
@@ -420,13 +420,21 @@ func (f *fleet) converge() {
 	for _, d := range f.devices {
 		d.online, d.late = true, nil
 	}
-	for range 15 {
+	calm := 0
+	for n := range 18 {
+		if n == 15 {
+			calm = f.turns()
+		}
 		f.pass(61 * time.Second)
 		for _, d := range f.devices {
 			f.checkIn(d, 0)
 			f.checkIn(d, 0)
 			f.look()
 		}
+	}
+	// Where nothing happens nothing is written, whatever the devices repeat.
+	if now := f.turns(); now != calm {
+		f.fatal("%d transitions were written while nothing happened", now-calm)
 	}
 	where := map[int64]*instance{}
 	for _, d := range f.devices {
@@ -455,6 +463,20 @@ func (f *fleet) converge() {
 			f.fatal("session %d is %s, deleted %v, and still on its device", s.ID, s.Status, s.DeletedAt)
 		}
 	}
+}
+
+// turns is how many transitions there are, but for renewals: fixed leases write theirs.
+func (f *fleet) turns() (n int) {
+	for _, s := range f.sessions(true) {
+		d, err := f.s.Control.Session(f.t.Context(), s.ID)
+		f.must(err)
+		for _, tr := range d.Transitions {
+			if tr.Event != session.EvRenewalAsked && tr.Event != session.EvRenewalGranted {
+				n++
+			}
+		}
+	}
+	return n
 }
 
 // count notes what has happened, before it is forgotten.

@@ -81,6 +81,9 @@ func (s *Session) Observe(o Observation, src Source) {
 	case ObsRenewalAsked:
 		s.fire(EvRenewalAsked, src.Agent, at, "")
 	case ObsUpgradeAsked:
+		if o.Method != 0 && !s.wantsUpgrade(o.Method) {
+			return
+		}
 		s.fire(EvUpgradeAsked, src.Agent, at, "")
 	case ObsUpgradePutOff:
 		s.fire(EvUpgradeRefused, Actor{Role: User}, at, "put off")
@@ -216,7 +219,7 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 		}
 	}
 	s.Progress, s.Problem = snap.Progress, snap.Problem
-	if snap.Upgrade != 0 {
+	if s.wantsUpgrade(snap.Upgrade) {
 		s.fire(EvUpgradeAsked, src.Agent, now, "")
 	}
 	if src.Quarantined {

@@ -17,6 +17,10 @@ func (s *Session) Offered(to Successor) bool {
 	return s.Status == UpgradeRequested || find(s.Kind, EvUpgradeAsked, s.Status, s.Observed == IsRunning) != nil
 }
 
+// wantsUpgrade reports whether an agent that has a version waiting for its next start asks
+// for it: of one that the session has moved to it says so until the old one has exited.
+func (s *Session) wantsUpgrade(to int64) bool { return to != 0 && to != s.DeliveryMethodID }
+
 // Upgrade decides on the upgrade that the session's agent asks for. It is pending until
 // the new version's package is on the device, so that an app which is there can always be
 // started. Granted, the session moves to the successor at once; a run of the old version
@@ -28,7 +32,7 @@ func (s *Session) Upgrade(snap Snapshot, to Successor, now time.Time) {
 	}
 	server := Actor{Role: Server}
 	switch {
-	case snap.Upgrade == 0:
+	case !s.wantsUpgrade(snap.Upgrade):
 		s.fire(EvUpgradeRefused, server, now, "the device asks no longer")
 	case snap.Upgrade != to.DeliveryMethodID:
 		s.fire(EvUpgradeRefused, server, now, "the new version is no longer offered")
