@@ -49,16 +49,47 @@ func (s *Settings) today(now time.Time) (day string, began time.Time) {
 	return n.Format(time.DateOnly), time.Date(n.Year(), n.Month(), n.Day(), 0, 0, 0, 0, n.Location())
 }
 
-// NextHousekeeping is when the daily housekeeping runs next after now, unless it is
-// behind.
-func (s *Settings) NextHousekeeping(now time.Time) time.Time {
-	n := now.In(s.Location())
-	for d := 0; ; d++ {
-		at := time.Date(n.Year(), n.Month(), n.Day()+d, s.HousekeepingHour, 0, 0, 0, n.Location())
-		if at.After(now) {
+// due is the last calendar day whose hour has come, and when that day began.
+func (s *Settings) due(now time.Time) (day string, began time.Time) {
+	day, began = s.today(now)
+	if now.Before(s.hourOf(began)) {
+		return s.today(began.Add(-time.Hour))
+	}
+	return day, began
+}
+
+// hourOf is when the housekeeping runs on the day that began then.
+func (s *Settings) hourOf(began time.Time) time.Time {
+	return time.Date(began.Year(), began.Month(), began.Day(), s.HousekeepingHour, 0, 0, 0, began.Location())
+}
+
+// nextHousekeeping is when the daily housekeeping runs next, of which the last run was for
+// the day last: now if it is behind.
+func (s *Settings) nextHousekeeping(now time.Time, last string) time.Time {
+	if day, _ := s.due(now); day > last {
+		return now
+	}
+	_, began := s.today(now)
+	for ; ; _, began = s.today(began.AddDate(0, 0, 1)) {
+		at := s.hourOf(began)
+		if at.After(now) && began.Format(time.DateOnly) > last {
 			return at.UTC()
 		}
 	}
+}
+
+// NextHousekeeping is when the daily housekeeping runs next: now if it is behind.
+func (c *Control) NextHousekeeping(ctx context.Context) (next time.Time, err error) {
+	err = c.Store.View(ctx, func(tx store.Tx) error {
+		s, err := c.settings(tx)
+		if err != nil {
+			return err
+		}
+		last, err := tx.DutyMark(dutyHousekeeping)
+		next = s.nextHousekeeping(tx.Now(), last)
+		return err
+	})
+	return next, err
 }
 
 // Housekeep runs the housekeeping now, whatever the hour. It returns ErrBusy while another
@@ -70,8 +101,8 @@ func (c *Control) Housekeep(ctx context.Context, who Who, dry bool) (*Housekept,
 	return c.housekeep(ctx, who.Actor(), who.From, dry, false)
 }
 
-// HousekeepDaily runs the housekeeping if its hour has come and no node has run it today:
-// once, however many days were missed.
+// HousekeepDaily runs the housekeeping if its hour has come and no node has run it since:
+// once, however many days were missed, and at any hour if one was.
 func (c *Control) HousekeepDaily(ctx context.Context) error {
 	due := false
 	err := c.Store.View(ctx, func(tx store.Tx) error {
@@ -79,9 +110,9 @@ func (c *Control) HousekeepDaily(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		day, _ := s.today(tx.Now())
+		day, _ := s.due(tx.Now())
 		last := c.housekept.Load()
-		due = (last == nil || *last != day) && tx.Now().In(s.Location()).Hour() >= s.HousekeepingHour
+		due = last == nil || *last < day
 		return nil
 	})
 	if err != nil || !due {
@@ -106,6 +137,9 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 		}
 		now = tx.Now()
 		h.Day, began = s.today(now)
+		if daily {
+			h.Day, began = s.due(now)
+		}
 		var mark string
 		term, mark, err = tx.ClaimDuty(dutyHousekeeping, c.node, dutyHold)
 		skip = daily && mark >= h.Day

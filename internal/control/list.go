@@ -126,8 +126,12 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	if err != nil {
 		return nil, err
 	}
+	last, err := tx.DutyMark(dutyHousekeeping)
+	if err != nil {
+		return nil, err
+	}
 	p := session.Prospects{
-		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(), Housekeeping: set.NextHousekeeping(tx.Now()),
+		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(), Housekeeping: set.nextHousekeeping(tx.Now(), last),
 		Day:     func(t time.Time) time.Time { _, began := set.today(t); return began },
 		History: time.Duration(set.HistoryDays) * 24 * time.Hour,
 	}

@@ -93,6 +93,8 @@ type Work interface {
 	KeepDuty(name string, term int64, hold time.Duration) error
 	// MarkDuty notes how far a duty has got, for its next holder; ErrHeld as above.
 	MarkDuty(name string, term int64, mark string) error
+	// DutyMark is the duty's mark, whoever has it; "" if it has none.
+	DutyMark(name string) (string, error)
 	// DropDuty gives a duty up; ErrHeld as above.
 	DropDuty(name string, term int64) error
 

@@ -52,7 +52,10 @@ func (c *call) settingsForm(code int, f settingsForm) error {
 		f.Values, f.Reason = settingTexts(set), set.ReasonRequired
 	}
 	now := time.Now()
-	f.Next, f.Zone = set.NextHousekeeping(now), set.TimeZone
+	f.Zone = set.TimeZone
+	if f.Next, err = c.Control.NextHousekeeping(ctx); err != nil {
+		return err
+	}
 	if f.Runs, err = c.lastRuns(); err != nil {
 		return err
 	}

@@ -48,6 +48,15 @@ func (t *Tx) MarkDuty(name string, term int64, mark string) error {
 	return t.held(t.exec("UPDATE duties SET mark = ? WHERE name = ? AND term = ?", mark, name, term))
 }
 
+// DutyMark implements store.Work.
+func (t *Tx) DutyMark(name string) (mark string, err error) {
+	err = t.one("SELECT mark FROM duties WHERE name = ?", []any{name}, &mark)
+	if errors.Is(err, store.ErrNotFound) {
+		return "", nil
+	}
+	return mark, err
+}
+
 // DropDuty implements store.Work.
 func (t *Tx) DropDuty(name string, term int64) error {
 	return t.held(t.exec("UPDATE duties SET until = 0 WHERE name = ? AND term = ?", name, term))

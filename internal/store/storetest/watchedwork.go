@@ -22,6 +22,11 @@ func (w watched) MarkDuty(a0 string, a1 int64, a2 string) error {
 	return w.Tx.MarkDuty(a0, a1, a2)
 }
 
+func (w watched) DutyMark(a0 string) (string, error) {
+	w.saw("DutyMark")
+	return w.Tx.DutyMark(a0)
+}
+
 func (w watched) DropDuty(a0 string, a1 int64) error {
 	w.saw("DropDuty")
 	return w.Tx.DropDuty(a0, a1)

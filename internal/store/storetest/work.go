@@ -19,6 +19,17 @@ func testDuties(t *testing.T, e *env) {
 		})
 		return term, mark, err
 	}
+	marked := func() (mark string) {
+		t.Helper()
+		e.view(func(tx store.Tx) (err error) {
+			mark, err = tx.DutyMark("sweep")
+			return err
+		})
+		return mark
+	}
+	if got := marked(); got != "" {
+		t.Errorf("before the first claim it is marked %q", got)
+	}
 	first, mark, err := claim("a")
 	if err != nil || mark != "" {
 		t.Fatalf("the first claim: %v %q", err, mark)
@@ -29,6 +40,9 @@ func testDuties(t *testing.T, e *env) {
 	_, _, err = claim("b")
 	wantErr(t, err, store.ErrHeld)
 	e.update(func(tx store.Tx) error { return tx.MarkDuty("sweep", first, "monday") })
+	if got := marked(); got != "monday" {
+		t.Errorf("marked %q", got)
+	}
 	e.clock.Step(hold)
 	e.update(func(tx store.Tx) error { return tx.KeepDuty("sweep", first, hold) })
 	_, _, err = claim("b")
