@@ -102,7 +102,7 @@ type DeliveryMethod struct {
 	DeletedAt        time.Time
 }
 
-// SetDefaults fills what was left out.
+// SetDefaults fills what was left out of a new delivery method.
 func (d *DeliveryMethod) SetDefaults() {
 	d.Kind = cmp.Or(d.Kind, session.Device)
 	d.Licence.Type = cmp.Or(d.Licence.Type, lease.Floating)
@@ -110,7 +110,6 @@ func (d *DeliveryMethod) SetDefaults() {
 	if d.WarningsSeconds == nil {
 		d.WarningsSeconds = slices.Clone(DefaultWarnings)
 	}
-	slices.SortFunc(d.WarningsSeconds, func(a, b int) int { return b - a })
 	if d.Kind == session.Stream && d.Stream == nil {
 		d.Stream = &StreamSettings{Geometry: "1280x800", ReconnectSeconds: 300, IdleSeconds: 3600, MaxSeconds: 12 * 3600}
 	}
@@ -148,10 +147,12 @@ var (
 	digest   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// Validate returns an [invalid.Error] that names each field which is not right. Call
-// SetDefaults first.
+// Validate puts the warnings in order and returns an [invalid.Error] that names each field
+// which is not right. Of a new one, call SetDefaults first; in a change 0 is no heartbeat,
+// not the default.
 func (d *DeliveryMethod) Validate() error {
 	var e invalid.Error
+	slices.SortFunc(d.WarningsSeconds, func(a, b int) int { return b - a })
 	e.Text("name", d.Name, 1, 200)
 	if d.AppID == 0 {
 		e.Add("app_id", "is required")
@@ -198,6 +199,8 @@ func (d *DeliveryMethod) Validate() error {
 		e.Range("stream.idle_seconds", d.Stream.IdleSeconds, 0, 7*86400)
 		e.Range("stream.max_seconds", d.Stream.MaxSeconds, 0, 30*86400)
 		e.Text("stream.pool", d.Stream.Pool, 0, 100)
+	} else if d.Kind == session.Stream {
+		e.Add("stream", "is required")
 	} else if d.Stream != nil {
 		e.Add("stream", "applies to kind stream only")
 	}

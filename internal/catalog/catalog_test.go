@@ -67,13 +67,29 @@ func TestValidate(t *testing.T) {
 	}
 }
 
+// TestChanged: what is the default of a new delivery method is not right in a change.
+func TestChanged(t *testing.T) {
+	for field, change := range map[string]func(*DeliveryMethod){
+		"heartbeat_seconds": func(d *DeliveryMethod) { d.HeartbeatSeconds = 0 },
+		"warnings_seconds":  func(d *DeliveryMethod) { d.WarningsSeconds = nil },
+		"licence.type":      func(d *DeliveryMethod) { d.Licence = Licence{} },
+		"stream":            func(d *DeliveryMethod) { d.Kind, d.Stream = session.Stream, nil },
+	} {
+		d := method(func(*DeliveryMethod) {})
+		change(d)
+		if err := d.Validate(); err == nil || !strings.Contains(err.Error(), field+" ") {
+			t.Errorf("%s: %v", field, err)
+		}
+	}
+}
+
 func TestTerms(t *testing.T) {
 	d := method(func(d *DeliveryMethod) { d.WarningsSeconds = []int{10, 90, 30} })
 	if got := d.Terms(5 * time.Second); got.Window != 90*time.Second || got.Heartbeat != 5*time.Minute || got.ForceMargin != 5*time.Second {
 		t.Errorf("%+v", got)
 	}
-	if d.WarningsSeconds[0] != 90 || d.WarningsSeconds[2] != 10 {
-		t.Errorf("warnings in order: %v", d.WarningsSeconds)
+	if err := d.Validate(); err != nil || d.WarningsSeconds[0] != 90 || d.WarningsSeconds[2] != 10 {
+		t.Errorf("warnings in order: %v, %v", d.WarningsSeconds, err)
 	}
 }
 

@@ -149,7 +149,6 @@ func liveMethod(tx store.Tx, id int64) (*catalog.DeliveryMethod, error) {
 
 func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod) error {
 	d.Name = strings.TrimSpace(d.Name)
-	d.SetDefaults()
 	if err := d.Validate(); err != nil {
 		return err
 	}
@@ -178,6 +177,7 @@ func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod) error {
 
 // CreateDeliveryMethod stores a new one and sets its id.
 func (c *Control) CreateDeliveryMethod(ctx context.Context, who Who, d *catalog.DeliveryMethod) error {
+	d.SetDefaults()
 	return c.admin(ctx, who, "delivery-method.create", "", func(tx store.Tx) (string, string, error) {
 		if err := c.checkMethod(tx, d); err != nil {
 			return "", "", err

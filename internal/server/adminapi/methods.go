@@ -3,7 +3,6 @@ package adminapi
 import (
 	"context"
 	"fmt"
-	"leasehold/internal/invalid"
 	"net/http"
 	"net/netip"
 	"time"
@@ -11,6 +10,7 @@ import (
 	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
+	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 )
 
@@ -81,13 +81,13 @@ func (s *Server) methods() {
 	type DeliveryMethodUpdate struct {
 		IDInput
 		Body struct {
-			Name             *string                 `json:"name,omitempty"`
-			Licence          *catalog.Licence        `json:"licence,omitempty"`
-			HeartbeatSeconds *int                    `json:"heartbeat_seconds,omitempty"`
-			WarningsSeconds  *[]int                  `json:"warnings_seconds,omitempty"`
-			SuccessorID      *int64                  `json:"successor_id,omitempty" doc:"0 for none"`
-			Packages         *[]catalog.Package      `json:"packages,omitempty"`
-			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
+			Name             Change[string]                  `json:"name,omitempty"`
+			Licence          Change[catalog.Licence]         `json:"licence,omitempty"`
+			HeartbeatSeconds Change[int]                     `json:"heartbeat_seconds,omitempty"`
+			WarningsSeconds  Change[[]int]                   `json:"warnings_seconds,omitempty"`
+			SuccessorID      Change[*int64]                  `json:"successor_id,omitempty" doc:"null for none"`
+			Packages         Change[[]catalog.Package]       `json:"packages,omitempty"`
+			Stream           Change[*catalog.StreamSettings] `json:"stream,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *DeliveryMethodUpdate) (*body[DeliveryMethod], error) {
@@ -97,11 +97,9 @@ func (s *Server) methods() {
 			patch(&d.Licence, b.Licence)
 			patch(&d.HeartbeatSeconds, b.HeartbeatSeconds)
 			patch(&d.WarningsSeconds, b.WarningsSeconds)
-			patch(&d.SuccessorID, b.SuccessorID)
+			patchNone(&d.SuccessorID, b.SuccessorID)
 			patch(&d.Packages, b.Packages)
-			if b.Stream != nil {
-				d.Stream = b.Stream
-			}
+			patch(&d.Stream, b.Stream)
 			return nil
 		})
 		if err != nil {
@@ -210,16 +208,16 @@ func (s *Server) provisions() {
 	type ProvisionUpdate struct {
 		IDInput
 		Body struct {
-			Name              *string              `json:"name,omitempty"`
-			UserIDs           *[]int64             `json:"user_ids,omitempty"`
-			GroupIDs          *[]int64             `json:"group_ids,omitempty"`
-			DeliveryMethodIDs *[]int64             `json:"delivery_method_ids,omitempty"`
-			StartsAt          *time.Time           `json:"starts_at,omitempty"`
-			EndsAt            *time.Time           `json:"ends_at,omitempty"`
-			Enabled           *bool                `json:"enabled,omitempty"`
-			Ownership         *directory.Ownership `json:"device_ownership,omitempty" enum:",organisation,own"`
-			Networks          *[]string            `json:"networks,omitempty"`
-			Exceptions        *[]Exception         `json:"exceptions,omitempty"`
+			Name              Change[string]              `json:"name,omitempty"`
+			UserIDs           Change[[]int64]             `json:"user_ids,omitempty"`
+			GroupIDs          Change[[]int64]             `json:"group_ids,omitempty"`
+			DeliveryMethodIDs Change[[]int64]             `json:"delivery_method_ids,omitempty"`
+			StartsAt          Change[*time.Time]          `json:"starts_at,omitempty"`
+			EndsAt            Change[*time.Time]          `json:"ends_at,omitempty"`
+			Enabled           Change[bool]                `json:"enabled,omitempty"`
+			Ownership         Change[directory.Ownership] `json:"device_ownership,omitempty" enum:",organisation,own"`
+			Networks          Change[[]string]            `json:"networks,omitempty"`
+			Exceptions        Change[[]Exception]         `json:"exceptions,omitempty"`
 			EndingBody
 		}
 	}
@@ -232,21 +230,21 @@ func (s *Server) provisions() {
 			patch(&p.DeliveryMethodIDs, b.DeliveryMethodIDs)
 			patch(&p.Enabled, b.Enabled)
 			patch(&p.Ownership, b.Ownership)
-			if b.Networks != nil {
-				nets, err := networks(*b.Networks)
+			if b.Networks.given {
+				nets, err := networks(b.Networks.value)
 				if err != nil {
 					return err
 				}
 				p.Networks = nets
 			}
-			if b.Exceptions != nil {
-				p.Exceptions = exceptions(*b.Exceptions)
+			if b.Exceptions.given {
+				p.Exceptions = exceptions(b.Exceptions.value)
 			}
-			if b.StartsAt != nil {
-				p.StartsAt = timeOf(b.StartsAt)
+			if b.StartsAt.given {
+				p.StartsAt = timeOf(b.StartsAt.value)
 			}
-			if b.EndsAt != nil {
-				p.EndsAt = timeOf(b.EndsAt)
+			if b.EndsAt.given {
+				p.EndsAt = timeOf(b.EndsAt.value)
 			}
 			return nil
 		})

@@ -22,13 +22,6 @@ func none(err error) (*empty, error) {
 	return &empty{}, nil
 }
 
-// patch sets what a PATCH body gives.
-func patch[T any](to *T, from *T) {
-	if from != nil {
-		*to = *from
-	}
-}
-
 // App is an app as the API shows it.
 type App struct {
 	ID          int64          `json:"id"`
@@ -81,10 +74,10 @@ func (s *Server) apps() {
 	type AppUpdate struct {
 		IDInput
 		Body struct {
-			Name        *string `json:"name,omitempty"`
-			Description *string `json:"description,omitempty"`
+			Name        Change[string] `json:"name,omitempty"`
+			Description Change[string] `json:"description,omitempty"`
 			EndingBody
-			Status *catalog.Status `json:"status,omitempty"`
+			Status Change[catalog.Status] `json:"status,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *AppUpdate) (*body[App], error) {
@@ -170,18 +163,18 @@ func (s *Server) users() {
 	type UserUpdate struct {
 		IDInput
 		Body struct {
-			Username *string `json:"username,omitempty"`
-			Name     *string `json:"name,omitempty"`
-			Email    *string `json:"email,omitempty"`
-			Password string  `json:"password,omitempty"`
+			Username Change[string] `json:"username,omitempty"`
+			Name     Change[string] `json:"name,omitempty"`
+			Email    Change[string] `json:"email,omitempty"`
+			Password Change[string] `json:"password,omitempty"`
 			EndingBody
-			Role     *directory.Role   `json:"role,omitempty"`
-			Status   *directory.Status `json:"status,omitempty"`
-			GroupIDs *[]int64          `json:"group_ids,omitempty"`
+			Role     Change[directory.Role]   `json:"role,omitempty"`
+			Status   Change[directory.Status] `json:"status,omitempty"`
+			GroupIDs Change[[]int64]          `json:"group_ids,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *UserUpdate) (*body[User], error) {
-		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password, in.Body.ending(), func(u *directory.User) error {
+		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password.value, in.Body.ending(), func(u *directory.User) error {
 			patch(&u.Username, in.Body.Username)
 			patch(&u.Name, in.Body.Name)
 			patch(&u.Email, in.Body.Email)
@@ -243,8 +236,8 @@ func (s *Server) groups() {
 	type GroupUpdate struct {
 		IDInput
 		Body struct {
-			Name    *string  `json:"name,omitempty"`
-			UserIDs *[]int64 `json:"user_ids,omitempty"`
+			Name    Change[string]  `json:"name,omitempty"`
+			UserIDs Change[[]int64] `json:"user_ids,omitempty"`
 			EndingBody
 		}
 	}
@@ -321,8 +314,8 @@ func (s *Server) agents() {
 		type AgentUpdate struct {
 			IDInput
 			Body struct {
-				Name      *string              `json:"name,omitempty"`
-				Ownership *directory.Ownership `json:"ownership,omitempty" enum:"organisation,own"`
+				Name      Change[string]              `json:"name,omitempty"`
+				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
 				EndingBody
 			}
 		}

@@ -29,16 +29,16 @@ func (s *Server) housekeeping() {
 	})
 	type SettingsInput struct {
 		Body struct {
-			HousekeepingHour *int    `json:"housekeeping_hour,omitempty"`
-			TimeZone         *string `json:"time_zone,omitempty"`
-			StoppedDays      *int    `json:"stopped_days,omitempty"`
-			LaunchedDays     *int    `json:"launched_days,omitempty"`
-			IdleDays         *int    `json:"idle_days,omitempty"`
-			HistoryDays      *int    `json:"history_days,omitempty"`
-			ReasonRequired   *bool   `json:"reason_required,omitempty"`
-			ForceSeconds     *int    `json:"force_seconds,omitempty"`
-			WaitSeconds      *int    `json:"wait_seconds,omitempty"`
-			HeartbeatSeconds *int    `json:"heartbeat_seconds,omitempty"`
+			HousekeepingHour Change[int]    `json:"housekeeping_hour,omitempty"`
+			TimeZone         Change[string] `json:"time_zone,omitempty"`
+			StoppedDays      Change[int]    `json:"stopped_days,omitempty"`
+			LaunchedDays     Change[int]    `json:"launched_days,omitempty"`
+			IdleDays         Change[int]    `json:"idle_days,omitempty"`
+			HistoryDays      Change[int]    `json:"history_days,omitempty"`
+			ReasonRequired   Change[bool]   `json:"reason_required,omitempty"`
+			ForceSeconds     Change[int]    `json:"force_seconds,omitempty"`
+			WaitSeconds      Change[int]    `json:"wait_seconds,omitempty"`
+			HeartbeatSeconds Change[int]    `json:"heartbeat_seconds,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*body[*control.Settings], error) {
