@@ -67,6 +67,7 @@ func (s *session) startManager(ctx context.Context) error {
 			}
 			return 0
 		}); ok && ready == 1 {
+			s.ask(func() int { s.x.Adopt(); return 0 })
 			return nil
 		}
 		select {

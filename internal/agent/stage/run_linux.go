@@ -22,7 +22,8 @@ import (
 const (
 	upEvery    = 20 * time.Millisecond  // how often to look whether the app is up
 	appEvery   = 250 * time.Millisecond // how often to look what is left of an app whose main process has exited
-	linger     = 10 * time.Second       // how long an app may be without main process and windows
+	linger     = 5 * time.Second        // how long an app may be without main process and windows
+	lingerSlow = time.Minute            // the same, if it has not had a window yet: it may be slow
 	askWithin  = 2 * time.Second        // for the display to answer
 	worseFirst = 250 * time.Millisecond // for the display's end to be seen before that of the app it caused
 	managers   = 3                      // how often a window manager is started again
@@ -40,6 +41,7 @@ type session struct {
 	server, manager, app *child
 	started              time.Time
 	asked                bool // the app was asked to close
+	windows              bool // it has had one
 	idleSince            time.Time
 }
 
@@ -215,6 +217,7 @@ func (s *session) stay(ctx context.Context) Outcome {
 		}
 		if !up {
 			windows, _ := s.ask(s.x.Windows)
+			s.windows = s.windows || windows > 0
 			if up = windows > 0 || time.Now().After(settled); up {
 				if err := s.tellReady(); err != nil {
 					return s.notUp("The host could not tell that the app is up: ", err)
@@ -282,13 +285,16 @@ func (s *session) over() bool {
 		return true
 	}
 	if windows, ok := s.ask(s.x.Windows); !ok || windows > 0 {
-		s.idleSince = time.Time{}
+		s.windows, s.idleSince = s.windows || ok, time.Time{}
 		return false
 	}
 	if s.idleSince.IsZero() {
 		s.idleSince = time.Now()
 	}
-	return time.Since(s.idleSince) >= linger
+	if s.windows {
+		return time.Since(s.idleSince) >= linger
+	}
+	return time.Since(s.idleSince) >= lingerSlow
 }
 
 // terminate sends SIGTERM to what there is of the app.

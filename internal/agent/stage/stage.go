@@ -34,9 +34,9 @@
 //
 // When its main process has exited and none of its descendants is left, as for
 // a guard: an app whose launcher forks and exits is still running. But once the
-// main process has exited and there has been no window for the lingering time,
-// what is left are services that the app has started for itself, such as a
-// message bus, and it is over too.
+// main process has exited and there has been no window for five seconds (for a
+// minute, if there never was one), what is left are services that the app has
+// started for itself, such as a message bus, and it is over too.
 //
 // A window manager that dies is started again, three times at most: no app
 // needs it to live. When the display dies the session ends.

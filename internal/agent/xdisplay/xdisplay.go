@@ -8,7 +8,9 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/jezek/xgb"
 	"github.com/jezek/xgb/xproto"
@@ -71,19 +73,67 @@ func (c *Conn) words(w xproto.Window, property string, kind xproto.Atom) []uint3
 
 func (c *Conn) roots() []xproto.ScreenInfo { return xproto.Setup(c.x).Roots }
 
-// WindowManager reports whether a window manager is at work. One that died
-// leaves its mark on the root; the window that the mark names is gone.
+// WindowManager reports whether a window manager is at work: by a window of
+// ours, at the bottom and for a moment, that it must take care of. That one has
+// left its mark on the display does not say so: openbox does that first, and
+// loses windows that are opened before it is ready.
 func (c *Conn) WindowManager() bool {
-	for _, screen := range c.roots() {
-		w := c.words(screen.Root, "_NET_SUPPORTING_WM_CHECK", xproto.AtomWindow)
-		if len(w) != 1 {
-			return false
+	screen := xproto.Setup(c.x).DefaultScreen(c.x)
+	if len(c.words(screen.Root, "_NET_SUPPORTING_WM_CHECK", xproto.AtomWindow)) != 1 {
+		return false
+	}
+	probe, err := xproto.NewWindowId(c.x)
+	if err != nil {
+		return false
+	}
+	if xproto.CreateWindowChecked(c.x, screen.RootDepth, probe, screen.Root, 0, 0, 1, 1, 0,
+		xproto.WindowClassInputOutput, screen.RootVisual, 0, nil).Check() != nil {
+		return false
+	}
+	kind := make([]byte, 4)
+	xgb.Put32(kind, uint32(c.atom("_NET_WM_WINDOW_TYPE_DESKTOP")))
+	xproto.ChangeProperty(c.x, xproto.PropModeReplace, probe, c.atom("_NET_WM_WINDOW_TYPE"), xproto.AtomAtom, 32, 1, kind)
+	xproto.MapWindow(c.x, probe)
+	taken := poll(200*time.Millisecond, func() bool { return len(c.words(probe, "WM_STATE", c.atom("WM_STATE"))) > 0 })
+	xproto.DestroyWindow(c.x, probe)
+	return taken && poll(time.Second, func() bool { return !slices.Contains(c.managed(screen.Root), uint32(probe)) })
+}
+
+// poll asks until the answer is yes, or the time is over.
+func poll(within time.Duration, ok func() bool) bool {
+	for end := time.Now().Add(within); ; time.Sleep(2 * time.Millisecond) {
+		if ok() {
+			return true
 		}
-		if back := c.words(xproto.Window(w[0]), "_NET_SUPPORTING_WM_CHECK", xproto.AtomWindow); len(back) != 1 || back[0] != w[0] {
+		if time.Now().After(end) {
 			return false
 		}
 	}
-	return true
+}
+
+// Adopt has the window manager take the windows that it does not know: those
+// that were opened, or set free, while there was none.
+func (c *Conn) Adopt() {
+	for _, screen := range c.roots() {
+		tree, err := xproto.QueryTree(c.x, screen.Root).Reply()
+		if err != nil {
+			return
+		}
+		managed := c.managed(screen.Root)
+		for _, child := range tree.Children {
+			a, err := xproto.GetWindowAttributes(c.x, child).Reply()
+			if err != nil || a.OverrideRedirect || a.MapState != xproto.MapStateViewable || slices.Contains(managed, uint32(child)) {
+				continue // a menu, a frame, hidden, or known
+			}
+			xproto.UnmapWindow(c.x, child)
+			xproto.MapWindow(c.x, child)
+		}
+	}
+}
+
+// managed returns the windows that the window manager has.
+func (c *Conn) managed(root xproto.Window) []uint32 {
+	return c.words(root, "_NET_CLIENT_LIST", xproto.AtomWindow)
 }
 
 // Windows returns how many windows the window manager has: those that apps
@@ -91,7 +141,7 @@ func (c *Conn) WindowManager() bool {
 func (c *Conn) Windows() int {
 	n := 0
 	for _, screen := range c.roots() {
-		n += len(c.words(screen.Root, "_NET_CLIENT_LIST", xproto.AtomWindow))
+		n += len(c.managed(screen.Root))
 	}
 	return n
 }

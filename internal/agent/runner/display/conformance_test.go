@@ -10,6 +10,7 @@ import (
 
 func TestConformance(t *testing.T) {
 	runnertest.Run(t, func(t *testing.T, test func(*testing.T, runnertest.Harness)) {
+		t.Parallel()
 		test(t, runnertest.Harness{
 			Runner: newHarness(t).Runner,
 			Clock:  boottime.System,

@@ -1,0 +1,23 @@
+package display_test
+
+import (
+	"path/filepath"
+
+	"github.com/jezek/xgb"
+	"github.com/jezek/xgb/xproto"
+)
+
+// grabEveryKey asks the display for every key with every modifier: refused if
+// anybody has one already.
+func grabEveryKey(s *session) error {
+	// Not in parallel with other tests.
+	s.h.t.Setenv("XAUTHORITY", filepath.Join(s.dir, "display", "xauthority"))
+	conn, err := xgb.NewConnDisplay(s.ready.Display)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	root := xproto.Setup(conn).DefaultScreen(conn).Root
+	return xproto.GrabKeyChecked(conn, false, root, xproto.ModMaskAny, xproto.GrabAny,
+		xproto.GrabModeAsync, xproto.GrabModeAsync).Check()
+}
