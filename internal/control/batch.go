@@ -42,6 +42,9 @@ func (r *BatchRequest) validate() error {
 	if (len(r.IDs) == 0) == (r.Filter == nil) {
 		e.Add("ids", "must name sessions, or filter must be there in their place: one of both")
 	}
+	if i := slices.IndexFunc(r.IDs, func(id int64) bool { return id < 1 }); i >= 0 {
+		e.Add("ids", "must be the numbers of sessions, from 1 on; %d is none", r.IDs[i])
+	}
 	if len(r.IDs) > MaxTicked {
 		e.Add("ids", "must name at most %d sessions; use filter for more", MaxTicked)
 	}
@@ -193,10 +196,30 @@ func addGroup(list []Group, g Group) []Group {
 	return append(list, g)
 }
 
-// RunBatch begins a batch that was previewed. Up to BatchAtOnce sessions are dealt with
-// before it returns; more go on beside, on whichever node is up. One that runs or has run
-// is left as it is. A reason takes the place of the preview's; it is asked for here, since
-// who reads the preview first gives it then.
+// ErrBegun: the batch was begun or stopped before. What is wrapped in it says by whom.
+var ErrBegun = errors.New("nothing was done")
+
+// begun is nil if the person asks again for what they began: they may not have had the
+// answer. Anybody else must learn that it is not they who did it, nor for their reason.
+func begun(b *store.Batch, who Who, reason string) error {
+	switch {
+	case b.State == store.BatchStopped:
+		return fmt.Errorf("%w: batch %d was stopped and does not go on; choose its sessions anew", ErrBegun, b.ID)
+	case b.By != who.Actor() || reason != "" && reason != b.Reason:
+		why := ""
+		if b.Reason != "" {
+			why = " with the reason “" + b.Reason + "”"
+		}
+		return fmt.Errorf("%w: batch %d was begun already, by %s%s", ErrBegun, b.ID, b.By, why)
+	}
+	return nil
+}
+
+// RunBatch begins a batch that was previewed, on behalf of who does so. Up to BatchAtOnce
+// sessions are dealt with before it returns; more go on beside, on whichever node is up.
+// One that was begun or stopped is left as it is, which is ErrBegun unless the same person
+// asks the same again. A reason takes the place of the preview's; it is asked for here,
+// since who reads the preview first gives it then.
 func (c *Control) RunBatch(ctx context.Context, who Who, id int64, reason string) (*BatchView, error) {
 	reason = strings.TrimSpace(reason)
 	var e invalid.Error
@@ -219,13 +242,13 @@ func (c *Control) RunBatch(ctx context.Context, who Who, id int64, reason string
 		case store.BatchFreezing:
 			return invalid.Of("id", "is of a batch that is still being prepared")
 		default:
-			return nil
+			return begun(b, who, reason)
 		}
 		v, err := c.view(tx)
 		if err != nil {
 			return err
 		}
-		b.Reason = cmp.Or(reason, b.Reason)
+		b.Reason, b.By, b.From = cmp.Or(reason, b.Reason), who.Actor(), who.From
 		if err := v.reasonGiven(b.Reason); err != nil {
 			return err
 		}

@@ -2,6 +2,7 @@ package control_test
 
 import (
 	"errors"
+	"strings"
 	"testing"
 
 	"leasehold/internal/control"
@@ -60,6 +61,48 @@ func TestBatchTicked(t *testing.T) {
 	})
 }
 
+// TestBatchBegunOnce: whoever did not begin a batch, or not for that reason, is told so.
+func TestBatchBegunOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
+		id := s.running(s.agent("LAB-1"), app.ID)
+		olga := control.Who{Username: "olga", Admin: true, From: "192.0.2.7"}
+		preview := func() int64 {
+			t.Helper()
+			b, err := s.Control.Preview(t.Context(), s.Admin, control.BatchRequest{Action: session.Evict, Reason: "exam", IDs: []int64{id}})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return b.ID
+		}
+		run := func(batch int64, who control.Who, reason string, refused bool) {
+			t.Helper()
+			b, err := s.Control.RunBatch(t.Context(), who, batch, reason)
+			if refused != errors.Is(err, control.ErrBegun) || !refused && (err != nil || b.By != olga.Actor() || b.Reason != "fire") {
+				t.Errorf("%s, %q: %+v, %v", who.Username, reason, b, err)
+			}
+			if refused && err != nil && !strings.Contains(err.Error(), "by admin olga with the reason “fire”") && !strings.Contains(err.Error(), "was stopped") {
+				t.Errorf("nobody learns who was it: %v", err)
+			}
+		}
+		batch := preview()
+		run(batch, olga, "fire", false) // who begins it is who did it, not who previewed it
+		run(batch, olga, " fire ", false)
+		run(batch, olga, "", false)
+		run(batch, olga, "flood", true)
+		run(batch, s.Admin, "fire", true)
+		if d, err := s.Control.Session(t.Context(), id); err != nil || d.Row.Order.By != olga.Actor() || d.Row.Order.Reason != "fire" {
+			t.Errorf("%+v, %v", d.Row.Order, err)
+		}
+
+		batch = preview()
+		if _, err := s.Control.StopBatch(t.Context(), olga, batch); err != nil {
+			t.Fatal(err)
+		}
+		run(batch, olga, "", true)
+	})
+}
+
 // TestBatchFilter: everything that matches, in steps that outlive whoever began it.
 func TestBatchFilter(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
@@ -113,13 +156,19 @@ func TestBatchRefusesBadInput(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		for field, r := range map[string]control.BatchRequest{
 			"action":        {Action: "close", IDs: []int64{1}},
-			"ids":           {Action: session.Evict},
+			"ids":           {Action: session.Evict, IDs: []int64{7, 0}},
 			"filter.status": {Action: session.Evict, Filter: &store.SessionQuery{Statuses: []session.Status{"asleep"}}},
 		} {
 			_, err := s.Control.Preview(t.Context(), s.Admin, r)
 			var bad invalid.Error
 			if !errors.As(err, &bad) || bad[0].Name != field {
 				t.Errorf("%s: %v", field, err)
+			}
+		}
+		for _, ids := range [][]int64{nil, {-5}, {1, -1}} {
+			var bad invalid.Error
+			if _, err := s.Control.Preview(t.Context(), s.Admin, control.BatchRequest{Action: session.Evict, IDs: ids}); !errors.As(err, &bad) || bad[0].Name != "ids" {
+				t.Errorf("%v: %v", ids, err)
 			}
 		}
 		if _, err := s.Control.Preview(t.Context(), s.User, control.BatchRequest{Action: session.Evict, IDs: []int64{1}}); !errors.Is(err, control.ErrDenied) {

@@ -101,7 +101,7 @@ type Work interface {
 	CreateBatch(*Batch) error
 	Batch(id int64) (*Batch, error)
 	LockBatch(id int64) (*Batch, error)
-	// SaveBatch stores its state, reason and counts.
+	// SaveBatch stores its state, reason, counts, and whose it is.
 	SaveBatch(*Batch) error
 	// Batches lists those of a state, or with "" all that were ever begun, with ids below
 	// before, or any with 0; newest first.

@@ -83,6 +83,8 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusConflict, "something else still needs it")
 	case errors.Is(err, control.ErrBusy):
 		d = New(http.StatusConflict, control.ErrBusy.Error())
+	case errors.Is(err, control.ErrBegun):
+		d = New(http.StatusConflict, err.Error())
 	case errors.Is(err, control.ErrDenied):
 		d = New(http.StatusForbidden, control.ErrDenied.Error())
 	case errors.Is(err, control.ErrSignIn):

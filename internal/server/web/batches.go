@@ -63,6 +63,11 @@ func runBatch(c *call) error {
 		}
 		return c.askBatch(http.StatusUnprocessableEntity, b, back, reason, fieldErrors(bad))
 	}
+	if errors.Is(err, control.ErrBegun) {
+		// Somebody else was quicker.
+		ask := batchAsk{Title: "Nothing was begun", Happens: title(err.Error()) + ".", Back: batchPath(id), Off: true}
+		return c.showAs(http.StatusConflict, page{Title: ask.Title, Nav: "sessions"}, batchAskView(ask, time.Now()))
+	}
 	if err != nil {
 		return err
 	}
@@ -121,6 +126,8 @@ func askOf(b *control.BatchView) batchAsk {
 	}
 	const again = " Each session is checked again when its turn comes."
 	switch {
+	case b.State == store.BatchStopped:
+		return batchAsk{Title: "This was stopped", Happens: "It was stopped before it began. Nothing was done to any session: choose them again.", Off: true}
 	case b.State != store.BatchPreview:
 		return batchAsk{Title: "This is not ready", Happens: "The sessions were not all collected. Nothing was done to any: choose them again.", Off: true}
 	case b.Total == 0:

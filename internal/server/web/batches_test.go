@@ -44,6 +44,8 @@ func TestBatch(t *testing.T) {
 	olga.get("/admin/batches/99").is(404)
 	// Accepting it twice does it once.
 	olga.post("/admin/batches/1/run", vals("return", back)).is(200).has("1 session evicted, 1 skipped.")
+	// Whoever wanted it for another reason learns that it is not what happened.
+	olga.post("/admin/batches/1/run", vals("reason", "a fire", "return", back)).is(409).has("Nothing was begun", "batch 1 was begun already, by admin olga with the reason “tidying”").lacks(`name="reason"`)
 
 	olga.post("/admin/batches", vals("action", "evict", "of", "ticked")).is(422).has("No row is ticked").lacks(`name="reason"`)
 	olga.post("/admin/batches", vals("action", "explode", "of", "ticked", "session", "1")).is(400).has("Action")

@@ -107,8 +107,8 @@ func (t *Tx) LockBatch(id int64) (*store.Batch, error) {
 
 // SaveBatch implements store.Work.
 func (t *Tx) SaveBatch(b *store.Batch) error {
-	_, err := t.exec("UPDATE batches SET state = ?, reason = ?, reached = ?, total = ?, applied = ?, skipped = ?, started_at = ?, finished_at = ? WHERE id = ?",
-		string(b.State), b.Reason, b.Reached, b.Total, b.Applied, b.Skipped, micros(b.StartedAt), micros(b.FinishedAt), b.ID)
+	_, err := t.exec("UPDATE batches SET state = ?, reason = ?, by_role = ?, by_name = ?, source = ?, reached = ?, total = ?, applied = ?, skipped = ?, started_at = ?, finished_at = ? WHERE id = ?",
+		string(b.State), b.Reason, string(b.By.Role), b.By.Name, b.From, b.Reached, b.Total, b.Applied, b.Skipped, micros(b.StartedAt), micros(b.FinishedAt), b.ID)
 	return err
 }
 

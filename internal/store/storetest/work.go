@@ -117,6 +117,7 @@ func testBatches(t *testing.T, e *env) {
 		b = must[*store.Batch](t)(tx.LockBatch(b.ID))
 		b.State, b.Reached, b.Total, b.Applied, b.Skipped = store.BatchDone, ids[4], 5, 1, 4
 		b.StartedAt, b.FinishedAt = tx.Now(), tx.Now()
+		b.By, b.From = session.Actor{Role: session.Admin, Name: "the one who began it"}, "192.0.2.7"
 		if err := tx.SaveBatch(b); err != nil {
 			return err
 		}
