@@ -57,7 +57,11 @@ func makeRun(dir string, spec Spec) (string, Spec, error) {
 		}
 		return "", spec, err
 	}
-	return dir, spec, errors.Join(writeFile(filepath.Join(dir, specFile), spec), syncDir(filepath.Dir(dir)))
+	if err := errors.Join(writeFile(filepath.Join(dir, specFile), spec), syncDir(filepath.Dir(dir))); err != nil {
+		// Nothing ran in it, and it can be made again once there is room.
+		return "", spec, errors.Join(err, os.RemoveAll(dir))
+	}
+	return dir, spec, nil
 }
 
 // Refuse writes down a run that is not started, and why: for a caller that

@@ -339,16 +339,20 @@ func (s *session) appOutcome(up bool) Outcome {
 		return Outcome{Cause: DisplayEnded, Code: ExitDisplay, Reason: "The display server ended unexpectedly"}
 	case <-time.After(worseFirst):
 	}
+	ended := "The app ended "
+	if !up {
+		ended += "at its start "
+	}
 	if free, err := freeBytes(s.dir); err == nil && free < 64<<10 {
-		how += ", the host's disk is full"
+		ended = Explain(errNoRoom) + ": t" + ended[1:]
 	}
 	if last := s.app.out.lastLine(); last != "" {
 		how += ": " + last
 	}
-	o.Reason = "The app ended " + how
+	o.Reason = ended + how
 	if !up {
-		// The code is the app's for people; for the guard it never ran.
-		o.Cause, o.Code, o.Reason = NotUp, ExitStart, "The app ended at its start "+how
+		// The app's own code is in the reason, for people.
+		o.Cause, o.Code = NotUp, ExitStart
 	}
 	return o
 }

@@ -123,6 +123,8 @@ type harness struct {
 	*display.Runner
 	t    *testing.T
 	root string
+	// beforeRemove is done when everything has ended.
+	beforeRemove func()
 }
 
 // newHarness returns a runner in a folder that accounts of sessions can pass,
@@ -145,11 +147,14 @@ func newHarness(t *testing.T, change ...func(*display.Config)) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{r, t, root}
+	h := &harness{Runner: r, t: t, root: root}
 	t.Cleanup(func() {
 		h.end()
 		if t.Failed() {
 			h.logs()
+		}
+		if h.beforeRemove != nil {
+			h.beforeRemove()
 		}
 		os.RemoveAll(root)
 	})
