@@ -86,9 +86,7 @@ func (r *record) info(now lease.Instant) Info {
 		Licence: r.Holder.Kind, Problem: r.Problem, Reason: r.Reason,
 		Method: r.App.DeliveryMethod, Upgrade: r.upgrade(now),
 	}
-	if i.Problem == "" {
-		i.Problem = r.Reason
-	}
+	i.Problem = cmp.Or(i.Problem, r.Reason, r.Ended)
 	if r.Holder.Running && r.Closes > now {
 		s := (r.Closes - now) / int64(time.Second)
 		i.ClosesSeconds = &s

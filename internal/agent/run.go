@@ -107,7 +107,7 @@ func (a *Agent) start(s *session) error {
 	if err != nil {
 		return err
 	}
-	s.Start, s.Offset, s.Closing, s.Reason, s.Problem, s.Closes = false, 0, false, "", "", 0
+	s.Start, s.Offset, s.Closing, s.Reason, s.Ended, s.Problem, s.Closes = false, 0, false, "", "", "", 0
 	now := a.Clock.Now()
 	started := wire.Observation{Type: state.ObsStarted, At: a.clock.time(now), Run: run, Mark: s.Holder.Mark, Method: s.App.DeliveryMethod}
 	if err := a.commit(s, a.note(started)); err != nil {
@@ -259,8 +259,9 @@ func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem stri
 	}
 	s.lost = false
 	s.Holder.Exit()
-	if s.Closing && problem == "" {
-		problem = s.Reason
+	s.Ended = ""
+	if s.Closing {
+		s.Ended = s.Reason
 	}
 	s.Closing, s.Reason, s.Offset, s.Problem, s.Closes = false, "", offset, problem, 0
 	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run})) != nil {

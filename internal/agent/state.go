@@ -135,10 +135,12 @@ type record struct {
 	// Closing: the current run is being ended, because of Reason.
 	Closing bool   `json:"closing,omitempty"`
 	Reason  string `json:"reason,omitempty"`
+	// Ended is why the last run was closed, for its user; "" if it exited by itself.
+	Ended string `json:"ended,omitempty"`
 	// Removing: the app goes as soon as no run of it is alive; Gone: it went.
 	Removing bool `json:"removing,omitempty"`
 	Gone     bool `json:"gone,omitempty"`
-	// Problem is what the user should know: why it was not added, not started, or refused.
+	// Problem is what the user should know: why it was not added, not started, or not granted.
 	Problem string `json:"problem,omitempty"`
 	// Closes is when the current run is closed, as its user was told; 0: not soon.
 	Closes lease.Instant `json:"closes,omitempty"`

@@ -391,20 +391,17 @@ func (ci *checkIn) ask() error {
 				failed = errors.Join(failed, err)
 				return r
 			},
-			Seat: func() *session.Refusal {
+			Seat: func() (bool, *session.Refusal) {
 				if ci.readonly {
 					failed = errMustWrite
-					return nil
+					return false, nil
 				}
-				ok, err := ci.tx.TakeSeat(method, s.ID, dm.Licence.Seats)
+				ok, err := ci.takeSeat(s, dm)
 				failed = errors.Join(failed, err)
 				if ok || err != nil {
-					return nil
+					return ok, nil
 				}
-				return &session.Refusal{
-					Code:    session.RefusedNoSeat,
-					Message: fmt.Sprintf("All %d seats are in use. Try again when somebody has closed the app.", dm.Licence.Seats),
-				}
+				return false, ci.noSeat(s, dm)
 			},
 		})
 		if failed != nil {
@@ -435,30 +432,26 @@ func (ci *checkIn) restoredAt() (time.Time, error) {
 	return t, nil
 }
 
-func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {
-	if ci.readonly {
-		return errMustWrite
-	}
-	ci.out.answer.Refusals = append(ci.out.answer.Refusals, wire.Refusal{Session: s.ID, Run: s.Run, Code: r.Code, Message: r.Message})
-	return ci.tx.AddDenial(store.Denial{
-		At: ci.now, Session: s.ID, Run: s.Run, UserID: s.UserID, AppID: s.AppID,
-		DeliveryMethodID: s.DeliveryMethodID, AgentID: s.AgentID, Code: r.Code, Message: r.Message,
-	})
-}
-
 // save stores what changed.
 func (ci *checkIn) save() error {
 	for _, id := range ci.order {
-		if !changed(ci.before[id], ci.sessions[id]) {
-			continue
+		if changed(ci.before[id], ci.sessions[id]) {
+			if err := ci.saveOne(id); err != nil {
+				return err
+			}
 		}
-		if ci.readonly {
-			return errMustWrite
-		}
-		if err := ci.tx.SaveSession(ci.before[id], ci.sessions[id]); err != nil {
-			return err
-		}
-		ci.out.changed = append(ci.out.changed, id)
 	}
+	return nil
+}
+
+func (ci *checkIn) saveOne(id int64) error {
+	if ci.readonly {
+		return errMustWrite
+	}
+	if err := ci.tx.SaveSession(ci.before[id], ci.sessions[id]); err != nil {
+		return err
+	}
+	ci.before[id] = store.Clone(ci.sessions[id])
+	ci.out.changed = append(ci.out.changed, id)
 	return nil
 }

@@ -78,6 +78,20 @@ func (s *Settings) nextHousekeeping(now time.Time, last string) time.Time {
 	}
 }
 
+// runFrom is the first daily run that is not before t, of which the next of all is known.
+func (s *Settings) runFrom(t, next time.Time) time.Time {
+	_, began := s.today(t)
+	at := s.hourOf(began)
+	if at.Before(t) {
+		_, began = s.today(began.AddDate(0, 0, 1))
+		at = s.hourOf(began)
+	}
+	if at.Before(next) {
+		return next
+	}
+	return at.UTC()
+}
+
 // NextHousekeeping is when the daily housekeeping runs next: now if it is behind.
 func (c *Control) NextHousekeeping(ctx context.Context) (next time.Time, err error) {
 	err = c.Store.View(ctx, func(tx store.Tx) error {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -130,10 +131,12 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	if err != nil {
 		return nil, err
 	}
+	next := set.nextHousekeeping(tx.Now(), last)
 	p := session.Prospects{
-		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(), Housekeeping: set.nextHousekeeping(tx.Now(), last),
-		Day:     func(t time.Time) time.Time { _, began := set.today(t); return began },
-		History: time.Duration(set.HistoryDays) * 24 * time.Hour,
+		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(),
+		Housekeeping: func(t time.Time) time.Time { return set.runFrom(t, next) },
+		Day:          func(t time.Time) time.Time { _, began := set.today(t); return began },
+		History:      time.Duration(set.HistoryDays) * 24 * time.Hour,
 	}
 	dm, err := v.method(r.LeaseDeliveryMethod())
 	if err != nil {
@@ -156,7 +159,33 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 			p.EntitledTo = pr.EndsAt
 		}
 	}
+	if p.NotRenewed, err = v.notRenewed(r.Session); err != nil {
+		return nil, err
+	}
 	return r.Outlook(p), nil
+}
+
+// notRenewed is why the session's agent gets no lease for it any more, as things stand; ""
+// if it does, as far as is known without it: not from which network it will ask.
+func (v view) notRenewed(s *session.Session) (string, error) {
+	var where directory.Where
+	if s.AgentID != 0 {
+		a, err := orNil(v.tx.Agent(s.AgentID))
+		switch {
+		case err != nil:
+			return "", err
+		case a == nil || !a.DeletedAt.IsZero():
+			return session.DeviceRemoved, nil
+		case a.Chain.Quarantined:
+			return session.CopiedFolder, nil
+		}
+		where.Ownership = a.Ownership
+	}
+	_, refusal, err := v.decide(s.UserID, s.AppID, s.LeaseDeliveryMethod(), where, v.tx.Now())
+	if refusal != nil {
+		return session.NotEntitled, err
+	}
+	return "", err
 }
 
 // SessionRows returns sessions by id for a live update, in that order.

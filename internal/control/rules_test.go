@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
+	"leasehold/internal/lease"
 	"leasehold/internal/pgtest"
 	"leasehold/internal/server/agentapi"
 	"leasehold/internal/servertest"
@@ -374,6 +376,53 @@ func TestSuperseded(t *testing.T) {
 		a.Exit(runs)
 		s.say(a)
 		s.is(runs, session.AwaitingExpiry)
+	})
+}
+
+// TestSupersededSeat: with one seat, a newer session has it as soon as the device has given
+// up the older one's, and is refused nothing meanwhile; what runs is not taken away.
+func TestSupersededSeat(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app, dm := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60, Seats: 1, Kind: lease.Fixed, Offline: 86400})
+		a := s.agent("LAB-1")
+		old := s.added(a, app.ID)
+		s.say(a)
+		if s.Session(old).Lease == nil {
+			t.Fatal("the older one has no lease")
+		}
+		newer := s.added(a, app.ID)
+		s.is(old, session.AwaitingExpiry)
+		if s.Session(old).Lease == nil || s.Session(newer).Lease != nil {
+			t.Error("the seat moved before the device had stored that the lease is revoked")
+		}
+		s.say(a)
+		if s.Session(old).Lease != nil || s.Session(newer).Lease == nil {
+			t.Errorf("leases: %+v, %+v", s.Session(old).Lease, s.Session(newer).Lease)
+		}
+		use, err := s.Control.MethodUse(t.Context(), dm.ID, 0)
+		if err != nil || len(use.Denials) != 0 || use.Taken != 1 {
+			t.Errorf("use %+v, %v", use, err)
+		}
+
+		// It runs now: the next one gets no seat before it is closed, and says where.
+		if err := a.Start(newer); err != nil {
+			t.Fatal(err)
+		}
+		s.say(a)
+		newest := s.added(a, app.ID)
+		s.say(a)
+		s.is(newer, session.Running)
+		d, err := s.Control.Session(t.Context(), newest)
+		if err != nil || len(d.Denials) == 0 || !strings.Contains(d.Denials[0].Message, "on this device already: close it there") {
+			t.Fatalf("denials %+v, %v", d.Denials, err)
+		}
+		a.Exit(newer)
+		s.say(a) // it is told to give the lease up
+		s.say(a) // it has
+		s.is(newer, session.AwaitingExpiry)
+		if s.Session(newer).Lease != nil || s.Session(newest).Lease == nil {
+			t.Errorf("after it was closed: %+v, %+v", s.Session(newer).Lease, s.Session(newest).Lease)
+		}
 	})
 }
 

@@ -31,8 +31,9 @@ type Asking struct {
 	Terms lease.Terms
 	// Entitled says whether the user may run this app now, nil if so.
 	Entitled func() *Refusal
-	// Seat takes a seat for a new holder, nil if it did. It is asked last.
-	Seat func() *Refusal
+	// Seat takes a seat for a new holder and reports whether it did. Without a refusal one
+	// is about to be free, and the answer waits for it. It is asked last.
+	Seat func() (taken bool, refusal *Refusal)
 	// Hold is set while seats may be out that the server has forgotten; nobody new gets
 	// one then, and nobody is refused for good.
 	Hold    bool
@@ -83,6 +84,7 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	if current && snap.Holds && !s.Lease.RenewalDue(a.Terms, a.Now) {
 		return nil, nil
 	}
+	was := *s
 	if current && a.Terms.Kind == lease.Fixed {
 		s.fire(EvRenewalAsked, a.Agent, a.Now, "")
 	}
@@ -91,7 +93,10 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 		if a.Hold {
 			return nil, nil
 		}
-		refusal = a.Seat()
+		var taken bool
+		if taken, refusal = a.Seat(); !taken && refusal == nil {
+			return nil, nil
+		}
 	}
 	if refusal != nil {
 		if holder {
@@ -102,6 +107,10 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	s.Lease = lease.NewGrant(a.Terms, s.ID, deliveryMethod, generation, s.Run, a.Now, s.Lease, a.Without)
 	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now, "") && !current {
 		s.fire(EvStarted, Actor{Role: Server}, a.Now, "lease granted")
+	}
+	if current && s.Status == was.Status {
+		// Asked and granted at once: since when it runs, and why, is as before.
+		s.StatusSince, s.Reason = was.StatusSince, was.Reason
 	}
 	g := *s.Lease
 	return &g, nil

@@ -27,7 +27,7 @@ var Cleanups = []Cleanup{
 	{Stopped, func(p Periods) time.Duration { return p.Stopped }, "not used"},
 	{Launched, func(p Periods) time.Duration { return p.Launched }, "never added"},
 	{AwaitingExpiry, func(Periods) time.Duration { return 0 }, "no longer needed"},
-	{Added, func(p Periods) time.Duration { return p.Idle }, "never run"},
+	{Added, func(p Periods) time.Duration { return p.Idle }, "not used since it was added"},
 	{Evicted, func(p Periods) time.Duration { return p.Idle }, "not used since it was evicted"},
 	{UpgradeRequested, func(p Periods) time.Duration { return p.Idle }, "not used since its upgrade was asked for"},
 }

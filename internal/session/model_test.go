@@ -119,7 +119,7 @@ func TestRandomHistories(t *testing.T) {
 						}
 						return nil
 					},
-					Seat: func() *session.Refusal { return nil }})
+					Seat: func() (bool, *session.Refusal) { return true, nil }})
 				if g != nil && refusal != nil {
 					t.Fatal("granted and refused")
 				}

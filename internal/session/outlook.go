@@ -2,6 +2,7 @@ package session
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -10,16 +11,27 @@ import (
 
 // Prospects is what a session's future depends on besides itself.
 type Prospects struct {
-	Now          time.Time
-	Terms        lease.Terms // of the delivery method that the lease is under
-	LastSeen     time.Time   // when its agent was last heard from; zero if never
-	Periods      Periods
-	Housekeeping time.Time // when the daily housekeeping runs next
-	Day          func(time.Time) time.Time
-	History      time.Duration // how long the history of a deleted session is kept
-	EntitledTo   time.Time     // when the provision ends; zero if it does not
-	Successor    string        // the newer version that it moves to; "" if there is none
+	Now      time.Time
+	Terms    lease.Terms // of the delivery method that the lease is under
+	LastSeen time.Time   // when its agent was last heard from; zero if never
+	Periods  Periods
+	// Housekeeping is the first daily run of the housekeeping that is not before a moment.
+	Housekeeping func(time.Time) time.Time
+	Day          func(time.Time) time.Time // when the calendar day of a moment began
+	History      time.Duration             // how long the history of a deleted session is kept
+	EntitledTo   time.Time                 // when the provision ends; zero if it does not
+	Successor    string                    // the newer version that it moves to; "" if there is none
+	// NotRenewed is why its agent gets no lease any more, as things stand; "" if it does.
+	NotRenewed string
 }
+
+// Why an agent gets no lease any more, for Prospects.
+const (
+	NotEntitled    = "its user may not run the app any more"
+	CopiedFolder   = "the device is quarantined: its state folder was copied"
+	DeviceRemoved  = "the device was removed"
+	overdueCheckIn = "The device is overdue; when it checks in it learns of the %s"
+)
 
 // Next is one thing that will, or may, happen to a session.
 type Next struct {
@@ -49,7 +61,7 @@ func (s *Session) Outlook(p Prospects) []Next {
 		if s.Lease != nil {
 			add(s.Lease.FreeAt, true, byServer, "Its lease is certainly over")
 		}
-		add(s.DeletedAt.Add(p.History), false, byHousekeeping, "Its history is deleted for good")
+		add(p.Housekeeping(s.DeletedAt.Add(p.History)), false, byHousekeeping, "Its history is deleted for good")
 		return list
 	}
 	if s.Order.Open() {
@@ -57,7 +69,7 @@ func (s *Session) Outlook(p Prospects) []Next {
 	}
 	s.leaseNext(add, p)
 	s.upgradeNext(add, p)
-	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now) && !s.Status.Ended() {
+	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now) && !s.Status.Ended() && p.NotRenewed == "" {
 		add(p.EntitledTo, false, byServer, "Its provision ends: then its renewal is refused, and at rest it is flagged for cleanup")
 	}
 	s.restNext(add, p)
@@ -69,14 +81,17 @@ type adder func(at time.Time, latest bool, who, format string, args ...any)
 func (s *Session) orderNext(add adder, p Prospects) {
 	o := s.Order
 	if o.DeliveredAt.IsZero() {
-		at := p.LastSeen
-		if !at.IsZero() {
-			at = at.Add(p.Terms.Heartbeat + p.Terms.Heartbeat/10)
+		due := p.LastSeen.Add(p.Terms.Heartbeat + p.Terms.Heartbeat/10)
+		switch {
+		case p.NotRenewed == DeviceRemoved:
+			// It is told nothing any more.
+		case p.LastSeen.IsZero():
+			add(time.Time{}, false, byDevice, "When the device checks in it learns of the %s", o.Action)
+		case due.Before(p.Now):
+			add(time.Time{}, false, byDevice, overdueCheckIn, o.Action)
+		default:
+			add(due, false, byDevice, "The device is due to check in, and learns of the %s", o.Action)
 		}
-		if at.Before(p.Now) {
-			at = time.Time{}
-		}
-		add(at, !at.IsZero(), byDevice, "The device checks in and learns of the %s", o.Action)
 	}
 	if s.Observed == IsRunning {
 		add(o.ETA, true, byDevice, "The app is closed, whether or not the device answers")
@@ -90,9 +105,14 @@ func (s *Session) leaseNext(add adder, p Prospects) {
 	switch {
 	case l != nil && !s.Order.Open():
 		renew := l.GrantedAt.Add(p.Terms.Heartbeat)
-		if renew.After(p.Now) {
+		switch {
+		case p.NotRenewed == NotEntitled:
+			add(time.Time{}, false, byServer, "With the next check-in its renewal is refused and the app is closed after its warnings: %s", p.NotRenewed)
+		case p.NotRenewed != "":
+			add(time.Time{}, false, byAdmin, "Its lease is not renewed: %s", p.NotRenewed)
+		case renew.After(p.Now):
 			add(renew, false, byDevice, "Its lease can be renewed by the next check-in")
-		} else {
+		default:
 			add(time.Time{}, false, byDevice, "Its lease is renewed by the next check-in")
 		}
 		add(l.ExpiresAt, false, byDevice, "The device has closed the app, after its warnings, unless the lease was renewed")
@@ -101,32 +121,36 @@ func (s *Session) leaseNext(add adder, p Prospects) {
 		} else {
 			add(l.FreeAt, false, byServer, "Without a word from the device its seat is free")
 		}
-	case l == nil && s.Observed == IsRunning && !s.Order.Open() && !s.Status.Ended():
-		add(time.Time{}, false, byServer, "The app runs without a lease: the next check-in brings one, or the device closes it after its warnings")
-	case l == nil && s.Observed == IsRunning && s.Status.Ended() && !s.Order.Open():
+	case l != nil || s.Observed != IsRunning || s.Order.Open():
+	case s.Status == Stopped && p.LastSeen.Before(s.StatusSince):
+		add(time.Time{}, false, byDevice, "The device tells when the app was closed; its lease is over, so that it does not run any more")
+	case s.Status.Ended() || p.NotRenewed != "":
 		add(time.Time{}, false, byDevice, "The app runs without a lease and gets none: the device closes it after its warnings")
+	default:
+		add(time.Time{}, false, byServer, "The app runs without a lease: the next check-in brings one, or the device closes it after its warnings")
 	}
-	if s.Status == RenewalRequested {
+	if s.Status == RenewalRequested && p.NotRenewed == "" {
 		add(time.Time{}, false, byServer, "The renewal is granted, or refused and the app closed, with the next check-in")
 	}
 }
 
 func (s *Session) upgradeNext(add adder, p Prospects) {
+	newer := p.Successor
+	if newer == "" {
+		newer = "the newer version"
+	}
 	switch {
+	case s.Status == UpgradeRequested && s.Problem != "":
+		add(time.Time{}, false, byAdmin, "It moves to %s when what keeps that from the device is mended", newer)
 	case s.Status == UpgradeRequested && s.Progress > 0 && s.Progress < 100:
-		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device (%d%%)", orNewer(p.Successor), s.Progress)
+		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device (%d%%)", newer, s.Progress)
 	case s.Status == UpgradeRequested:
-		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device", orNewer(p.Successor))
+		add(time.Time{}, false, byDevice, "It moves to %s when that is on the device", newer)
 	case s.RunMethod != 0 && s.RunMethod != s.DeliveryMethodID && s.Observed == IsRunning:
 		add(time.Time{}, false, byUser, "When the app is closed, its next start is the new version")
+	case p.Successor != "" && p.NotRenewed == "" && find(s.Kind, EvUpgradeAsked, s.Status, s.Observed == IsRunning) != nil:
+		add(time.Time{}, false, byUser, "Its newer version, %s, is asked for by the device, unless its user has put it off, for a day at a time", p.Successor)
 	}
-}
-
-func orNewer(name string) string {
-	if name == "" {
-		return "the newer version"
-	}
-	return name
 }
 
 // restNext is what becomes of a session at rest, or over.
@@ -141,29 +165,33 @@ func (s *Session) restNext(add adder, p Prospects) {
 			add(time.Time{}, false, byDevice, "It is added when the device checks in")
 		}
 	case Added, Stopped, Evicted:
-		add(time.Time{}, false, byUser, "It runs when the user next starts the app")
+		if p.NotRenewed == "" && len(s.Unneeded) == 0 {
+			add(time.Time{}, false, byUser, "It runs when the user next starts the app")
+		}
 	case AwaitingExpiry:
-		add(time.Time{}, false, byAdmin, "It is needed again when this is gone: %s", strings.Join(s.Unneeded, ", "))
+		if slices.Equal(s.Unneeded, []string{UnneededEntitlement}) {
+			add(time.Time{}, false, byAdmin, "It is needed again when its user may run the app again")
+		}
 	case Expired, Removed:
 		if s.Status == Expired && s.Observed != IsAbsent {
 			add(time.Time{}, false, byDevice, "The app is removed from the device after the session is deleted")
 		}
 		add(s.deletedAt(p), false, byHousekeeping, "It is deleted from the list; its history stays for %s", days(p.History))
 	}
+	if len(s.Unneeded) > 0 && s.Observed == IsRunning && !s.Status.Ended() {
+		add(time.Time{}, false, byServer, "When the app is closed it is flagged for expiry: %s", strings.Join(s.Unneeded, ", "))
+		return
+	}
 	if at, c := s.ExpiresAt(p.Periods); c != nil {
-		run := p.Housekeeping
-		for run.Before(at) {
-			run = run.AddDate(0, 0, 1)
-		}
-		add(run, false, byHousekeeping, "It expires (%s), unless it is used before; a day later it is deleted from the list", c.Reason)
+		add(p.Housekeeping(later(at, p.Now)), false, byHousekeeping, "It expires (%s), unless it is used before; a day later it is deleted from the list", c.Reason)
 	}
 }
 
 // deletedAt is the first housekeeping on a later calendar day than the status is from.
 func (s *Session) deletedAt(p Prospects) time.Time {
-	run := p.Housekeeping
-	for p.Day != nil && !s.StatusSince.Before(p.Day(run)) {
-		run = run.AddDate(0, 0, 1)
+	run := p.Housekeeping(p.Now)
+	for !s.StatusSince.Before(p.Day(run)) {
+		run = p.Housekeeping(run.Add(time.Second))
 	}
 	return run
 }

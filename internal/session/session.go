@@ -175,8 +175,13 @@ func (s *Session) NotNeeded(reason string, now time.Time) {
 
 // flag moves a session that is no longer needed to awaiting expiry where the table lets it.
 func (s *Session) flag(now time.Time) {
-	if len(s.Unneeded) > 0 && s.Observed != IsRunning {
-		s.fire(EvNotNeeded, Actor{Role: Server}, now, strings.Join(s.Unneeded, ", "))
+	if len(s.Unneeded) == 0 || s.Observed == IsRunning {
+		return
+	}
+	s.fire(EvNotNeeded, Actor{Role: Server}, now, strings.Join(s.Unneeded, ", "))
+	if s.Lease != nil && slices.Contains(s.Unneeded, UnneededSuperseded) {
+		// The newer session has its seat as soon as the agent has stored this.
+		s.Wanted = max(s.Wanted, s.Lease.Generation)
 	}
 }
 
@@ -188,7 +193,11 @@ func (s *Session) NeededAgain(reason string, now time.Time) {
 	}
 	s.Unneeded = slices.Delete(s.Unneeded, i, i+1)
 	if len(s.Unneeded) == 0 {
-		s.fire(EvNeeded, Actor{Role: Server}, now, reason+" no longer")
+		again := reason + " no longer"
+		if reason == UnneededEntitlement {
+			again = "entitled again"
+		}
+		s.fire(EvNeeded, Actor{Role: Server}, now, again)
 	}
 }
 
@@ -212,9 +221,10 @@ func (s *Session) Delete(now time.Time) {
 	}
 }
 
-// Supersede makes room for a newer session of the same app, user and device, which takes
-// over its seat: an idle one's lease is revoked at once, a running one is flagged when it
-// stops. It reports whether a lease was out that the newer session may take over.
+// Supersede says that there is a newer session of the same app, user and device: this one
+// is no longer needed. One at rest is flagged at once and its lease revoked, so that the
+// newer one can have the seat (docs/adr/0009); one that runs goes on, and is dealt with so
+// when it stops.
 func (s *Session) Supersede(now time.Time) {
 	s.NotNeeded(UnneededSuperseded, now)
 }

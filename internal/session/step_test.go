@@ -369,11 +369,11 @@ func (w *world) serve(m message) message {
 		hold := w.restored != 0 && now.Before(at(w.restored).Add(terms.Length()+terms.Margin(terms.Length())))
 		g, refusal := s.Ask(snap, session.Asking{Now: now, Terms: terms, Without: w.cfg.without, Hold: hold,
 			Entitled: func() *session.Refusal { return nil },
-			Seat: func() *session.Refusal {
+			Seat: func() (bool, *session.Refusal) {
 				if other := w.sessions[1-i]; other.Lease != nil && !other.Lease.Over(now) {
-					return &session.Refusal{Code: session.RefusedNoSeat}
+					return false, &session.Refusal{Code: session.RefusedNoSeat}
 				}
-				return nil
+				return true, nil
 			}})
 		if g != nil {
 			a.leases, a.length = append(a.leases, g), int64(terms.Length()/time.Second)

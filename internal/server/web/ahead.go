@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"hash/fnv"
+	"slices"
 	"strconv"
 	"time"
 
@@ -16,13 +17,16 @@ import (
 // reason wins: it may have been made more precise since.
 func whyOf(d *control.Detail) why {
 	w := why{Status: label(string(d.Row.Status)), Since: d.Row.StatusSince, Reason: d.Row.Reason, Who: "the server"}
-	if n := len(d.Transitions); n > 0 {
-		t := d.Transitions[n-1]
+	for _, t := range slices.Backward(d.Transitions) {
+		if t.To != d.Row.Status || !t.At.Equal(d.Row.StatusSince) {
+			continue // a renewal that was granted at once, or what was heard of late
+		}
 		w.Who = whoOf(t.Actor)
 		w.Reason = cmp.Or(w.Reason, t.Reason)
 		if t.Event == session.EvLaunch {
 			w.Reason = cmp.Or(w.Reason, "The user clicked Launch")
 		}
+		break
 	}
 	w.Reason = title(w.Reason)
 	return w
@@ -39,21 +43,13 @@ func addingText(r store.SessionRow) string {
 	return "Adding the newer version to the device"
 }
 
-// problemText says what keeps a session from getting on; "" for nothing.
+// problemText says what keeps a session from getting on, in its device's own words; "" for
+// nothing.
 func problemText(r store.SessionRow) string {
 	if r.Problem == "" || r.Status.Ended() || !r.DeletedAt.IsZero() {
 		return ""
 	}
-	what := "The device reports a problem"
-	switch r.Status {
-	case session.Launched:
-		what = "The app could not be added"
-	case session.UpgradeRequested:
-		what = "The newer version could not be added"
-	case session.Added:
-		what = "The app could not be started"
-	}
-	return what + ": " + r.Problem
+	return r.Problem
 }
 
 // revOf changes with whatever a session's own page shows, the progress of a download too.

@@ -27,9 +27,9 @@ func TestSessionSaysWhatHappensNext(t *testing.T) {
 	a := olga.get(page).has("Adding the app to the device", "42%", `<progress max="100" value="42"`)
 	s.as("ann").get("/").has("adding 42%")
 	s.as("ann").get("/sessions/" + num(id)).has("adding 42%")
-	ag.states[id].Problem = "The checksum is not what it should be."
+	ag.states[id].Problem = "It could not be added: The checksum is not what it should be."
 	ag.tell(t)
-	b := olga.get(page).has("The app could not be added: The checksum is not what it should be.")
+	b := olga.get(page).has("It could not be added: The checksum is not what it should be.")
 	if revIn(a) == revIn(b) {
 		t.Error("the page's revision is the same: it would not be brought up to date")
 	}

@@ -59,7 +59,11 @@ func factsOf(d *control.Detail) []fact {
 		{Name: "Delivery method", Text: r.DeliveryMethodName + ", " + string(r.Licence), Link: link("delivery-methods", r.DeliveryMethodID)},
 		{Name: "Device", Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link("devices", r.AgentID)},
 	}
-	fs = append(fs, fact{Name: "Observed", View: observedView(string(r.Observed), r.ObservedSince, d.Now)})
+	observed, since := observedWords[r.Observed]+" for", r.ObservedSince
+	if r.Observed == session.IsRunning && r.Status == session.Stopped && r.LastSeenAt.Before(r.StatusSince) {
+		observed, since = "running when last heard of,", r.LastSeenAt // its lease has ended since
+	}
+	fs = append(fs, fact{Name: "Observed", View: observedView(observed, since, d.Now)})
 	if r.AgentID != 0 {
 		fs = append(fs, fact{Name: "Device last seen", View: ago(r.LastSeenAt, d.Now)})
 	}
@@ -85,10 +89,13 @@ func personOf(r store.SessionRow) string {
 	return r.UserName + " (" + r.Username + ")"
 }
 
-// orderOf shows how far the latest order has got.
+var observedWords = map[session.State]string{session.IsRunning: "running", session.IsIdle: "in the player, not running", session.IsAbsent: "not in the player"}
+
+// orderOf shows how far the latest order has got; nothing once the app was started again
+// after it, when it stands in the timeline.
 func orderOf(d *control.Detail) *orderView {
 	o := d.Row.Order
-	if o == nil {
+	if o == nil || !o.Open() && d.Row.Run > 0 && d.Row.Mark >= o.UpTo {
 		return nil
 	}
 	v := &orderView{Head: title(string(o.Action)) + ", asked by " + whoOf(o.By), Reason: o.Reason}
@@ -155,6 +162,10 @@ func pastOf(d *control.Detail) []event {
 			}
 			es = append(es, e)
 		}
+	}
+	if r := d.Row; r.Run > 0 && r.Observed != session.IsRunning && !slices.ContainsFunc(es, func(e event) bool { return e.Observed && e.At.Equal(r.ObservedSince) }) {
+		// What ended without a change of status: heard of late, or run without a lease.
+		es = append(es, event{At: r.ObservedSince, To: "app closed", Tone: "none", Who: cmp.Or(r.AgentName, "the device"), Why: fmt.Sprintf("run %d", r.Run), Observed: true})
 	}
 	for _, n := range d.Denials {
 		es = append(es, event{At: n.At, To: "lease refused", Tone: "amber", Who: "the server", Why: n.Message})

@@ -1456,7 +1456,7 @@ func confirmView(c confirmation) templ.Component {
 func sessionPath(id int64) string { return "/admin/sessions/" + strconv.FormatInt(id, 10) }
 
 // observedView says what the device last reported of the app.
-func observedView(state string, from, now time.Time) templ.Component {
+func observedView(what string, from, now time.Time) templ.Component {
 	return templruntime.GeneratedTemplate(func(templ_7745c5c3_Input templruntime.GeneratedComponentInput) (templ_7745c5c3_Err error) {
 		templ_7745c5c3_W, ctx := templ_7745c5c3_Input.Writer, templ_7745c5c3_Input.Context
 		if templ_7745c5c3_CtxErr := ctx.Err(); templ_7745c5c3_CtxErr != nil {
@@ -1482,9 +1482,9 @@ func observedView(state string, from, now time.Time) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var65 string
-		templ_7745c5c3_Var65, templ_7745c5c3_Err = templ.JoinStringErrs(observedWords[state] + " for ")
+		templ_7745c5c3_Var65, templ_7745c5c3_Err = templ.JoinStringErrs(what + " ")
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `session.templ`, Line: 367, Col: 39}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `session.templ`, Line: 367, Col: 19}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var65))
 		if templ_7745c5c3_Err != nil {
@@ -1554,7 +1554,5 @@ func endsView(f field) templ.Component {
 		return nil
 	})
 }
-
-var observedWords = map[string]string{"running": "running", "idle": "in the player, not running", "absent": "not in the player"}
 
 var _ = templruntime.GeneratedTemplate

@@ -51,11 +51,11 @@ func (c *call) settingsForm(code int, f settingsForm) error {
 	if f.Values == nil {
 		f.Values, f.Reason = settingTexts(set), set.ReasonRequired
 	}
-	now := time.Now()
 	f.Zone = set.TimeZone
 	if f.Next, err = c.Control.NextHousekeeping(ctx); err != nil {
 		return err
 	}
+	now := time.Now() // not before what was asked above, which may be: now
 	if f.Runs, err = c.lastRuns(); err != nil {
 		return err
 	}

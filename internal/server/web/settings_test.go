@@ -21,7 +21,9 @@ func TestSettings(t *testing.T) {
 	s := newSite(t)
 	olga := s.as("olga")
 	olga.get("/admin/settings").is(200).has(`aria-current="page"`, `value="UTC"`, `name="stopped_days" type="text" value="30"`, `value="30 s"`, "A reason is mandatory",
-		"Dry run", "Run now", "It has not run yet.", "The next one begins in")
+		"Dry run", "Run now", "It has not run yet.", "it begins at once")
+	s.must(s.c.HousekeepDaily(t.Context()))
+	olga.get("/admin/settings").has("The next one begins in", "at 02:00 UTC")
 
 	// What is wrong is said at each field at once, and what was typed is kept.
 	olga.post("/admin/settings", settingsOf("housekeeping_hour", "25", "time_zone", "Mars/Base", "stopped_days", "soon", "force_seconds", "an hour", "reason_required", "true")).is(422).
