@@ -12,7 +12,6 @@ import (
 
 	"leasehold/internal/control"
 	"leasehold/internal/server/adminapi"
-	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
 
@@ -20,26 +19,23 @@ import (
 // everything that a filter matches.
 type sessionAct struct {
 	apiFlags
-	IDs    []int64          `arg:"" optional:"" name:"id" help:"The sessions' numbers; or a filter in their place."`
-	Reason string           `help:"Why, for the history."`
-	All    bool             `env:"-" help:"Everything that the filter matches; without a filter, every session."`
-	Q      string           `name:"query" short:"q" help:"Filter: contains, in app, user, provision name or status."`
-	Status []session.Status `help:"Filter: only these statuses."`
-	AppID  int64            `help:"Filter: of this app."`
-	UserID int64            `help:"Filter: of this user."`
-	Silent time.Duration    `help:"Filter: nothing heard from the device for so long, as 1h."`
-	DryRun bool             `help:"Only say what would be done."`
+	IDs    []int64 `arg:"" optional:"" name:"id" help:"The sessions' numbers; or a filter in their place."`
+	Reason string  `help:"Why, for the history."`
+	All    bool    `env:"-" help:"Everything that the filter matches; without a filter, every session."`
+	filterFlags
+	DryRun bool `help:"Only say what would be done."`
 }
 
 // request is the call of the batch API; nil if every session is named and acted on alone.
 func (c *sessionAct) request(action string) (map[string]any, error) {
-	f := adminapi.Filter{Q: c.Q, Status: c.Status, AppID: c.AppID, UserID: c.UserID, SilentSeconds: int(c.Silent / time.Second)}
-	filtered := c.Q != "" || len(c.Status) > 0 || c.AppID != 0 || c.UserID != 0 || c.Silent != 0
+	f, filtered, err := c.filter()
 	switch {
+	case err != nil:
+		return nil, err
 	case len(c.IDs) > 0 && (filtered || c.All):
 		return nil, errors.New("name sessions, or filter them: not both")
 	case len(c.IDs) == 0 && !c.All:
-		return nil, errors.New("name the sessions, or give --all with a filter: --query, --status, --app-id, --user-id, --silent")
+		return nil, errors.New("name the sessions, or give --all with a filter, as --query, --status or --silent; --help lists them")
 	case len(c.IDs) == 0:
 		return map[string]any{"action": action, "reason": c.Reason, "filter": f, "dry_run": c.DryRun}, nil
 	case c.DryRun:

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -101,28 +100,29 @@ type sessionCmd struct {
 
 type sessionList struct {
 	apiFlags
-	Q         string   `arg:"" optional:"" help:"Contains: app, user, provision name or status."`
-	Kind      string   `help:"device or stream."`
-	Status    []string `help:"Only these statuses."`
-	History   bool     `help:"Deleted sessions too."`
-	Sort      string   `help:"Column to sort by, with - before it for descending." default:"-id"`
-	PageSize  int      `help:"Rows a page, 1 to 500." default:"50"`
-	PageToken string   `help:"From the page before."`
+	Text string `arg:"" optional:"" name:"text" help:"As --query."`
+	filterFlags
+	Sort      string `help:"Column to sort by, with - before it for descending." default:"-id"`
+	PageSize  int    `help:"Rows a page, 1 to 500." default:"50"`
+	PageToken string `help:"From the page before."`
 }
 
 // Run is leasehold session list.
 func (c *sessionList) Run(ctx context.Context, std *stdio) error {
-	q := url.Values{"sort": {c.Sort}, "page_size": {strconv.Itoa(c.PageSize)}}
-	for k, v := range map[string]string{"q": c.Q, "kind": c.Kind, "page_token": c.PageToken} {
-		if v != "" {
-			q.Set(k, v)
-		}
+	f, _, err := c.filter()
+	switch {
+	case err != nil:
+		return err
+	case c.Text != "" && c.Query != nil:
+		return errors.New("--query: give the text once, with the flag or without")
+	case c.Text != "":
+		f.Q = c.Text
 	}
-	for _, s := range c.Status {
-		q.Add("status", s)
-	}
-	if c.History {
-		q.Set("history", "true")
+	q := f.Values()
+	q.Set("sort", c.Sort)
+	q.Set("page_size", strconv.Itoa(c.PageSize))
+	if c.PageToken != "" {
+		q.Set("page_token", c.PageToken)
 	}
 	var raw json.RawMessage
 	if err := c.call(ctx, "GET", "/sessions?"+q.Encode(), nil, &raw); err != nil {

@@ -83,6 +83,16 @@ func (e *Error) Moment(field, s string, zone *time.Location, days int) time.Time
 	return t.AddDate(0, 0, days).UTC()
 }
 
+// Period reads the fields from and to as [Error.Moment] does, the second one's day whole.
+// Either may be left out.
+func (e *Error) Period(from, to string, zone *time.Location) (first, end time.Time) {
+	first, end = e.Moment("from", from, zone, 0), e.Moment("to", to, zone, 1)
+	if !first.IsZero() && !end.IsZero() && !first.Before(end) {
+		e.Add("to", "must not be before from")
+	}
+	return first, end
+}
+
 // Within is the error with its fields named as those of a part of the input.
 func (e Error) Within(part string) Error {
 	out := make(Error, len(e))

@@ -184,7 +184,7 @@ type actInput struct {
 
 func (s *Server) sessions() {
 	op(s, auth.AdminOnly, "GET", "/sessions", "list-sessions", "List sessions", func(ctx context.Context, in *listInput) (*listOutput, error) {
-		q, err := in.query()
+		q, asOf, err := in.query(time.Now())
 		if err != nil {
 			return nil, err
 		}
@@ -197,7 +197,7 @@ func (s *Server) sessions() {
 		for i := range l.Rows {
 			out.Body.Sessions[i] = sessionOf(&l.Rows[i], l.Now)
 		}
-		out.Body.NextPageToken = l.Next
+		out.Body.NextPageToken = in.next(l.Next, asOf)
 		out.Body.Total.Count, out.Body.Total.Exact = l.Total, l.Exact
 		return out, nil
 	})

@@ -2,6 +2,7 @@ package web
 
 import (
 	"cmp"
+	"errors"
 	"maps"
 	"net/url"
 	"slices"
@@ -54,8 +55,13 @@ func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (session
 			return 0
 		}
 		n, err := strconv.ParseInt(s, 10, 64)
-		if err != nil || n < 0 {
+		switch {
+		case errors.Is(err, strconv.ErrRange):
+			e.Add(name, "is out of range")
+		case err != nil:
 			e.Add(name, "must be a whole number")
+		case n < 0:
+			e.Add(name, "must be at least 1")
 		}
 		return n
 	}
@@ -79,10 +85,7 @@ func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (session
 	if at := num("as_of"); at > 0 {
 		q.AsOf = time.Unix(at, 0)
 	}
-	q.From, q.To = e.Moment("from", q.FromText, zone, 0), e.Moment("to", q.ToText, zone, 1)
-	if !q.From.IsZero() && !q.To.IsZero() && !q.From.Before(q.To) {
-		e.Add("to", "must not be before from")
-	}
+	q.From, q.To = e.Period(q.FromText, q.ToText, zone)
 	if q.Older > 0 {
 		if before := q.AsOf.Add(-q.Older).UTC().Truncate(time.Second); q.To.IsZero() || before.Before(q.To) {
 			q.To = before
