@@ -46,7 +46,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 8, "seconds of each load")
 	flag.IntVar(&o.repeats, "repeats", 40, "how often each list is asked for")
 	flag.StringVar(&o.only, "db", "sqlite,postgres", "databases")
-	flag.StringVar(&o.part, "part", "checkins,lists,life", "what to measure")
+	flag.StringVar(&o.part, "part", "checkins,lists,life,batches", "what to measure")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs, for the real player")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -86,7 +86,7 @@ func runOn(ctx context.Context, o *options, name string, has func(list, s string
 	for _, part := range []struct {
 		name string
 		fn   func(context.Context, *options, *database, *report) error
-	}{{"checkins", benchCheckIns}, {"life", benchLife}, {"lists", benchLists}} {
+	}{{"checkins", benchCheckIns}, {"life", benchLife}, {"lists", benchLists}, {"batches", benchBatches}} {
 		if !has(o.part, part.name) {
 			continue
 		}
