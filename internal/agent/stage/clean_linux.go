@@ -57,7 +57,7 @@ func clear(ctx context.Context, dir string) error {
 			return err
 		}
 	}
-	if err := cleanDisplay(dir); err != nil {
+	if err := cleanDisplay(ctx, dir); err != nil {
 		return err
 	}
 	entries, err := os.ReadDir(dir)

@@ -16,6 +16,9 @@ import (
 
 	crand "crypto/rand"
 
+	"github.com/prometheus/procfs"
+	"golang.org/x/sys/unix"
+
 	"leasehold/internal/agent/xdisplay"
 )
 
@@ -218,7 +221,7 @@ func (s *session) writeAuthority(number int) error {
 
 // cleanDisplay removes the lock and the socket that a killed server has left,
 // if they were the session's.
-func cleanDisplay(dir string) error {
+func cleanDisplay(ctx context.Context, dir string) error {
 	var r displayRecord
 	if err := readJSON(filepath.Join(dir, displayFile), &r); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
@@ -232,9 +235,28 @@ func cleanDisplay(dir string) error {
 		return nil // the server has cleared up: its lock goes last
 	case r.PID != 0 && holder != r.PID:
 		return nil // another's by now
+	case r.PID == 0 && serverLives(holder):
+		return nil // another's; ours was killed before it had the lock
 	}
-	if comm, err := os.ReadFile(fmt.Sprintf("/proc/%d/comm", holder)); err == nil && (r.PID == 0 || strings.TrimSpace(string(comm)) == "Xvnc") {
-		return nil // it lives
+	// It was killed, and may not be quite dead.
+	for serverLives(holder) {
+		_ = unix.Kill(holder, unix.SIGKILL)
+		select {
+		case <-time.After(5 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("end the display server: %w", ctx.Err())
+		}
 	}
 	return errors.Join(removeIfThere(xSocketPath(r.Number)), removeIfThere(lockPath(r.Number)))
+}
+
+// serverLives reports whether a process is a living display server: another
+// program may have got its number.
+func serverLives(pid int) bool {
+	p, err := procfs.NewProc(pid)
+	if err != nil {
+		return false
+	}
+	stat, err := p.Stat()
+	return err == nil && stat.State != "Z" && stat.State != "X" && stat.Comm == "Xvnc"
 }

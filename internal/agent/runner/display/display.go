@@ -200,10 +200,18 @@ func (r *Runner) giveUp(ctx context.Context, key runner.Key, why error) error {
 		return errors.Join(&StartError{Reason: stage.Explain(why), Err: why}, r.clean(ctx, r.session(key)))
 	}
 	reason := "It was given up before it was up"
-	if _, err := run.Stop(ctx, reason); err != nil && !errors.Is(err, runner.ErrEnded) {
-		r.config.Log.WarnContext(ctx, "a session that is given up does not answer", "session", key.Session, "error", err)
+	var exit runner.Event
+	for {
+		// A guard that has only just been started is not there yet, and then
+		// does not listen yet.
+		_, err = run.Stop(ctx, reason)
+		if !errors.Is(err, runner.ErrUnresponsive) {
+			exit, err = run.Wait(ctx)
+		}
+		if ctx.Err() != nil || !errors.Is(err, runner.ErrUnresponsive) && !errors.Is(err, runner.ErrAlive) {
+			break
+		}
 	}
-	exit, err := run.Wait(ctx)
 	if err != nil {
 		// It may live: the agent must not think otherwise.
 		return errors.Join(why, err)
