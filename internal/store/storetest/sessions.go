@@ -108,15 +108,15 @@ func (e *env) grant(id int64, seats int, length time.Duration) (ok bool) {
 		g, _ := s.Ask(session.Snapshot{State: session.IsRunning, Run: s.Run, Mark: s.Mark}, session.Asking{
 			Now: tx.Now(), Terms: lease.Terms{Kind: lease.Floating, Heartbeat: length / lease.Heartbeats},
 			Entitled: func() *session.Refusal { return nil },
-			Seat: func() *session.Refusal {
+			Seat: func() (bool, *session.Refusal) {
 				took, err := tx.TakeSeat(s.DeliveryMethodID, s.ID, seats)
 				if err != nil {
 					panic(err)
 				}
 				if !took {
-					return &session.Refusal{Code: session.RefusedNoSeat}
+					return false, &session.Refusal{Code: session.RefusedNoSeat}
 				}
-				return nil
+				return true, nil
 			}})
 		ok = g != nil
 	})
