@@ -18,7 +18,6 @@ import (
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/control"
 	"leasehold/internal/server"
-	"leasehold/internal/store/sqlite"
 	"leasehold/internal/wire"
 )
 
@@ -62,7 +61,7 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 		}
 		defer os.RemoveAll(dir)
 	}
-	st, err := sqlite.Open(ctx, dir)
+	st, err := (&serverCmd{Data: dir}).open(ctx)
 	if err != nil {
 		return err
 	}

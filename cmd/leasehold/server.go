@@ -12,6 +12,8 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/control"
+	"leasehold/internal/invalid"
 	"leasehold/internal/server"
 	"leasehold/internal/store"
 	"leasehold/internal/store/postgres"
@@ -36,6 +38,10 @@ type serverCmd struct {
 // Run is leasehold server.
 func (c *serverCmd) Run(ctx context.Context, std *stdio) error {
 	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel}))
+	var bad invalid.Error
+	if err := (&control.Config{Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat}).Validate(); errors.As(err, &bad) {
+		return fmt.Errorf("--%s %s", bad[0].Name, bad[0].Message)
+	}
 	st, err := c.open(ctx)
 	if err != nil {
 		return err
@@ -62,7 +68,11 @@ func (c *serverCmd) open(ctx context.Context) (store.Store, error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	return sqlite.Open(ctx, c.Data)
+	st, err := sqlite.Open(ctx, c.Data)
+	if err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	return st, nil
 }
 
 // listen listens with TLS, or without it on loopback or behind a trusted proxy.

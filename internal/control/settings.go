@@ -65,9 +65,34 @@ func (s *Settings) Validate() error {
 	e.Range("launched_days", s.LaunchedDays, 1, 3650)
 	e.Range("idle_days", s.IdleDays, 1, 3650)
 	e.Range("history_days", s.HistoryDays, 1, 36500)
-	e.Range("force_seconds", s.ForceSeconds, 1, 600)
-	e.Range("wait_seconds", s.WaitSeconds, 1, 600)
-	e.Range("heartbeat_seconds", s.HeartbeatSeconds, 1, 86400)
+	for _, m := range margins {
+		e.Range(m.name+"_seconds", *m.of(s), m.min, m.max)
+	}
+	return e.Err()
+}
+
+// margins are the settings whose defaults a server is started with.
+var margins = []struct {
+	name     string
+	min, max int
+	of       func(*Settings) *int
+	config   func(*Config) time.Duration
+}{
+	{"force", 1, 600, func(s *Settings) *int { return &s.ForceSeconds }, func(c *Config) time.Duration { return c.Force }},
+	{"wait", 1, 600, func(s *Settings) *int { return &s.WaitSeconds }, func(c *Config) time.Duration { return c.Wait }},
+	{"heartbeat", 1, 86400, func(s *Settings) *int { return &s.HeartbeatSeconds }, func(c *Config) time.Duration { return c.Heartbeat }},
+}
+
+// Validate returns an [invalid.Error] that names each default which could not be set as a
+// setting: force, wait, heartbeat.
+func (c *Config) Validate() error {
+	var e invalid.Error
+	for _, m := range margins {
+		d := m.config(c)
+		if d%time.Second != 0 || d < time.Duration(m.min)*time.Second || d > time.Duration(m.max)*time.Second {
+			e.Add(m.name, "must be whole seconds, between %ds and %ds", m.min, m.max)
+		}
+	}
 	return e.Err()
 }
 

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -23,6 +24,7 @@ import (
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
+	"leasehold/internal/filelock"
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqldb"
 )
@@ -45,6 +47,7 @@ type Store struct {
 	done    chan struct{}
 	closing chan struct{}
 	once    sync.Once
+	lock    *os.File // of the folder
 }
 
 var _ store.Store = (*Store)(nil)
@@ -64,8 +67,30 @@ func WithClock(now func() time.Time) Option {
 	return func(s *Store) { s.dialect.Now = now }
 }
 
-// Open opens the database file in the folder, and brings its schema up to date.
+// ErrInUse: another process has the folder open. Pages and agents would not hear of what
+// the other one changes: with this database, changes are told within the process.
+var ErrInUse = errors.New("another server is using this folder")
+
+// Open opens the database file in the folder, and brings its schema up to date. It returns
+// ErrInUse while another process has it open.
 func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
+	lock, err := filelock.Take(filepath.Join(folder, "leasehold.lock"))
+	if errors.Is(err, filelock.ErrLocked) {
+		return nil, fmt.Errorf("sqlite: %s: %w", folder, ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("sqlite: %w", err)
+	}
+	s, err := open(ctx, folder, opts...)
+	if err != nil {
+		lock.Close()
+		return nil, err
+	}
+	s.lock = lock
+	return s, nil
+}
+
+func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 	dsn := func(extra ...string) string {
 		v := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-65536)", "temp_store(MEMORY)"}, extra...)}
 		// Escaped: in a folder's name # and ? are letters as others are.
@@ -293,7 +318,7 @@ func (s *Store) Close() error {
 		close(s.closing)
 		<-s.done
 		s.wstmts.close()
-		err = errors.Join(s.closeReaders(), s.conn.Close(), s.read.Close(), s.write.Close())
+		err = errors.Join(s.closeReaders(), s.conn.Close(), s.read.Close(), s.write.Close(), s.lock.Close())
 	})
 	return err
 }

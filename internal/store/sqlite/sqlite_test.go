@@ -1,9 +1,14 @@
 package sqlite_test
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -66,6 +71,53 @@ func TestManyReaders(t *testing.T) {
 		if err := s.View(ctx, func(tx store.Tx) error { _, err := tx.Setting("x"); return err }); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// TestOneProcess: a folder is open once at a time, and free again when whoever had it open
+// has gone, however.
+func TestOneProcess(t *testing.T) {
+	if dir := os.Getenv("HOLD_OPEN"); dir != "" {
+		if _, err := sqlite.Open(t.Context(), dir); err != nil {
+			t.Fatal(err)
+		}
+		fmt.Println("open")
+		select {}
+	}
+	dir := t.TempDir()
+	s, err := sqlite.Open(t.Context(), dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), dir); !errors.Is(err, sqlite.ErrInUse) || !strings.Contains(err.Error(), dir) {
+		t.Errorf("opened twice: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	other := exec.Command(os.Args[0], "-test.run=^TestOneProcess$")
+	other.Env = append(os.Environ(), "HOLD_OPEN="+dir)
+	out, err := other.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := other.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { other.Process.Kill(); other.Wait() })
+	if line, err := bufio.NewReader(out).ReadString('\n'); line != "open\n" {
+		t.Fatalf("%q, %v", line, err)
+	}
+	if _, err := sqlite.Open(t.Context(), dir); !errors.Is(err, sqlite.ErrInUse) {
+		t.Errorf("opened beside another process: %v", err)
+	}
+	other.Process.Kill()
+	other.Wait()
+	if s, err = sqlite.Open(t.Context(), dir); err != nil {
+		t.Fatalf("after the other was killed: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
