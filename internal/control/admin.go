@@ -321,8 +321,12 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 			u.PasswordHash = auth.HashPassword(password)
 		}
 		if wasAdmin && (u.Role != directory.RoleAdmin || u.Status != directory.Active) {
-			if err := notLastAdmin(tx, "role"); err != nil {
+			if last, err := lastAdmin(tx); err != nil {
 				return "", "", err
+			} else if last && u.Role != directory.RoleAdmin {
+				return "", "", invalid.Of("role", "must stay admin: this is the last active administrator")
+			} else if last {
+				return "", "", invalid.Of("status", "must stay active: this is the last active administrator")
 			}
 		}
 		if password != "" || u.Status != directory.Active {
@@ -340,12 +344,10 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 	return u, err
 }
 
-func notLastAdmin(tx store.Tx, field string) error {
+// lastAdmin reports whether no further active administrator is left.
+func lastAdmin(tx store.Tx) (bool, error) {
 	n, err := tx.CountAdmins()
-	if err == nil && n <= 1 {
-		return invalid.Of(field, "must stay: this is the last active administrator")
-	}
-	return err
+	return n <= 1, err
 }
 
 func knownGroups(tx store.Tx, ids []int64) error {
@@ -359,7 +361,8 @@ func knownGroups(tx store.Tx, ids []int64) error {
 	return nil
 }
 
-// DeleteUser deletes a user: they cannot sign in, launch or renew.
+// DeleteUser deletes a user: they cannot sign in, launch or renew. It returns ErrLastAdmin
+// for the last active administrator.
 func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending) error {
 	return c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
 		u, err := liveUser(tx, id)
@@ -367,8 +370,10 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending)
 			return "", "", err
 		}
 		if u.Role == directory.RoleAdmin && u.Status == directory.Active {
-			if err := notLastAdmin(tx, "id"); err != nil {
+			if last, err := lastAdmin(tx); err != nil {
 				return "", "", err
+			} else if last {
+				return "", "", ErrLastAdmin
 			}
 		}
 		u.DeletedAt = tx.Now()

@@ -43,7 +43,7 @@ func (c *Control) NewEnrolmentKey(ctx context.Context, who Who, kind wire.AgentK
 	return key, nil
 }
 
-// Enrol makes a machine an agent. It returns ErrBadCredential for a key that is not good.
+// Enrol makes a machine an agent. It returns ErrBadKey for a key that is not good.
 func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.Enrolled, error) {
 	if err := m.Validate(); err != nil {
 		return nil, err
@@ -53,13 +53,13 @@ func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.
 	err := c.Store.Update(ctx, func(tx store.Tx) error {
 		k, err := tx.EnrolmentKey(hash(m.Key))
 		if errors.Is(err, store.ErrNotFound) {
-			return ErrBadCredential
+			return ErrBadKey
 		}
 		if err != nil {
 			return err
 		}
 		if k.Kind != m.Kind || !tx.Now().Before(k.ExpiresAt) {
-			return ErrBadCredential
+			return ErrBadKey
 		}
 		a.CreatedAt, a.LastSeenAt, a.Simulated, a.Ownership = tx.Now(), tx.Now(), k.Simulated, k.Ownership
 		if err := tx.CreateAgent(a); err != nil {

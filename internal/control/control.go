@@ -75,6 +75,10 @@ var (
 	ErrSignIn = errors.New("the user name or the password is not right")
 	// ErrBadCredential: not a credential of an agent, or one that was taken away.
 	ErrBadCredential = errors.New("not a valid agent credential")
+	// ErrBadKey: not an enrolment key for agents of the kind, or one that is over.
+	ErrBadKey = errors.New("the enrolment key is wrong, has expired, or is for another kind of agent; an administrator can make a new one")
+	// ErrLastAdmin: nobody could administer any more.
+	ErrLastAdmin = errors.New("the last active administrator cannot be deleted; make another one first")
 	// ErrTicketUsed: the launch link was redeemed by another device.
 	ErrTicketUsed = errors.New("this launch link was used on another device; launch the app again from the portal")
 	// ErrTicketOver: the launch link is too old, or its session is over.

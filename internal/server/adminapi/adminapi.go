@@ -96,11 +96,34 @@ func (s *Server) Register(r *auth.Routes) {
 
 var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)
 
+// ours are huma's messages in the words of our own. An empty choice in a list of words is
+// there for what is left out, and is nothing to write.
+var ours = []struct {
+	huma *regexp.Regexp
+	say  string
+}{
+	{regexp.MustCompile(`^expected value to be one of "(?:, )?(.*)"$`), "must be one of $1"},
+	{regexp.MustCompile(`^expected number >= (.*)$`), "must be at least $1"},
+	{regexp.MustCompile(`^expected number <= (.*)$`), "must be at most $1"},
+}
+
+// misfit is how encoding/json names the field of a number that fits the schema, but not the
+// type: it is too large.
+var misfit = regexp.MustCompile(`^json: cannot unmarshal number .* into Go (?:struct field [^.\s]*\.(\S+)|value) of type u?int`)
+
 // fieldError turns huma's "body.packages[0].type" into ours, "packages.0.type", and names
 // the field that is missing where huma names what it is missing from.
 func fieldError(loc, message string) problem.FieldError {
 	if m := missing.FindStringSubmatch(message); m != nil {
 		loc, message = loc+"."+m[1], "is required"
+	} else if m := misfit.FindStringSubmatch(message); m != nil {
+		message = outOfRange
+		if m[1] != "" {
+			loc = m[1]
+		}
+	}
+	for _, o := range ours {
+		message = o.huma.ReplaceAllString(message, o.say)
 	}
 	for _, p := range []string{"body.", "query.", "path."} {
 		loc = strings.TrimPrefix(loc, p)

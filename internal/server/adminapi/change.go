@@ -30,7 +30,7 @@ func (c *Change[T]) UnmarshalJSON(b []byte) error {
 }
 
 // outOfRange is what is wrong with a number that fits the schema and not the type.
-const outOfRange = "must have whole numbers that are not as large"
+const outOfRange = "has a number that is too large"
 
 func (c *Change[T]) nullable() bool { return reflect.TypeFor[T]().Kind() == reflect.Pointer }
 

@@ -91,6 +91,10 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusUnauthorized, control.ErrSignIn.Error())
 	case errors.Is(err, control.ErrBadCredential):
 		d = New(http.StatusUnauthorized, control.ErrBadCredential.Error())
+	case errors.Is(err, control.ErrBadKey):
+		d = New(http.StatusUnauthorized, control.ErrBadKey.Error())
+	case errors.Is(err, control.ErrLastAdmin):
+		d = New(http.StatusConflict, control.ErrLastAdmin.Error())
 	case errors.Is(err, control.ErrTicketUsed):
 		d = ticket(http.StatusConflict, control.ErrTicketUsed)
 	case errors.Is(err, control.ErrTicketOver):

@@ -159,8 +159,8 @@ func TestPeople(t *testing.T) {
 	olga.post("/admin/groups/1/delete", nil).is(200).has("The group is deleted.")
 
 	// The last administrator stays one.
-	olga.post("/admin/users/1/suspend", nil).is(422).has("Nothing was changed", "last active administrator")
-	olga.post("/admin/users/1/delete", nil).is(422).has("last active administrator")
+	olga.post("/admin/users/1/suspend", nil).is(422).has("Nothing was changed", "Must stay active: this is the last active administrator").lacks("Role")
+	olga.post("/admin/users/1/delete", nil).is(409).has("Nothing was changed", "The last active administrator cannot be deleted")
 	olga.post("/admin/users/1", vals("username", "olga", "name", "olga", "role", "user")).is(422).has(`id="role-error"`)
 	olga.post("/admin/users/3/delete", nil).is(200).has("The user is deleted.").lacks("Bo C.")
 }

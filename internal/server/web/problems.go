@@ -51,6 +51,8 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			Text:  title(bad.Error()) + ".",
 			Link:  r.URL.Path, LinkName: "Without what is wrong",
 		})
+	case errors.Is(err, control.ErrLastAdmin):
+		s.problem(w, r, http.StatusConflict, problem{Title: "Nothing was changed", Text: title(err.Error()) + ".", Link: "/admin/users", LinkName: "Users"})
 	case errors.Is(err, store.ErrInUse):
 		s.problem(w, r, http.StatusConflict, problem{Title: "Nothing was changed", Text: "Something else still needs it.", Link: home(r), LinkName: "Back"})
 	default:
