@@ -9,10 +9,10 @@ import (
 	"io"
 	"net/http"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 	"time"
 
+	"leasehold/internal/agent"
 	"leasehold/internal/server/adminapi"
 	"leasehold/internal/server/problem"
 )
@@ -26,8 +26,17 @@ type apiFlags struct {
 	JSON     bool   `help:"Write the API's JSON."`
 }
 
-// call makes one API call and decodes the answer into out, which may be nil.
+// apiClient follows no redirects: they would take the token elsewhere.
+var apiClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
+
+// call makes one API call and decodes the answer into out, which may be nil. Nothing is
+// sent to an address that would have the password or the token in the clear.
 func (f *apiFlags) call(ctx context.Context, method, path string, in, out any) error {
+	base, err := agent.CleanServer(f.Server)
+	if err != nil {
+		return fmt.Errorf("--server: %w", err)
+	}
+	f.Server = base
 	if f.Token == "" {
 		if f.User == "" || f.Password == "" {
 			return errors.New("sign in: set LEASEHOLD_TOKEN, or LEASEHOLD_USER and LEASEHOLD_PASSWORD")
@@ -54,9 +63,9 @@ func (f *apiFlags) do(ctx context.Context, method, path string, in, out any) err
 		}
 		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, strings.TrimSuffix(f.Server, "/")+"/api/v1"+path, body)
+	req, err := http.NewRequestWithContext(ctx, method, f.Server+"/api/v1"+path, body)
 	if err != nil {
-		return fmt.Errorf("--server %q: %w", f.Server, err)
+		return err
 	}
 	if body != nil {
 		req.Header.Set("Content-Type", "application/json")
@@ -64,7 +73,7 @@ func (f *apiFlags) do(ctx context.Context, method, path string, in, out any) err
 	if f.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+f.Token)
 	}
-	resp, err := http.DefaultClient.Do(req)
+	resp, err := apiClient.Do(req)
 	if err != nil {
 		return err
 	}
