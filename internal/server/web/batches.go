@@ -124,7 +124,7 @@ func askOf(b *control.BatchView) batchAsk {
 	if len(skips) > 0 {
 		ask.Skipped = plural(b.Total-n, "session") + " skipped"
 	}
-	const again = " Each session is checked again when its turn comes."
+	const again = " To take an app away too, revoke access on a session’s page, or disable its provision. Each session is checked again when its turn comes."
 	switch {
 	case b.State == store.BatchStopped:
 		return batchAsk{Title: "This was stopped", Happens: "It was stopped before it began. Nothing was done to any session: choose them again.", Off: true}
