@@ -27,6 +27,7 @@ type CLI struct {
 	Server       serverCmd       `cmd:"" help:"Run the server."`
 	Demo         demoCmd         `cmd:"" help:"Run a server with a sample organisation, a real player and real apps."`
 	Player       playerCmd       `cmd:"" help:"Run apps on this device."`
+	Host         hostCmd         `cmd:"" help:"Run streamed apps on this machine."`
 	Session      sessionCmd      `cmd:"" help:"See sessions and end them."`
 	Housekeeping housekeepingCmd `cmd:"" help:"The daily housekeeping."`
 	Package      packageCmd      `cmd:"" help:"Put apps into a registry, for devices to fetch."`

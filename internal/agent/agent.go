@@ -65,10 +65,21 @@ type Config struct {
 	Log      *slog.Logger   // nil: discarded
 	NoPush   bool           // never listen for hints
 	Rand     func() float64 // in [0, 1), for jitter
+	// Slots is how many sessions a host can have at once.
+	Slots int
+	// Watching tells of a host's session who watches it; nil for a player.
+	Watching func(session int64, run uint32) Watching
 	// Notify is told what a user wants to see happen. It must not block, nor call the agent.
 	Notify func(Notice)
 
 	hook func(at string) error
+}
+
+// Watching is how a stream is watched.
+type Watching struct {
+	Viewers        int
+	UnwatchedSince time.Time // zero while somebody watches
+	IdleAt         time.Time // when it ends if nobody uses it until then, once that is near
 }
 
 // Notice is something that happened, for the user.

@@ -157,7 +157,7 @@ func (a *Agent) request() (*wire.CheckIn, lease.Instant, error) {
 	a.outstanding = a.number
 	m := &wire.CheckIn{
 		V: wire.Version, Number: a.number, Token: a.marks.Token, Granted: a.marks.Granted,
-		Epoch: a.journal.epoch, Complete: a.complete, Observations: a.journal.entries,
+		Epoch: a.journal.epoch, Complete: a.complete, Observations: a.journal.entries, Slots: a.Slots,
 	}
 	if len(m.Observations) > wire.MaxObservations {
 		m.Observations, m.More = m.Observations[:wire.MaxObservations], true
@@ -192,6 +192,9 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 	case !s.Ready:
 		st.State = state.IsAbsent
 	}
+	if h.Running && a.host() {
+		a.watching(s, &st)
+	}
 	if u := s.Upgrade; u != nil {
 		st.Upgrade, st.Ready = u.App.DeliveryMethod, u.Ready
 	}
@@ -199,6 +202,22 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 		st.Progress = s.progress
 	}
 	return st
+}
+
+// watching says how a stream is watched. a.mu is held.
+func (a *Agent) watching(s *session, st *wire.SessionState) {
+	st.Up = s.Up != 0
+	if !st.Up || a.Watching == nil {
+		return
+	}
+	w := a.Watching(s.Holder.Session, s.Holder.Run)
+	st.Viewers = w.Viewers
+	if w.Viewers == 0 && !w.UnwatchedSince.IsZero() {
+		st.UnwatchedSince = &w.UnwatchedSince
+	}
+	if !w.IdleAt.IsZero() {
+		st.IdleAt = &w.IdleAt
+	}
 }
 
 // apply does what the answer to the outstanding check-in says. sent is when that was

@@ -7,6 +7,7 @@ import (
 
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/lease"
+	"leasehold/internal/wire"
 )
 
 // What a session is doing on this device, for its user.
@@ -162,4 +163,33 @@ func Peek(dir string) ([]Info, error) {
 
 func sortInfos(list []Info) {
 	slices.SortFunc(list, func(x, y Info) int { return cmp.Compare(x.Session, y.Session) })
+}
+
+// StreamInfo is a host's session that runs.
+type StreamInfo struct {
+	Session int64
+	Run     uint32
+	Stream  *wire.Stream
+	Up      bool          // its display and app are up …
+	UpFor   time.Duration // … for so long
+	Closing bool
+}
+
+// Streams lists the sessions of a host that run, by number.
+func (a *Agent) Streams() []StreamInfo {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	now := a.clock.now()
+	var list []StreamInfo
+	for _, s := range a.sorted() {
+		if !s.Holder.Running || s.App.Stream == nil {
+			continue
+		}
+		i := StreamInfo{Session: s.Holder.Session, Run: s.Holder.Run, Stream: s.App.Stream, Up: s.Up != 0, Closing: s.Closing}
+		if i.Up {
+			i.UpFor = time.Duration(now - s.Up)
+		}
+		list = append(list, i)
+	}
+	return list
 }

@@ -36,7 +36,7 @@ func (a *Agent) recover(ctx context.Context) error {
 			s.lost = true
 		case s.Holder.Running && s.run == nil:
 			// Killed between writing that it starts and starting it.
-			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.") {
+			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.", "the host was restarted before it was up") && !a.host() {
 				a.again(s)
 			}
 		case s.Removing && !s.Holder.Running:

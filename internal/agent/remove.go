@@ -27,6 +27,20 @@ func (a *Agent) Return(id int64) error {
 	return a.commit(s, a.note(wire.Observation{Type: state.ObsReturned, UpTo: upTo}))
 }
 
+// End ends the run of a session, for a reason that its user is told.
+func (a *Agent) End(id int64, reason string) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	s, err := a.session(id)
+	switch {
+	case err != nil:
+		return err
+	case !s.Holder.Running:
+		return nil
+	}
+	return a.close(s, reason)
+}
+
 // Remove removes a session's app from this device; a run of it is ended first, with its
 // warnings.
 func (a *Agent) Remove(id int64) error {

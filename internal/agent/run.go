@@ -155,8 +155,20 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 	default:
 		a.log.Error("the app could not be started", "session", s.Holder.Session, "run", run, "err", err)
 		a.tell(s, "could not be started: "+err.Error())
-		a.exited(s, 0, a.Clock.Now(), "It could not be started: "+err.Error())
+		a.exited(s, 0, a.Clock.Now(), "It could not be started: "+err.Error(), err.Error())
 	}
+}
+
+// host reports whether this agent is a stream host.
+func (a *Agent) host() bool { return a.id.Kind == wire.Host }
+
+// came commits that a stream's display and app are up. a.mu is held.
+func (a *Agent) came(s *session, at boottime.Stamp) bool {
+	if !a.host() || s.Up != 0 || !s.Holder.Running {
+		return true
+	}
+	s.Up = a.clock.instant(at)
+	return a.commit(s, a.note(wire.Observation{Type: state.ObsUp, At: a.clock.time(at), Run: s.Holder.Run, Mark: s.Holder.Mark})) == nil
 }
 
 // tell tells the user what happened to an app.
@@ -228,6 +240,10 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 			if a.commit(s, a.note(wire.Observation{Type: state.ObsWarned, At: a.clock.time(e.At), Run: s.Holder.Run, Seconds: seconds, Reason: e.Reason})) != nil {
 				return false
 			}
+		case guard.Started:
+			if !a.came(s, e.At) {
+				return false
+			}
 		case guard.Extended:
 			s.Closes = 0
 		case guard.Exited:
@@ -238,7 +254,7 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced)
 			a.tell(s, "has ended ("+string(e.Outcome)+")")
 			// Nothing follows, and its folder may be gone by now.
-			if a.exited(s, next, e.At, problem) && !began {
+			if a.exited(s, next, e.At, problem, e.Reason) && !began && !a.host() {
 				a.again(s)
 			}
 			return false
@@ -248,8 +264,8 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 }
 
 // exited commits the end of the current run: a floating lease is destroyed before the exit
-// can be reported. a.mu is held.
-func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem string) bool {
+// can be reported. why is what ended it, as far as its guard knows. a.mu is held.
+func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem, why string) bool {
 	if !s.Holder.Running || a.err != nil {
 		return a.err == nil
 	}
@@ -261,10 +277,13 @@ func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem stri
 	s.Holder.Exit()
 	s.Ended = ""
 	if s.Closing {
-		s.Ended = s.Reason
+		s.Ended, why = s.Reason, s.Reason
 	}
-	s.Closing, s.Reason, s.Offset, s.Problem, s.Closes = false, "", offset, problem, 0
-	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run})) != nil {
+	if !a.host() {
+		why = "" // the server knows, or its user does
+	}
+	s.Up, s.Closing, s.Reason, s.Offset, s.Problem, s.Closes = 0, false, "", offset, problem, 0
+	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run, Reason: why})) != nil {
 		return false
 	}
 	if s.Removing {
@@ -321,6 +340,10 @@ func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 	switch {
 	case !current:
 		return nil
+	case closing && a.host():
+		// There is nobody to warn: what may be warned of was, in the page.
+		_, err := r.Stop(ctx, reason)
+		return err
 	case closing:
 		// Without a deadline: after the largest warning, or when it ends anyhow.
 		_, err := r.Close(ctx, runner.Order{Reason: reason, Title: name + " is closing"})

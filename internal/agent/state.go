@@ -144,6 +144,8 @@ type record struct {
 	Problem string `json:"problem,omitempty"`
 	// Closes is when the current run is closed, as its user was told; 0: not soon.
 	Closes lease.Instant `json:"closes,omitempty"`
+	// Up is when a stream's display and app were up, in this run; 0 before.
+	Up lease.Instant `json:"up,omitempty"`
 	// Upgrade is the newer version that was asked for, PutOff one that the user does not
 	// want now; Old are versions that nothing runs any more, until their packages are gone.
 	Upgrade *upgrade   `json:"upgrade,omitempty"`

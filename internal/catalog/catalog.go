@@ -73,15 +73,19 @@ type Licence struct {
 
 // StreamSettings are those of a delivery method of kind stream.
 type StreamSettings struct {
-	Geometry         string `json:"geometry"` // "1280x800"
-	ReconnectSeconds int    `json:"reconnect_seconds"`
-	IdleSeconds      int    `json:"idle_seconds"`
-	MaxSeconds       int    `json:"max_seconds"`
-	Pool             string `json:"pool"`
+	Geometry         string `json:"geometry"`                // WIDTHxHEIGHT at first, as 1280x800
+	ReconnectSeconds int    `json:"reconnect_seconds"`       // how long nobody may watch it
+	IdleSeconds      int    `json:"idle_seconds"`            // how long nobody may use it; 0: for ever
+	MaxSeconds       int    `json:"max_seconds"`             // how long it may last; 0: for ever
+	Pool             string `json:"pool"`                    // of hosts; "" is one too
+	ClipboardOff     bool   `json:"clipboard_off,omitempty"` // nothing is copied into it or out of it
 }
 
-// Defaults of a delivery method.
-const DefaultHeartbeat = 300 // seconds
+// Defaults of a delivery method, in seconds. Hosts check in every ten (spec §3).
+const (
+	DefaultHeartbeat = 300
+	StreamHeartbeat  = 10
+)
 
 // DefaultWarnings are those of the reference: two minutes, and one.
 var DefaultWarnings = []int{120, 60}
@@ -106,12 +110,16 @@ type DeliveryMethod struct {
 func (d *DeliveryMethod) SetDefaults() {
 	d.Kind = cmp.Or(d.Kind, session.Device)
 	d.Licence.Type = cmp.Or(d.Licence.Type, lease.Floating)
+	if d.Kind == session.Stream {
+		d.HeartbeatSeconds = cmp.Or(d.HeartbeatSeconds, StreamHeartbeat)
+		if d.Stream == nil {
+			d.Stream = &StreamSettings{Geometry: "1280x800", ReconnectSeconds: 300, IdleSeconds: 3600, MaxSeconds: 12 * 3600}
+		}
+		return
+	}
 	d.HeartbeatSeconds = cmp.Or(d.HeartbeatSeconds, DefaultHeartbeat)
 	if d.WarningsSeconds == nil {
 		d.WarningsSeconds = slices.Clone(DefaultWarnings)
-	}
-	if d.Kind == session.Stream && d.Stream == nil {
-		d.Stream = &StreamSettings{Geometry: "1280x800", ReconnectSeconds: 300, IdleSeconds: 3600, MaxSeconds: 12 * 3600}
 	}
 }
 
@@ -166,7 +174,9 @@ func (d *DeliveryMethod) Validate() error {
 		e.Add("licence.offline_seconds", "applies to a fixed licence only")
 	}
 	e.Range("heartbeat_seconds", d.HeartbeatSeconds, 1, 86400)
-	if len(d.WarningsSeconds) == 0 || len(d.WarningsSeconds) > 10 {
+	if d.Kind == session.Stream && len(d.WarningsSeconds) > 0 {
+		e.Add("warnings_seconds", "do not apply to kind stream: its page warns before an idle limit and the longest duration")
+	} else if d.Kind != session.Stream && (len(d.WarningsSeconds) == 0 || len(d.WarningsSeconds) > 10) {
 		e.Add("warnings_seconds", "must have between 1 and 10 warnings; none closes at once")
 	}
 	for i, w := range d.WarningsSeconds {
@@ -190,6 +200,12 @@ func (d *DeliveryMethod) Validate() error {
 	}
 	for i := range d.Packages {
 		d.Packages[i].validate("packages."+strconv.Itoa(i)+".", &e)
+	}
+	if d.Kind == session.Stream && d.Licence.Type == lease.Fixed {
+		e.Add("licence.type", "must be floating for kind stream")
+	}
+	if d.Kind == session.Stream && slices.ContainsFunc(d.Packages, func(p Package) bool { return p.Type != Command }) {
+		e.Add("packages", "must be commands for kind stream: its hosts have the apps installed")
 	}
 	if d.Kind == session.Stream && d.Stream != nil {
 		if !geometry.MatchString(d.Stream.Geometry) {

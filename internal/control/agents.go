@@ -135,6 +135,10 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 		var e invalid.Error
 		a.Name = strings.TrimSpace(a.Name)
 		e.Text("name", a.Name, 1, 200)
+		e.Text("pool", a.Pool, 0, 100)
+		if a.Kind != wire.Host && a.Pool != "" {
+			e.Add("pool", "applies to stream hosts only")
+		}
 		e.OneOf("ownership", string(a.Ownership), string(directory.Organisation), string(directory.Own))
 		if err := e.Err(); err != nil {
 			return "", "", err

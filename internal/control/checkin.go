@@ -66,6 +66,10 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 
 // whereFrom is from where an agent's apps are run.
 func whereFrom(addr string, a *store.Agent) (w directory.Where) {
+	if a != nil && a.Kind == wire.Host {
+		// The organisation's own; where its user is was judged when they launched.
+		return directory.Where{Ownership: directory.Organisation}
+	}
 	w.Addr, _ = netip.ParseAddr(addr) // what is not an address is not judged
 	if a != nil {
 		w.Ownership = a.Ownership
@@ -111,6 +115,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	}
 	ci.where = whereFrom(from, ci.agent)
 	before := *ci.agent
+	if m.Slots != 0 || ci.agent.Kind == wire.Host {
+		ci.agent.Slots = m.Slots
+	}
 	verdict := ci.agent.Chain.Present(m.Number, m.Token, m.Granted, 0)
 	ci.src = session.Source{
 		Agent:       session.Actor{Role: session.Agent, Name: ci.agent.Name},
@@ -154,7 +161,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	if verdict != lease.Stale && (len(ci.out.changed) > 0 || next != "") {
 		ci.agent.Chain.Commit(m.Number, m.Token, next)
 	}
-	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq {
+	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots {
 		if readonly {
 			return nil, errMustWrite
 		}
@@ -351,11 +358,21 @@ func (ci *checkIn) reconcile() {
 }
 
 func snapshot(st *wire.SessionState) session.Snapshot {
-	return session.Snapshot{
+	out := session.Snapshot{
+		Up: st.Up, Viewers: st.Viewers,
 		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
 		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
 		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Progress: st.Progress, Problem: st.Problem,
 	}
+	for _, t := range []struct {
+		from *time.Time
+		to   *time.Time
+	}{{st.UnwatchedSince, &out.UnwatchedSince}, {st.IdleAt, &out.IdleAt}} {
+		if t.from != nil {
+			*t.to = t.from.UTC().Truncate(time.Microsecond)
+		}
+	}
+	return out
 }
 
 // ask decides on a lease for every session that the agent lists.

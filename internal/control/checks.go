@@ -146,7 +146,7 @@ func (v view) recheck(s *session.Session, k *store.Check, now time.Time) error {
 			return err
 		}
 		if a != nil {
-			where.Ownership = a.Ownership
+			where = whereFrom("", a)
 		}
 	}
 	p, refusal, err := v.decide(s.UserID, s.AppID, s.LeaseDeliveryMethod(), where, now)
@@ -168,12 +168,16 @@ func (v view) recheck(s *session.Session, k *store.Check, now time.Time) error {
 		reason = session.UnneededAppDeleted
 	}
 	s.NotNeeded(reason, now)
-	if k.EndRunning && session.Check(session.Evict, s.Kind, s.Status, s.Observed == session.IsRunning, false) == nil {
+	end := session.Evict
+	if s.Kind == session.Stream {
+		end = session.Kill
+	}
+	if k.EndRunning && session.Check(end, s.Kind, s.Status, s.Observed == session.IsRunning, false) == nil {
 		why := k.Reason
 		if why == "" {
 			why = refusal.Message
 		}
-		return v.act(s, session.Evict, k.By, why, now)
+		return v.act(s, end, k.By, why, now)
 	}
 	return nil
 }

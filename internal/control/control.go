@@ -231,6 +231,9 @@ func (c *Control) Beat(ctx context.Context) {
 	if unexplained > 0 {
 		c.Log.Warn("the clock was not watched, or leapt: leases and orders are put off", "by", unexplained)
 	}
+	if err := c.watchStreams(ctx); err != nil && ctx.Err() == nil {
+		c.Log.Error("watch streams", "err", err)
+	}
 	if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
 		c.Log.Error("sweep", "err", err)
 	}

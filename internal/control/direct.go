@@ -21,16 +21,16 @@ func (ci *checkIn) direct(verdict lease.Verdict) error {
 		if s.AgentID != ci.agent.ID {
 			continue
 		}
-		gone := !s.DeletedAt.IsZero() || s.Status == session.Removed
+		gone := !s.DeletedAt.IsZero() || s.Status == session.Removed || s.Kind == session.Stream && s.Status.Ended()
 		switch {
-		case st == nil && s.Status == session.Launched && s.DeletedAt.IsZero() && verdict != lease.Stale:
+		case st == nil && (s.Status == session.Launched || s.Status == session.Starting) && s.DeletedAt.IsZero() && verdict != lease.Stale:
 			app, err := ci.appFor(s)
 			if err != nil {
 				return err
 			}
 			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirAdd, Session: id, App: app})
 		case st != nil && gone:
-			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted})
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirRemove, Session: id, UpTo: s.Wanted, Reason: endReason(s)})
 		case st != nil && s.Wanted > st.Stored:
 			d := wire.Directive{Type: wire.DirRevoke, Session: id, UpTo: s.Wanted}
 			if s.Order != nil {
@@ -45,6 +45,14 @@ func (ci *checkIn) direct(verdict lease.Verdict) error {
 		}
 	}
 	return nil
+}
+
+// endReason is why a stream is ended, for whoever looks at it; "" for others.
+func endReason(s *session.Session) string {
+	if s.Kind != session.Stream {
+		return ""
+	}
+	return s.Reason
 }
 
 // appFor is what the session's agent needs to add and run its app.
@@ -72,12 +80,19 @@ func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Age
 	if dm == nil || a == nil || u == nil {
 		return nil, fmt.Errorf("control: session %d: %w", s.ID, store.ErrNotFound)
 	}
-	return &wire.App{
+	out := &wire.App{
 		Name: a.Name, DeliveryMethod: dm.ID, Licence: dm.Licence.Type,
 		HeartbeatSeconds: dm.HeartbeatSeconds, WarningsSeconds: dm.WarningsSeconds,
 		ForceSeconds: set.ForceSeconds, WaitSeconds: set.WaitSeconds,
 		User: u.Name, Package: dm.PackageFor(ag.OS, ag.Arch), Start: true,
-	}, nil
+	}
+	if st := dm.Stream; st != nil {
+		out.Stream = &wire.Stream{
+			Geometry: st.Geometry, ReconnectSeconds: st.ReconnectSeconds, IdleSeconds: st.IdleSeconds, MaxSeconds: st.MaxSeconds,
+			Clipboard: !st.ClipboardOff,
+		}
+	}
+	return out, nil
 }
 
 // pace sets the time of the next check-in: the shortest heartbeat among the agent's live

@@ -111,6 +111,7 @@ type Launched struct {
 	Session store.SessionRow
 	Link    string // leasehold://… for the player of any device; "" when it was pushed
 	Pushed  bool   // the device was told
+	URL     string // where a streamed app is seen; "" for others
 }
 
 // Launch begins a session for the user. With a device, one recorded as theirs, it is
@@ -145,13 +146,23 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		refusal := &session.Refusal{Code: session.RefusedEntitled, Message: "This app has no delivery method. Ask your administrator."}
 		var dm *catalog.DeliveryMethod
 		var provision *directory.Provision
+		host := int64(0)
 		for _, d := range methods {
-			if d.Kind != session.Device {
-				continue
+			if d.Kind != session.Device && device != 0 {
+				continue // a stream runs on no device
 			}
-			p, r, err := v.decide(who.UserID, app, d.ID, where, tx.Now())
+			at := where
+			if d.Kind == session.Stream {
+				at.Ownership = directory.Organisation
+			}
+			p, r, err := v.decide(who.UserID, app, d.ID, at, tx.Now())
 			if err != nil {
 				return err
+			}
+			if r == nil && d.Kind == session.Stream {
+				if host, r, err = pickHost(tx, d); err != nil {
+					return err
+				}
 			}
 			if r == nil {
 				dm, provision, refusal = d, p, nil
@@ -164,7 +175,10 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		}
 		by := session.Actor{Role: session.User, Name: who.Username}
 		s := session.Launch(dm.Kind, who.UserID, app, dm.ID, provision.ID, by, tx.Now())
-		if device != 0 {
+		switch {
+		case host != 0:
+			s.AgentID = host
+		case device != 0:
 			s.AgentID, out.Pushed = device, true
 		}
 		if err := tx.CreateSession(s); err != nil {
@@ -175,7 +189,11 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 			return errors.Join(err, fmt.Errorf("control: session %d was not stored", s.ID))
 		}
 		out.Session = rows[0]
-		if out.Pushed {
+		switch {
+		case out.Pushed:
+			return nil
+		case host != 0:
+			out.URL = fmt.Sprintf("%s/streams/%d", c.PublicURL, s.ID)
 			return nil
 		}
 		ticket, err := c.keys.Load().sign.SignTicket(s.ID, tx.Now())
@@ -189,8 +207,8 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		return nil, err
 	}
 	c.Hub.Changed(out.Session.ID)
-	if out.Pushed {
-		c.Hub.Wake(device)
+	if out.Link == "" {
+		c.Hub.Wake(out.Session.AgentID)
 	}
 	return out, nil
 }

@@ -179,7 +179,7 @@ func (v view) notRenewed(s *session.Session) (string, error) {
 		case a.Chain.Quarantined:
 			return session.CopiedFolder, nil
 		}
-		where.Ownership = a.Ownership
+		where = whereFrom("", a)
 	}
 	_, refusal, err := v.decide(s.UserID, s.AppID, s.LeaseDeliveryMethod(), where, v.tx.Now())
 	if refusal != nil {

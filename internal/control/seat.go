@@ -38,10 +38,7 @@ func (ci *checkIn) release() error {
 // noSeat is what a user is told whose app finds every seat taken; nil if a seat on this very
 // device is about to be free, because the session that has it was superseded at rest.
 func (ci *checkIn) noSeat(s *session.Session, dm *catalog.DeliveryMethod) *session.Refusal {
-	all, then := fmt.Sprintf("All %d seats are in use.", dm.Licence.Seats), "Try again when somebody has closed the app."
-	if dm.Licence.Seats == 1 {
-		all = "The only seat is in use."
-	}
+	then := "Try again when somebody has closed the app."
 	for _, id := range ci.order {
 		o, had := ci.sessions[id], ci.before[id].Lease
 		if o == s || had == nil || had.DeliveryMethod != dm.ID || o.UserID != s.UserID || o.AppID != s.AppID {
@@ -51,8 +48,18 @@ func (ci *checkIn) noSeat(s *session.Session, dm *catalog.DeliveryMethod) *sessi
 			return nil
 		}
 		then = "You have the app open on this device already: close it there, then start it here again."
+		if s.Kind == session.Stream {
+			then = "You have the app open already: end that first."
+		}
 	}
-	return &session.Refusal{Code: session.RefusedNoSeat, Message: all + " " + then}
+	return &session.Refusal{Code: session.RefusedNoSeat, Message: allSeats(dm.Licence.Seats) + " " + then}
+}
+
+func allSeats(n int) string {
+	if n == 1 {
+		return "The only seat is in use."
+	}
+	return fmt.Sprintf("All %d seats are in use.", n)
 }
 
 func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {

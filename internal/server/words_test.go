@@ -25,7 +25,9 @@ func TestWords(t *testing.T) {
 		if tt.body != "" {
 			body = tt.body
 		}
-		var d struct{ Errors []struct{ Field, Message string } }
+		var d struct {
+			Errors []struct{ Field, Message string }
+		}
 		r.want(422, &d, tt.method, tt.path, tt.token, body)
 		if len(d.Errors) != 1 || d.Errors[0].Field != tt.field || d.Errors[0].Message != tt.says {
 			t.Errorf("%s %s %s: %+v, want %s %s", tt.method, tt.path, tt.body, d.Errors, tt.field, tt.says)

@@ -112,6 +112,7 @@ type Terms struct {
 	Warnings  []int // seconds, default 2 and 1
 	Offline   int   // seconds, of a fixed licence
 	Packages  []catalog.Package
+	Stream    *catalog.StreamSettings // a streamed app
 }
 
 // App makes an app that the user may launch, with one delivery method, and returns both.
@@ -127,7 +128,9 @@ func (s *Server) App(name string, terms Terms) (*catalog.App, *catalog.DeliveryM
 		Licence:  catalog.Licence{Type: terms.Kind, Seats: terms.Seats, OfflineSeconds: terms.Offline},
 		Packages: terms.Packages,
 	}
-	if dm.WarningsSeconds == nil {
+	if dm.Stream = terms.Stream; dm.Stream != nil {
+		dm.Kind = session.Stream
+	} else if dm.WarningsSeconds == nil {
 		dm.WarningsSeconds = []int{2, 1}
 	}
 	if err := s.Control.CreateDeliveryMethod(ctx, s.Admin, dm); err != nil {
@@ -141,9 +144,12 @@ func (s *Server) App(name string, terms Terms) (*catalog.App, *catalog.DeliveryM
 }
 
 // EnrolmentKey makes a key for players.
-func (s *Server) EnrolmentKey() string {
+func (s *Server) EnrolmentKey() string { return s.EnrolmentKeyFor(wire.Player) }
+
+// EnrolmentKeyFor makes a key for agents of a kind.
+func (s *Server) EnrolmentKeyFor(kind wire.AgentKind) string {
 	s.t.Helper()
-	key, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, wire.Player, "", false)
+	key, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, kind, "", false)
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -14,6 +14,7 @@ const (
 	RefusedEntitled   RefusalCode = "not_entitled" // no provision lets this user run it now
 	RefusedSuspended  RefusalCode = "suspended"    // the app or the user
 	RefusedNoSeat     RefusalCode = "no_seat"      //
+	RefusedNoHost     RefusalCode = "no_host"      // no host of the pool has room
 	RefusedQuarantine RefusalCode = "quarantined"  // a copied state folder
 )
 

@@ -21,8 +21,6 @@ const (
 	ObsReturned      ObservationType = "returned"       // the lease was given back: UpTo
 	ObsRemoved       ObservationType = "removed"        // the app was removed from the player: UpTo
 	ObsUp            ObservationType = "up"             // streams: the display and the app are up
-	ObsFailed        ObservationType = "failed"         // streams: it never came up: Reason
-	ObsEnded         ObservationType = "ended"          // streams: it is over: Reason
 )
 
 // Observation is one entry of an agent's journal about a session.
@@ -49,12 +47,6 @@ type Source struct {
 func (s *Session) Observe(o Observation, src Source) {
 	at := o.At
 	switch o.Type {
-	case ObsUp, ObsFailed, ObsEnded:
-		if s.Kind != Stream {
-			return // a stream's observation says nothing of an app on a device
-		}
-	}
-	switch o.Type {
 	case ObsAdded:
 		if s.Observed == IsAbsent {
 			s.see(IsIdle, at)
@@ -64,7 +56,7 @@ func (s *Session) Observe(o Observation, src Source) {
 	case ObsStarted:
 		s.started(o.Run, o.Mark, o.Method, at, src)
 	case ObsExited:
-		s.exited(o.Run, at, src)
+		s.exited(o.Run, at, src, o.Reason)
 		if src.Without.Has(lease.OldNewsClosesNothing) && s.Order.Open() {
 			s.Order.ClosedAt, s.Order.ClosedBy = at, ByAgent
 		}
@@ -95,16 +87,11 @@ func (s *Session) Observe(o Observation, src Source) {
 	case ObsRemoved:
 		s.removed(o.UpTo, at, src)
 	case ObsUp:
-		s.started(max(o.Run, 1), o.Mark, 0, at, src)
-		s.fire(EvUp, src.Agent, at, "")
-	case ObsFailed:
-		s.see(IsAbsent, at)
-		s.fire(EvFailed, src.Agent, at, o.Reason)
-		s.free(src)
-	case ObsEnded:
-		s.see(IsAbsent, at)
-		s.fire(EvEnded, src.Agent, at, o.Reason)
-		s.free(src)
+		if s.Kind == Stream && o.Run >= s.Run {
+			s.started(max(o.Run, 1), o.Mark, 0, at, src)
+			s.fire(EvUp, src.Agent, at, "")
+			s.UnwatchedSince = later(s.UnwatchedSince, at)
+		}
 	}
 }
 
@@ -142,9 +129,12 @@ func (s *Session) covered() bool {
 	return l != nil && l.Generation > s.Wanted && s.Mark >= l.Generation-1 && (l.Kind == lease.Fixed || l.Run == s.Run)
 }
 
-func (s *Session) exited(run uint32, at time.Time, src Source) {
+func (s *Session) exited(run uint32, at time.Time, src Source, reason string) {
 	if run < s.Run || s.Observed != IsRunning {
 		return
+	}
+	if s.Kind == Stream {
+		s.ended(src.Agent, at, reason)
 	}
 	s.fire(EvExited, src.Agent, at, "")
 	s.see(IsIdle, at)
@@ -157,7 +147,7 @@ func (s *Session) exited(run uint32, at time.Time, src Source) {
 
 func (s *Session) removed(upTo uint64, at time.Time, src Source) {
 	if s.Observed == IsRunning {
-		s.exited(s.Run, at, src) // a run is ended first
+		s.exited(s.Run, at, src, "") // a run is ended first
 	}
 	s.fire(EvAdded, src.Agent, at, "")
 	s.see(IsAbsent, at)
@@ -185,11 +175,16 @@ type Snapshot struct {
 	Guard  bool   // a guard of that run is alive, whatever the journal knows
 	Holds  bool   // it holds a lease of its current generation and run
 
-	RunMethod int64  // the delivery method of what the current run runs
-	Upgrade   int64  // the delivery method whose version it asks to run from the next start on
-	Ready     bool   // … whose package is there
-	Progress  int    // percent of the package that is being added
-	Problem   string // what keeps the app from being added, started or upgraded
+	RunMethod      int64     // the delivery method of what the current run runs
+	Upgrade        int64     // the delivery method whose version it asks to run from the next start on
+	Ready          bool      // … whose package is there
+	Up             bool      // of a stream: its display and app are up
+	Viewers        int       // of a stream
+	UnwatchedSince time.Time // of a stream, zero while it is watched
+	IdleAt         time.Time // of a stream: see Session
+
+	Progress int    // percent of the package that is being added
+	Problem  string // what keeps the app from being added, started or upgraded
 }
 
 // Reconcile applies what an agent says of the session now, as the chain of arrows that
@@ -211,7 +206,7 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 	case IsIdle:
 		s.Observe(Observation{Type: ObsAdded, At: now}, src)
 		if !guard {
-			s.exited(snap.Run, now, src)
+			s.exited(snap.Run, now, src, "")
 		}
 	case IsAbsent:
 		if s.Status != Launched && s.Status != Starting && !guard {
@@ -219,6 +214,7 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 		}
 	}
 	s.Progress, s.Problem = snap.Progress, snap.Problem
+	s.watched(snap, now, src)
 	if s.wantsUpgrade(snap.Upgrade) {
 		s.fire(EvUpgradeAsked, src.Agent, now, "")
 	}

@@ -42,6 +42,10 @@ type Session struct {
 	Progress int    // percent of the package, while it is added
 	Problem  string // what keeps the app from being added, started or upgraded; for people
 
+	Viewers        int       // of a stream: how many watch it now
+	UnwatchedSince time.Time // of a stream that is up: since when nobody does; zero while somebody does
+	IdleAt         time.Time // of a stream: when its host ends it if nobody uses it until then, once that is near
+
 	StartedAt      time.Time
 	FirstRunAt     time.Time
 	LastActivityAt time.Time // a run of the app or an act of a person, never a check-in

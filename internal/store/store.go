@@ -109,6 +109,10 @@ type Sessions interface {
 	// passed at Now.
 	OrdersDue(limit int) ([]int64, error)
 
+	// StreamsDue returns up to limit ids of streams that are starting since before started,
+	// and of those that are connected on a host last heard from before seen.
+	StreamsDue(started, seen time.Time, limit int) ([]int64, error)
+
 	// Transitions returns a session's history, oldest first.
 	Transitions(id int64) ([]session.Transition, error)
 	// ListSessions returns one page. It returns ErrBadPageToken.
@@ -210,6 +214,8 @@ type Agent struct {
 	Version    string
 	Simulated  bool
 	Ownership  directory.Ownership
+	Pool       string // of a host: which delivery methods run there
+	Slots      int    // of a host: how many sessions it can have at once, as it says
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
 	LastSeenAt time.Time
@@ -238,7 +244,7 @@ type Agents interface {
 	Agent(id int64) (*Agent, error)
 	// LockAgent is Agent, and check-ins of the same agent wait for each other.
 	LockAgent(id int64) (*Agent, error)
-	// SaveAgent stores the agent's name, ownership, version, chain, epoch and sequence.
+	// SaveAgent stores the agent's name, ownership, pool, slots, version, chain, epoch and sequence.
 	SaveAgent(*Agent) error
 	// DeleteAgent takes its credential away.
 	DeleteAgent(id int64) error
@@ -250,7 +256,20 @@ type Agents interface {
 	RecordDevice(user, agent int64, at time.Time) error
 	// DevicesOf lists the devices recorded for a user, latest first.
 	DevicesOf(user int64) ([]*Agent, error)
+	// Hosts lists the hosts of a pool that were last heard from at seen or later, with what
+	// they run, by id: those that can have sessions at all and are not quarantined.
+	Hosts(pool string, seen time.Time) ([]HostLoad, error)
 }
+
+// HostLoad is how full a host is.
+type HostLoad struct {
+	Agent int64
+	Slots int // how many sessions it can have
+	Live  int // how many it has, or is to have
+}
+
+// Free is how many more sessions the host can have.
+func (h HostLoad) Free() int { return max(0, h.Slots-h.Live) }
 
 // Page asks for one page of a list by name; Token is "" for the first.
 type Page struct {

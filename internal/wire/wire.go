@@ -111,6 +111,13 @@ type SessionState struct {
 	// on, 0 for none; Ready says that its package is there.
 	Upgrade int64 `json:"upgrade,omitempty"`
 	Ready   bool  `json:"ready,omitempty"`
+	// Up, Viewers and UnwatchedSince are of a stream: its display and app are up, so many
+	// watch it, and since when nobody does, absent while somebody does.
+	Up             bool       `json:"up,omitempty"`
+	Viewers        int        `json:"viewers,omitempty"`
+	UnwatchedSince *time.Time `json:"unwatched_since,omitempty"`
+	// IdleAt is when the host ends a stream that nobody uses until then, once that is near.
+	IdleAt *time.Time `json:"idle_at,omitempty"`
 	// Progress is how much of the package is there, in percent, while it is added.
 	Progress int `json:"progress,omitempty"`
 	// Problem is what keeps the app from being added, started or upgraded; for people.
@@ -135,6 +142,8 @@ type CheckIn struct {
 	// session it knows: one that is not listed is absent, with no guard alive.
 	Complete bool           `json:"complete,omitempty"`
 	Sessions []SessionState `json:"sessions,omitempty"`
+	// Slots is how many sessions a host can have at once; players leave it out.
+	Slots int `json:"slots,omitempty"`
 }
 
 // Ack says up to which journal entry everything was applied.
@@ -190,7 +199,18 @@ type App struct {
 	WaitSeconds      int              `json:"wait_seconds"`      // the authorisation wait
 	User             string           `json:"user"`              // whose session it is
 	Package          *catalog.Package `json:"package,omitempty"` // nil: none for this platform
+	Stream           *Stream          `json:"stream,omitempty"`  // of a streamed app
 	Start            bool             `json:"start,omitempty"`   // run it once it is added
+}
+
+// Stream is how a host shows an app and when it ends it by itself; 0 is never, but for
+// the reconnection window.
+type Stream struct {
+	Geometry         string `json:"geometry"`          // WIDTHxHEIGHT of the display at first, in pixels
+	ReconnectSeconds int    `json:"reconnect_seconds"` // how long nobody may watch it
+	IdleSeconds      int    `json:"idle_seconds"`      // how long there may be no key, click or touch
+	MaxSeconds       int    `json:"max_seconds"`       // from when it was up
+	Clipboard        bool   `json:"clipboard"`
 }
 
 // Answer is the answer to a check-in.
@@ -330,6 +350,7 @@ func (m *CheckIn) Validate() error {
 			return e
 		}
 	}
+	e.Range("slots", m.Slots, 0, MaxSessions)
 	seen := make(map[int64]bool, len(m.Sessions))
 	for i := range m.Sessions {
 		s := &m.Sessions[i]
@@ -349,6 +370,9 @@ func (m *CheckIn) Validate() error {
 		if s.Ended > s.Stored {
 			e.Add(at("ended"), "must not be above stored")
 		}
+		if s.Viewers < 0 || s.Viewers > 1000 {
+			e.Add(at("viewers"), "must be between 0 and 1000")
+		}
 		if s.Progress < 0 || s.Progress > 100 {
 			e.Add(at("progress"), "must be between 0 and 100")
 		}
@@ -367,5 +391,5 @@ var observationTypes = map[session.ObservationType]bool{
 	session.ObsAdded: true, session.ObsStarted: true, session.ObsExited: true, session.ObsRevoked: true,
 	session.ObsWarned: true, session.ObsRenewalAsked: true, session.ObsUpgradeAsked: true,
 	session.ObsUpgradePutOff: true, session.ObsReturned: true, session.ObsRemoved: true,
-	session.ObsUp: true, session.ObsFailed: true, session.ObsEnded: true,
+	session.ObsUp: true,
 }

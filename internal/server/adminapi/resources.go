@@ -266,13 +266,15 @@ type Agent struct {
 	Version     string              `json:"version"`
 	LastSeenAt  *time.Time          `json:"last_seen_at"`
 	Ownership   directory.Ownership `json:"ownership" enum:"organisation,own"`
+	Pool        string              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name"`
+	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once"`
 	Quarantined bool                `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
 	Simulated   bool                `json:"simulated,omitempty"`
 	CreatedAt   time.Time           `json:"created_at"`
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Ownership, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
 // agents adds the same operations for devices and for hosts.
@@ -316,6 +318,7 @@ func (s *Server) agents() {
 			Body struct {
 				Name      Change[string]              `json:"name,omitempty"`
 				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
+				Pool      Change[string]              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name; empty is one too"`
 				EndingBody
 			}
 		}
@@ -326,6 +329,7 @@ func (s *Server) agents() {
 			a, err := s.Control.UpdateAgent(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(a *store.Agent) error {
 				patch(&a.Name, in.Body.Name)
 				patch(&a.Ownership, in.Body.Ownership)
+				patch(&a.Pool, in.Body.Pool)
 				return nil
 			})
 			if err != nil {

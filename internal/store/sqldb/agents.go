@@ -8,13 +8,13 @@ import (
 	"leasehold/internal/wire"
 )
 
-const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
+const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
 	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0)`
 
 func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 	a := &store.Agent{}
 	var created, deleted, seen, simulated, quarantined int64
-	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Credential, &created, &deleted,
+	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &a.Credential, &created, &deleted,
 		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen}, more...)...)
 	a.CreatedAt, a.DeletedAt, a.LastSeenAt = when(created), when(deleted), when(seen)
 	a.Simulated, a.Chain.Quarantined = simulated != 0, quarantined != 0
@@ -23,8 +23,8 @@ func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 
 // CreateAgent implements store.Agents.
 func (t *Tx) CreateAgent(a *store.Agent) (err error) {
-	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, ownership, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
-		VALUES (`+marks(16)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(18)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
 		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
 	if err != nil {
 		return err
@@ -48,8 +48,8 @@ func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
 // SaveAgent implements store.Agents.
 func (t *Tx) SaveAgent(a *store.Agent) error {
 	// The name and the owner stay almost always, so a check-in needs no read for them.
-	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?"
-	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq)}
+	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?, slots = ?, pool = ?"
+	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), int64(a.Slots), a.Pool}
 	n, err := t.exec(set+" WHERE id = ? AND name = ? AND ownership = ?", append(args, a.ID, a.Name, string(a.Ownership))...)
 	if err != nil || n > 0 {
 		return err
@@ -85,6 +85,18 @@ func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []
 		return a.ID, err
 	})
 	return list, next, err
+}
+
+// Hosts implements store.Agents.
+func (t *Tx) Hosts(pool string, seen time.Time) (list []store.HostLoad, err error) {
+	err = t.each(`SELECT a.id, a.slots, (SELECT count(*) FROM sessions s WHERE s.agent_id = a.id AND s.live = 1) FROM agents a JOIN agent_seen x ON x.agent_id = a.id
+		WHERE a.kind = 'host' AND a.deleted_at = 0 AND a.quarantined = 0 AND a.slots > 0 AND a.pool = ? AND x.at >= ? ORDER BY a.id`, []any{pool, micros(seen)}, func(r *sql.Rows) error {
+		var h store.HostLoad
+		err := r.Scan(&h.Agent, &h.Slots, &h.Live)
+		list = append(list, h)
+		return err
+	})
+	return list, err
 }
 
 // CreateEnrolmentKey implements store.Agents.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -16,7 +17,7 @@ import (
 var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
-	"run", "run_method", "progress", "problem", "mark", "wanted", "stored", "ended",
+	"run", "run_method", "progress", "problem", "viewers", "unwatched_since", "idle_at", "mark", "wanted", "stored", "ended",
 	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live",
 }
 
@@ -24,7 +25,7 @@ func sessionArgs(s *session.Session) []any {
 	return []any{
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
-		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
+		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Viewers), micros(s.UnwatchedSince), micros(s.IdleAt), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
 		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)),
 	}
 }
@@ -32,7 +33,7 @@ func sessionArgs(s *session.Session) []any {
 // selectSession reads a session with its lease and latest order.
 const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_method_id, s.provision_id, s.agent_id,
 	s.status, s.reason, s.status_since, s.before, s.unneeded, s.observed, s.observed_since,
-	s.run, s.run_method, s.progress, s.problem, s.mark, s.wanted, s.stored, s.ended,
+	s.run, s.run_method, s.progress, s.problem, s.viewers, s.unwatched_since, s.idle_at, s.mark, s.wanted, s.stored, s.ended,
 	s.started_at, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
 	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
 	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta`
@@ -42,14 +43,14 @@ const fromSession = ` FROM sessions s LEFT JOIN leases l ON l.session_id = s.id 
 func scanSession(scan func(...any) error, more ...any) (*session.Session, error) {
 	s := &session.Session{}
 	var unneeded string
-	var since, observedSince, started, firstRun, activity, ended, deleted int64
+	var since, observedSince, unwatched, idle, started, firstRun, activity, ended, deleted int64
 	var lDM, lGen, lRun, lGranted, lExpires, lFree sql.NullInt64
 	var lKind, oAction, oRole, oName, oReason, oClosedBy sql.NullString
 	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA sql.NullInt64
 	err := scan(append([]any{
 		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
 		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
-		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
+		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Viewers, &unwatched, &idle, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
 		&started, &firstRun, &activity, &ended, &deleted,
 		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
 		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA,
@@ -62,6 +63,7 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	}
 	s.StatusSince, s.ObservedSince, s.StartedAt, s.FirstRunAt = when(since), when(observedSince), when(started), when(firstRun)
 	s.LastActivityAt, s.EndedAt, s.DeletedAt = when(activity), when(ended), when(deleted)
+	s.UnwatchedSince, s.IdleAt = when(unwatched), when(idle)
 	if lDM.Valid {
 		s.Lease = &lease.Grant{
 			Session: s.ID, DeliveryMethod: lDM.Int64, Kind: lease.Kind(lKind.String), Generation: uint64(lGen.Int64), Run: uint32(lRun.Int64),
@@ -310,6 +312,17 @@ func (t *Tx) seatsTaken(method, but int64) (n int, err error) {
 	err = t.one(`SELECT count(*) FROM seats s LEFT JOIN leases l ON l.session_id = s.session_id
 		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ? OR s.taken_at > l.granted_at)`, []any{method, but, micros(t.now)}, &n)
 	return n, err
+}
+
+// StreamsDue implements store.Sessions.
+func (t *Tx) StreamsDue(started, seen time.Time, limit int) ([]int64, error) {
+	ids, err := t.ids("SELECT s.id FROM sessions s WHERE s.gone = 0 AND s.status = 'starting' AND s.started_at < ? ORDER BY s.id LIMIT ?", micros(started), limit)
+	if err != nil || len(ids) == limit {
+		return ids, err
+	}
+	more, err := t.ids(`SELECT s.id FROM agents a JOIN agent_seen x ON x.agent_id = a.id JOIN sessions s ON s.agent_id = a.id AND s.live = 1
+		WHERE a.kind = 'host' AND x.at < ? AND s.status = 'connected' ORDER BY s.id LIMIT ?`, micros(seen), limit-len(ids))
+	return append(ids, more...), err
 }
 
 // LeasesOver implements store.Sessions.

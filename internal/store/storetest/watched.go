@@ -153,6 +153,16 @@ func (w watched) RecordDevice(a0 int64, a1 int64, a2 time.Time) error {
 	return w.Tx.RecordDevice(a0, a1, a2)
 }
 
+func (w watched) Hosts(a0 string, a1 time.Time) ([]store.HostLoad, error) {
+	w.saw("Hosts")
+	return w.Tx.Hosts(a0, a1)
+}
+
+func (w watched) StreamsDue(a0, a1 time.Time, a2 int) ([]int64, error) {
+	w.saw("StreamsDue")
+	return w.Tx.StreamsDue(a0, a1, a2)
+}
+
 func (w watched) DevicesOf(a0 int64) ([]*store.Agent, error) {
 	w.saw("DevicesOf")
 	return w.Tx.DevicesOf(a0)

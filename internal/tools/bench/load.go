@@ -204,12 +204,12 @@ func tables(n int) []table {
 		{"provisions", cols("id name starts_at ends_at enabled ownership networks created_at deleted_at"), many(nProvisions, func(i int) []any {
 			return []any{i + 1, o.provisions[i], 0, 0, 1, "", "[]", begin, 0}
 		})},
-		{"agents", cols("id kind name os arch version simulated ownership credential created_at deleted_at last_check_in token previous quarantined epoch seq"), many(nDevices, func(i int) []any {
-			return []any{i + 1, "player", o.devices[i], "linux", "amd64", "bench", 1, "", []byte{1}, begin, 0, 1, "", "", 0, 1, 1}
+		{"agents", cols("id kind name os arch version simulated ownership pool slots credential created_at deleted_at last_check_in token previous quarantined epoch seq"), many(nDevices, func(i int) []any {
+			return []any{i + 1, "player", o.devices[i], "linux", "amd64", "bench", 1, "", "", 0, []byte{1}, begin, 0, 1, "", "", 0, 1, 1}
 		})},
 		{"names", cols("id kind ref text"), named},
 		{"sessions", cols(`id kind user_id app_id delivery_method_id provision_id agent_id status reason status_since before unneeded observed observed_since
-			run run_method progress problem mark wanted stored ended started_at first_run_at last_activity_at ended_at deleted_at gone live user_sort email_sort app_sort provision_sort method_sort agent_sort`),
+			run run_method progress problem viewers unwatched_since idle_at mark wanted stored ended started_at first_run_at last_activity_at ended_at deleted_at gone live user_sort email_sort app_sort provision_sort method_sort agent_sort`),
 			func(yield func([]any) bool) {
 				sessions(func(id int, st session.Status, user, app, dev int, at, since, deleted int64) bool {
 					observed, live, ended := "absent", 0, since
@@ -221,7 +221,7 @@ func tables(n int) []table {
 					}
 					p := app % nProvisions
 					return yield([]any{id, "device", user + 1, app + 1, app + 1, p + 1, dev + 1, string(st), "", since, "", "", observed, since,
-						1, app + 1, 0, "", 0, 0, 0, 0, at, at, since, ended, deleted, min(deleted, 1), live,
+						1, app + 1, 0, "", 0, 0, 0, 0, 0, 0, 0, at, at, since, ended, deleted, min(deleted, 1), live,
 						strings.ToLower(o.users[user]), o.emails[user], strings.ToLower(o.apps[app]), strings.ToLower(o.provisions[p]), strings.ToLower(o.apps[app]) + ", installed", strings.ToLower(o.devices[dev])})
 				})
 			}},

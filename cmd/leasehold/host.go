@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"leasehold/internal/agent"
+	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/host"
+	"leasehold/internal/agent/runner/display"
+	"leasehold/internal/agent/stage"
+	"leasehold/internal/invalid"
+	"leasehold/internal/wire"
+)
+
+// hostCmd is leasehold host.
+type hostCmd struct {
+	Enrol hostEnrolCmd `cmd:"" name:"enroll" aliases:"enrol" help:"Make this machine a stream host of a server's."`
+	Run   hostRunCmd   `cmd:"" help:"Run the stream host. Ending it ends no session."`
+}
+
+// hostState is the state folder of every host command.
+type hostState struct {
+	State string `help:"The host's state folder." type:"path" env:"LEASEHOLD_HOST_STATE" default:"/var/lib/leasehold/host" placeholder:"DIR"`
+}
+
+type hostEnrolCmd struct {
+	hostState
+	Server string `help:"Address of the server." required:"" env:"LEASEHOLD_SERVER" placeholder:"URL"`
+	Key    string `help:"Enrolment key for hosts, which an administrator makes." required:"" env:"LEASEHOLD_ENROLMENT_KEY"`
+	Name   string `help:"Name of this host; its host name unless set." env:"LEASEHOLD_HOST_NAME"`
+}
+
+// Run is leasehold host enroll.
+func (c *hostEnrolCmd) Run(ctx context.Context, std *stdio) error {
+	name := c.Name
+	if name == "" {
+		var err error
+		if name, err = os.Hostname(); err != nil {
+			return fmt.Errorf("--name: give this host a name: %w", err)
+		}
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	id, err := agent.Enrol(ctx, c.State, c.Server, c.Key, name, version, wire.Host)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(std.Out, "Host “%s” is enrolled with %s as number %d.\n", id.Name, id.Server, id.AgentID)
+	fmt.Fprintf(std.Out, "Run it with: leasehold host run --state %s\n", c.State)
+	return nil
+}
+
+type hostRunCmd struct {
+	hostState
+	Slots     int        `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
+	Sessions  string     `help:"Folder for the sessions' homes and sockets, which go when they end." type:"path" env:"LEASEHOLD_HOST_SESSIONS" placeholder:"DIR"`
+	Memory    int64      `help:"Memory of one session in MiB, where the system can limit it; 0: no limit." default:"0" env:"LEASEHOLD_HOST_MEMORY" placeholder:"MIB"`
+	Processes int        `help:"Processes of one session, where the system can limit them; 0: no limit." default:"512" env:"LEASEHOLD_HOST_PROCESSES" placeholder:"N"`
+	NoPush    bool       `help:"Learn of launches and orders at check-ins only." env:"LEASEHOLD_NO_PUSH"`
+	LogLevel  slog.Level `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
+}
+
+// Run is leasehold host run.
+func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
+	slots := c.Slots
+	if slots == 0 {
+		slots = 2 * runtime.NumCPU()
+	}
+	var e invalid.Error
+	e.Range("--slots", slots, 1, wire.MaxSessions)
+	e.Range("--memory", int(c.Memory), 0, 1<<20)
+	e.Range("--processes", c.Processes, 0, 1<<20)
+	if err := e.Err(); err != nil {
+		return err
+	}
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	sessions := c.Sessions
+	if sessions == "" {
+		// High up, where the accounts of sessions may pass.
+		if sessions = filepath.Join(c.State, "s"); account.Can() {
+			sessions = "/run/leasehold/sessions"
+		}
+	}
+	h, err := host.Open(host.Config{
+		Dir: c.State, Slots: slots, NoPush: c.NoPush, Out: std.Out,
+		Log: slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel})),
+		Displays: display.Config{
+			Sessions:    sessions,
+			Guard:       func(dir string) []string { return []string{self, "guard", "--dir", dir} },
+			Stage:       func(dir string) []string { return []string{self, "stage", "run", dir} },
+			Clean:       func(dir string) []string { return []string{self, "stage", "clean", dir} },
+			Accounts:    stage.Lending{Range: account.Default},
+			MemoryBytes: c.Memory << 20, Processes: c.Processes,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	defer h.Close()
+	return h.Run(ctx)
+}

@@ -1,0 +1,75 @@
+package session
+
+import "time"
+
+// Of a streamed session, beside what the table says.
+const (
+	// StartWithin is how long a host has to bring a session up, from its launch. It is more
+	// than a host that is busy needs; one that is later is told to end it.
+	StartWithin = 2 * time.Minute
+	// SilentAfter is when a host that is not heard from has missed three check-ins, and its
+	// sessions are unknown (spec §3).
+	SilentAfter = 30 * time.Second
+)
+
+// watched applies what a host says of its viewers, and that it is back.
+func (s *Session) watched(snap Snapshot, now time.Time, src Source) {
+	if s.Kind != Stream {
+		return
+	}
+	if snap.State != IsRunning {
+		s.unwatched()
+		return
+	}
+	if snap.Up {
+		s.fire(EvUp, src.Agent, now, "") // the entry that said so was lost with the journal
+	}
+	s.fire(EvBack, src.Agent, now, "")
+	s.Viewers, s.UnwatchedSince, s.IdleAt = snap.Viewers, snap.UnwatchedSince, snap.IdleAt
+	if s.UnwatchedSince.After(now) {
+		s.UnwatchedSince = now // by the host's clock
+	}
+}
+
+func (s *Session) unwatched() { s.Viewers, s.UnwatchedSince, s.IdleAt = 0, time.Time{}, time.Time{} }
+
+// ended ends a stream whose app is over: it failed if it never came up.
+func (s *Session) ended(by Actor, at time.Time, reason string) {
+	if s.Status == Starting {
+		s.fire(EvFailed, by, at, orElse(reason, "the app did not start"))
+	} else {
+		s.fire(EvEnded, by, at, orElse(reason, "the app was closed"))
+	}
+	s.unwatched()
+}
+
+// End ends a stream because its user wants that: the status moves at once, what runs is
+// ended by its host. It reports whether the table lets it.
+func (s *Session) End(by Actor, reason string, now time.Time) bool {
+	if s.Kind != Stream || !s.fire(EvEnded, by, now, reason) {
+		return false
+	}
+	s.LastActivityAt = now
+	s.Wanted++
+	return true
+}
+
+// Overdue is what time does to a stream whose host is silent, or has not brought it up.
+// heard is when the host was last heard from. It reports whether anything changed.
+func (s *Session) Overdue(heard, now time.Time) bool {
+	switch {
+	case s.Kind != Stream:
+	case s.Status == Starting && s.Lease == nil && !now.Before(s.StartedAt.Add(StartWithin)):
+		return s.fire(EvFailed, Actor{Role: Server}, now, "the host did not bring it up in time")
+	case s.Status == Connected && !now.Before(heard.Add(SilentAfter)):
+		return s.fire(EvSilent, Actor{Role: Server}, now, "nothing heard from the host")
+	}
+	return false
+}
+
+func orElse(reason, otherwise string) string {
+	if reason == "" {
+		return otherwise
+	}
+	return reason
+}

@@ -1,0 +1,84 @@
+package storetest
+
+import (
+	"testing"
+	"time"
+
+	"leasehold/internal/session"
+	"leasehold/internal/store"
+	"leasehold/internal/wire"
+)
+
+// testStreams: the hosts that can take a session, how full they are, and the streams whose
+// time has come.
+func testStreams(t *testing.T, e *env) {
+	f := e.fixture()
+	now := e.clock.Now()
+	host := func(name, pool string, slots int, change func(*store.Agent)) *store.Agent {
+		a := &store.Agent{Kind: wire.Host, Name: name, OS: "linux", Arch: "amd64", Pool: pool, Slots: slots, Credential: []byte(name), CreatedAt: now, LastSeenAt: now}
+		if change != nil {
+			change(a)
+		}
+		e.update(func(tx store.Tx) error { return tx.CreateAgent(a) })
+		return a
+	}
+	one := host("one", "gpu", 3, nil)
+	two := host("two", "gpu", 1, nil)
+	host("elsewhere", "", 5, nil)
+	host("none", "gpu", 0, nil)
+	host("copied", "gpu", 5, func(a *store.Agent) { a.Chain.Quarantined = true })
+	silent := host("silent", "gpu", 5, func(a *store.Agent) { a.LastSeenAt = now.Add(-31 * time.Second) })
+	gone := host("gone", "gpu", 5, nil)
+	e.update(func(tx store.Tx) error { return tx.DeleteAgent(gone.ID) })
+
+	stream := func(host int64) *session.Session {
+		s := session.Launch(session.Stream, f.users[0].ID, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: "ann"}, e.clock.Now())
+		s.AgentID = host
+		e.update(func(tx store.Tx) error { return tx.CreateSession(s) })
+		s.TakeTransitions()
+		return s
+	}
+	first, second, onSilent := stream(one.ID), stream(one.ID), stream(silent.ID)
+	up := func(id int64) {
+		e.change(id, func(_ store.Tx, s *session.Session) {
+			s.Observe(session.Observation{Type: session.ObsUp, Run: 1, At: e.clock.Now()}, session.Source{Agent: session.Actor{Role: session.Agent, Name: "one"}})
+		})
+	}
+	up(first.ID)
+	up(onSilent.ID)
+	e.change(first.ID, func(_ store.Tx, s *session.Session) {
+		s.Viewers, s.UnwatchedSince, s.IdleAt = 2, now.Add(time.Second), now.Add(time.Hour)
+	})
+	if s := e.get(first.ID); s.Status != session.Connected || s.Viewers != 2 || !s.UnwatchedSince.Equal(now.Add(time.Second)) || !s.IdleAt.Equal(now.Add(time.Hour)) {
+		t.Errorf("stored and read: %+v", s)
+	}
+	loads := func() []store.HostLoad {
+		var l []store.HostLoad
+		e.view(func(tx store.Tx) error {
+			l = must[[]store.HostLoad](t)(tx.Hosts("gpu", now.Add(-30*time.Second)))
+			return nil
+		})
+		return l
+	}
+	same(t, "hosts of the pool", loads(), []store.HostLoad{{Agent: one.ID, Slots: 3, Live: 2}, {Agent: two.ID, Slots: 1}})
+	e.update(func(tx store.Tx) error {
+		a := must[*store.Agent](t)(tx.LockAgent(two.ID))
+		a.Slots, a.Pool = 7, "cpu"
+		return tx.SaveAgent(a)
+	})
+	same(t, "hosts, one in another pool", loads(), []store.HostLoad{{Agent: one.ID, Slots: 3, Live: 2}})
+	e.view(func(tx store.Tx) error {
+		if a := must[*store.Agent](t)(tx.Agent(two.ID)); a.Slots != 7 || a.Pool != "cpu" {
+			t.Errorf("host %+v", a)
+		}
+		due := func(started, seen time.Duration, limit int) []int64 {
+			return must[[]int64](t)(tx.StreamsDue(now.Add(started), now.Add(seen), limit))
+		}
+		same(t, "nothing is due", len(due(0, -time.Hour, 10)), 0)
+		same(t, "not up in time", due(time.Second, -time.Hour, 10), []int64{second.ID})
+		same(t, "on a silent host", due(0, -30*time.Second, 10), []int64{onSilent.ID})
+		same(t, "both", due(time.Second, -30*time.Second, 10), []int64{second.ID, onSilent.ID})
+		same(t, "one of them", due(time.Second, -30*time.Second, 1), []int64{second.ID})
+		return nil
+	})
+}
