@@ -75,7 +75,7 @@ func (s *Server) launches() {
 			return nil, err
 		}
 		out := &LaunchOutput{}
-		out.Body.Session, out.Body.Link = sessionOf(&l.Session, time.Now()), l.Link
+		out.Body.Session, out.Body.Link, out.Body.URL = sessionOf(&l.Session, time.Now()), l.Link, l.URL
 		if !whoOf(ctx).Admin {
 			out.Body.Session.Actions = out.Body.Session.Actions[:0]
 		}

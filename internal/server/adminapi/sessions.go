@@ -118,7 +118,7 @@ func sessionOf(r *store.SessionRow, now time.Time) Session {
 	if r.AgentID != 0 {
 		ref := &Ref{r.AgentID, r.AgentName}
 		if r.Kind == session.Stream {
-			s.Host = ref
+			s.Host, s.Viewers, s.UnwatchedSince = ref, &r.Viewers, ptr(r.UnwatchedSince)
 		} else {
 			s.Device = ref
 		}
