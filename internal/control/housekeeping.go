@@ -225,6 +225,16 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 			h.Expired[cl.Status] += n
 		}
 	}
+	// A stream is listed as long as its history is kept.
+	kept := now.AddDate(0, 0, -s.HistoryDays)
+	for _, status := range session.Statuses(session.Stream) {
+		if !status.Ended() {
+			continue
+		}
+		if _, err := k.each(status, time.Time{}, kept, func(s *session.Session) bool { return s.Outlived(kept) }); err != nil {
+			return err
+		}
+	}
 	var err error
 	h.Forgotten, err = k.forget(now.AddDate(0, 0, -s.HistoryDays))
 	return err

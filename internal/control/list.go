@@ -144,6 +144,10 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	}
 	if dm != nil {
 		p.Terms = dm.Terms(set.force())
+		if st := dm.Stream; st != nil {
+			p.Silent = r.LastSeenAt.Add(session.SilentAfter)
+			p.Reconnect, p.Longest = time.Duration(st.ReconnectSeconds)*time.Second, time.Duration(st.MaxSeconds)*time.Second
+		}
 		if next, err := v.method(dm.SuccessorID); err != nil {
 			return nil, err
 		} else if next != nil {

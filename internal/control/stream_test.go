@@ -278,6 +278,27 @@ func TestStreamStatuses(t *testing.T) {
 	})
 }
 
+// TestStreamStartedAndUpAtOnce: a host that was cut off while a session came up tells both
+// at once; it is connected with its first lease, and lapses not.
+func TestStreamStartedAndUpAtOnce(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app := s.streamed("App", servertest.Terms{}, catalog.StreamSettings{ReconnectSeconds: 60})
+		h := s.host("one", 5)
+		l, err := s.Control.Launch(t.Context(), s.User, app, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := l.Session.ID
+		h.say()
+		h.states[id].Up = true
+		h.say(wire.Observation{Type: session.ObsStarted, Session: id, Run: 1}, wire.Observation{Type: session.ObsUp, Session: id, Run: 1})
+		s.is(id, session.Connected)
+		if got := fmt.Sprint(s.history(id)); got != "[starting connected]" || s.Session(id).Lease == nil {
+			t.Errorf("history %s, lease %v", got, s.Session(id).Lease)
+		}
+	})
+}
+
 // TestStreamLapses: a host that never comes back, and one that has lost its folder.
 func TestStreamLapses(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {

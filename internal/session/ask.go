@@ -113,6 +113,9 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 		// Asked and granted at once: since when it runs, and why, is as before.
 		s.StatusSince, s.Reason = was.StatusSince, was.Reason
 	}
+	if snap.Up {
+		s.cameUp(a.Agent, a.Now)
+	}
 	g := *s.Lease
 	return &g, nil
 }

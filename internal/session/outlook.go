@@ -21,6 +21,9 @@ type Prospects struct {
 	History      time.Duration             // how long the history of a deleted session is kept
 	EntitledTo   time.Time                 // when the provision ends; zero if it does not
 	Successor    string                    // the newer version that it moves to; "" if there is none
+	// Of a stream: when its host counts as silent, and what its delivery method allows.
+	Silent             time.Time
+	Reconnect, Longest time.Duration
 	// NotRenewed is why its agent gets no lease any more, as things stand; "" if it does.
 	NotRenewed string
 }
@@ -55,7 +58,11 @@ const (
 func (s *Session) Outlook(p Prospects) []Next {
 	var list []Next
 	add := func(at time.Time, latest bool, who, format string, args ...any) {
-		list = append(list, Next{At: at, Latest: latest, Who: who, What: fmt.Sprintf(format, args...)})
+		n := Next{At: at, Latest: latest, Who: who, What: fmt.Sprintf(format, args...)}
+		if s.Kind == Stream {
+			n.Who, n.What = onHost.Replace(n.Who), onHost.Replace(n.What)
+		}
+		list = append(list, n)
 	}
 	if !s.DeletedAt.IsZero() {
 		if s.Lease != nil {
@@ -69,12 +76,16 @@ func (s *Session) Outlook(p Prospects) []Next {
 	}
 	s.leaseNext(add, p)
 	s.upgradeNext(add, p)
+	s.streamNext(add, p)
 	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now) && !s.Status.Ended() && p.NotRenewed == "" {
 		add(p.EntitledTo, false, byServer, "Its provision ends: then its renewal is refused, and at rest it is flagged for cleanup")
 	}
 	s.restNext(add, p)
 	return list
 }
+
+// onHost says of a stream what the lines below say of an app on a device.
+var onHost = strings.NewReplacer("The device", "The host", "the device", "the host", "becomes stopped", "becomes disconnected")
 
 type adder func(at time.Time, latest bool, who, format string, args ...any)
 
@@ -150,6 +161,38 @@ func (s *Session) upgradeNext(add adder, p Prospects) {
 		add(time.Time{}, false, byUser, "When the app is closed, its next start is the new version")
 	case p.Successor != "" && p.NotRenewed == "" && find(s.Kind, EvUpgradeAsked, s.Status, s.Observed == IsRunning) != nil:
 		add(time.Time{}, false, byUser, "Its newer version, %s, is asked for by the device, unless its user has put it off, for a day at a time", p.Successor)
+	}
+}
+
+// streamNext is what only a stream has ahead of it.
+func (s *Session) streamNext(add adder, p Prospects) {
+	if s.Kind != Stream {
+		return
+	}
+	if s.Status.Ended() {
+		add(p.Housekeeping(s.EndedAt.Add(p.History)), false, byHousekeeping, "It is deleted for good, with its history")
+	}
+	switch s.Status {
+	case Starting:
+		add(time.Time{}, false, byDevice, "It is connected when its display and its app are up")
+		if s.Lease == nil {
+			add(s.StartedAt.Add(StartWithin), true, byServer, "If it is not up by then, it has failed")
+		}
+	case Unknown:
+		add(time.Time{}, false, byDevice, "It is connected again, or whatever it truly is, when the device is heard from")
+	case Connected:
+		if p.Silent.After(p.Now) {
+			add(p.Silent, false, byServer, "Without a word from the device it becomes unknown")
+		}
+		if !s.UnwatchedSince.IsZero() && p.Reconnect > 0 {
+			add(s.UnwatchedSince.Add(p.Reconnect), false, byDevice, "It ends, unless somebody comes back to it")
+		}
+		if !s.IdleAt.IsZero() {
+			add(s.IdleAt, false, byDevice, "It ends, unless somebody uses it")
+		}
+		if p.Longest > 0 && !s.FirstRunAt.IsZero() {
+			add(s.FirstRunAt.Add(p.Longest), false, byDevice, "It ends: it has lasted as long as it may")
+		}
 	}
 }
 

@@ -89,8 +89,7 @@ func (s *Session) Observe(o Observation, src Source) {
 	case ObsUp:
 		if s.Kind == Stream && o.Run >= s.Run {
 			s.started(max(o.Run, 1), o.Mark, 0, at, src)
-			s.fire(EvUp, src.Agent, at, "")
-			s.UnwatchedSince = later(s.UnwatchedSince, at)
+			s.cameUp(src.Agent, at)
 		}
 	}
 }

@@ -22,7 +22,7 @@ func (s *Session) watched(snap Snapshot, now time.Time, src Source) {
 		return
 	}
 	if snap.Up {
-		s.fire(EvUp, src.Agent, now, "") // the entry that said so was lost with the journal
+		s.cameUp(src.Agent, now) // it waited for its lease, or the entry that said so was lost
 	}
 	s.fire(EvBack, src.Agent, now, "")
 	s.Viewers, s.UnwatchedSince, s.IdleAt = snap.Viewers, snap.UnwatchedSince, snap.IdleAt
@@ -32,6 +32,14 @@ func (s *Session) watched(snap Snapshot, now time.Time, src Source) {
 }
 
 func (s *Session) unwatched() { s.Viewers, s.UnwatchedSince, s.IdleAt = 0, time.Time{}, time.Time{} }
+
+// cameUp says that the display and the app are up. Without a lease, as when the server hears
+// of that and of the start at once, it is connected as soon as it has one.
+func (s *Session) cameUp(by Actor, at time.Time) {
+	if s.covered() && s.fire(EvUp, by, at, "") && s.Viewers == 0 {
+		s.UnwatchedSince = later(s.UnwatchedSince, at)
+	}
+}
 
 // ended ends a stream whose app is over: it failed if it never came up.
 func (s *Session) ended(by Actor, at time.Time, reason string) {
@@ -65,6 +73,16 @@ func (s *Session) Overdue(heard, now time.Time) bool {
 		return s.fire(EvSilent, Actor{Role: Server}, now, "nothing heard from the host")
 	}
 	return false
+}
+
+// Outlived takes a stream that ended before a moment off the list as of its end, so that its
+// history goes in the same run of the housekeeping, and reports whether it did.
+func (s *Session) Outlived(before time.Time) bool {
+	if s.Kind != Stream || !s.DeletedAt.IsZero() || !s.Status.Ended() || !s.EndedAt.Before(before) {
+		return false
+	}
+	s.Delete(s.EndedAt)
+	return true
 }
 
 func orElse(reason, otherwise string) string {

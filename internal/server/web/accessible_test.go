@@ -37,6 +37,15 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	ag := s.agentOf(dev)
 	ag.states[l.Session.ID] = &wire.SessionState{Session: l.Session.ID, State: session.IsAbsent, Progress: 42, Problem: "The disk is full."}
 	ag.tell(t)
+	h := s.streams()
+	ann := control.WhoIs(s.ann, "test")
+	for i := range 12 {
+		id := h.launch(ann, i%4 != 3)
+		if i%4 == 2 {
+			h.end(id, "nobody came back within 5 min")
+		}
+	}
+	streamed := num(h.launch(ann, true))
 	b, err := s.c.Preview(ctx, s.root, control.BatchRequest{Action: session.Evict, IDs: []int64{1, 2, 3, 4}})
 	s.must(err)
 	_, err = s.c.Housekeep(ctx, s.root, false)
@@ -48,9 +57,13 @@ func TestEveryPageIsAccessible(t *testing.T) {
 		"/setup": {"/setup?token=forged"}, "/admin": {}, "/admin/": {"/admin/nothing"}, "/": {"/nothing"}, "/admin/pick/{kind}": {},
 		"/admin/sessions":               {"/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1"},
 		"/admin/sessions/filter":        {"/admin/sessions/filter?by=status"},
-		"/admin/sessions/{id}":          {"/admin/sessions/1", "/admin/sessions/4", "/admin/sessions/5", "/admin/sessions/" + own, "/admin/sessions/9999"},
+		"/admin/sessions/{id}":          {"/admin/sessions/1", "/admin/sessions/4", "/admin/sessions/5", "/admin/sessions/" + own, "/admin/sessions/" + streamed, "/admin/sessions/9999"},
 		"/admin/sessions/{id}/{action}": {"/admin/sessions/1/evict", "/admin/sessions/4/expire"},
 		"/admin/batches/{id}":           {"/admin/batches/" + num(b.ID)},
+		"/admin/streams":                {"/admin/streams"},
+		"/admin/streams/filter":         {"/admin/streams/filter?by=person", "/admin/streams/filter?by=status"},
+		"/admin/hosts/{id}":             {"/admin/hosts/" + num(h.host)},
+		"/admin/hosts/{id}/{change}":    {"/admin/hosts/" + num(h.host) + "/remove"},
 		"/admin/devices/{id}/{change}":  {"/admin/devices/1/remove"}, "/admin/groups/{id}/{change}": {"/admin/groups/1/delete"},
 		"/admin/apps/{id}/{change}": {"/admin/apps/1/suspend"}, "/admin/users/{id}/{change}": {"/admin/users/2/suspend"},
 		"/admin/delivery-methods/{id}/{change}": {"/admin/delivery-methods/1/delete"},

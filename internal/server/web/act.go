@@ -85,6 +85,10 @@ func didText(r store.SessionRow, a session.Action) string {
 		return theApp(r) + " is evicted."
 	case a == session.Expire:
 		return theApp(r) + " is expired."
+	case a == session.Kill:
+		return theApp(r) + " is killed."
+	case a == session.Cancel:
+		return theApp(r) + " is not started."
 	default:
 		return theApp(r) + ": " + string(a) + " is done."
 	}
@@ -107,6 +111,12 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 			f.Happens += " " + closing(d)
 		}
 		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
+	case session.Kill:
+		f.Happens = killing(d)
+		f.Not = fmt.Sprintf("It gives no warning and saves nothing. It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
+	case session.Cancel:
+		f.Happens = theApp(r) + " is still starting. It is not started any further."
+		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
 	}
 	allowed := false
 	for _, x := range r.Actions() {
@@ -117,6 +127,18 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 		f.Happens = fmt.Sprintf("The session is %s. %s does not apply to it.", label(string(r.Status)), f.Verb)
 	}
 	return f
+}
+
+// killing says when a stream that is killed is gone.
+func killing(d *control.Detail) string {
+	s := theApp(d.Row) + " ends at once, as soon as its host hears of it."
+	if m := d.Method; m != nil {
+		s = fmt.Sprintf("%s ends at once, as soon as its host hears of it: within %s at most.", theApp(d.Row), words(time.Duration(m.HeartbeatSeconds)*time.Second))
+	}
+	if l := d.Row.Lease; l != nil {
+		s += fmt.Sprintf(" If the host does not answer, the lease ends it within %s.", words(roundUp(l.FreeAt.Sub(d.Now))))
+	}
+	return s
 }
 
 // closing says when an app that is ordered to close is closed, and why it takes as long.

@@ -85,9 +85,9 @@ func TestFiltersByTime(t *testing.T) {
 	olga.get("/admin/sessions/filter?by=started&older_seconds=86400&q=x").is(200).has("More than 1 day ago", `aria-current="true"`, `type="date"`, `name="q" value="x"`)
 
 	now := time.Now()
-	q, err := readSessionQuery(vals("silent_seconds", "300", "page_token", "t"), now, time.UTC)
+	q, err := readSessionQuery(session.Device, vals("silent_seconds", "300", "page_token", "t"), now, time.UTC)
 	s.must(err)
-	again, err := readSessionQuery(q.values(), now.Add(time.Hour), time.UTC)
+	again, err := readSessionQuery(session.Device, q.values(), now.Add(time.Hour), time.UTC)
 	s.must(err)
 	if !again.SilentSince.Equal(q.SilentSince) {
 		t.Errorf("the next page counts back to %s, the first to %s", again.SilentSince, q.SilentSince)

@@ -96,5 +96,5 @@ func newKey(c *call) error {
 		return err
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
-	return devices.listWith(c, http.StatusCreated, keyView(key, c.Control.PublicURL, words(control.EnrolmentKeyLife)))
+	return devices.listWith(c, http.StatusCreated, keyView("devices", "player", key, c.Control.PublicURL, words(control.EnrolmentKeyLife)))
 }

@@ -24,7 +24,7 @@ type kind struct {
 
 // kinds is every kind, in the order of the side bar.
 func kinds() []kind {
-	return []kind{devices.pages(), apps.pages(), methods.pages(), provisions.pages(), users.pages(), groups.pages()}
+	return []kind{devices.pages(), hosts.pages(), apps.pages(), methods.pages(), provisions.pages(), users.pages(), groups.pages()}
 }
 
 // records is how one sort of record is listed, made and changed. The functions only

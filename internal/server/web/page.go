@@ -46,6 +46,10 @@ var adminNav = []navGroup{
 		{"sessions", "Sessions", "/admin/sessions", "layout-list"},
 		{"devices", "Devices", "/admin/devices", "device-laptop"},
 	}},
+	{"Streaming", []navItem{
+		{"streams", "Sessions", streamsPath, "layout-list"},
+		{"hosts", "Hosts", hostsPath, "device-desktop"},
+	}},
 	{"Catalogue", []navItem{
 		{"apps", "Apps", "/admin/apps", "apps"},
 		{"delivery-methods", "Delivery methods", "/admin/delivery-methods", "package"},

@@ -7,6 +7,7 @@ import (
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
+	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
@@ -29,10 +30,15 @@ var pickKinds = []pickKind{
 			return option{Value: itoa(d.ID), Label: d.Name, Note: string(d.Licence.Type)}
 		}),
 		label: labeller((*control.Control).DeliveryMethod, func(d *catalog.DeliveryMethod) string { return d.Name })},
-	{key: "device", name: "Device", id: func(q *sessionQuery) *int64 { return &q.AgentID },
+	{key: "device", name: "Device", of: session.Device, id: func(q *sessionQuery) *int64 { return &q.AgentID },
 		find: finder(func(c *control.Control, ctx context.Context, q string, page store.Page) ([]*store.Agent, string, error) {
 			return c.ListAgents(ctx, wire.Player, q, page)
 		}, func(a *store.Agent) option { return option{Value: itoa(a.ID), Label: a.Name, Note: a.OS} }),
+		label: labeller((*control.Control).Agent, func(a *store.Agent) string { return a.Name })},
+	{key: "host", name: "Host", of: session.Stream, id: func(q *sessionQuery) *int64 { return &q.AgentID },
+		find: finder(func(c *control.Control, ctx context.Context, q string, page store.Page) ([]*store.Agent, string, error) {
+			return c.ListAgents(ctx, wire.Host, q, page)
+		}, func(a *store.Agent) option { return option{Value: itoa(a.ID), Label: a.Name, Note: a.Pool} }),
 		label: labeller((*control.Control).Agent, func(a *store.Agent) string { return a.Name })},
 	{key: "group", name: "Group",
 		find:  finder((*control.Control).ListGroups, func(g *directory.Group) option { return option{Value: itoa(g.ID), Label: g.Name} }),

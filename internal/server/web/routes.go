@@ -37,6 +37,9 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "GET /admin/sessions", sessionsPage)
 	add(auth.AdminOnly, "GET /admin/sessions/events", sessionsEvents)
 	add(auth.AdminOnly, "GET /admin/sessions/filter", filterPage)
+	add(auth.AdminOnly, "GET "+streamsPath, sessionsPage)
+	add(auth.AdminOnly, "GET "+streamsPath+"/events", sessionsEvents)
+	add(auth.AdminOnly, "GET "+streamsPath+"/filter", filterPage)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}", sessionPage)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/events", sessionEvents)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/revoke", revokePage)
@@ -64,6 +67,7 @@ func (s *Server) pages() []route {
 		add(auth.AdminOnly, "POST "+base+"/{id}/{change}", k.change)
 	}
 	add(auth.AdminOnly, "POST /admin/devices/keys", newKey)
+	add(auth.AdminOnly, "POST /admin/hosts/keys", newHostKey)
 	add(auth.AdminOnly, "GET /admin/pick/{kind}", pick)
 	add(auth.AdminOnly, "GET /admin/audit", auditPage)
 	add(auth.AdminOnly, "GET /admin/settings", settingsPage)

@@ -40,7 +40,7 @@ func sessionPage(c *call) error {
 	if v.Deleted.IsZero() {
 		v.Revoke = row.path() + "/revoke"
 	}
-	return c.show(page{Title: fmt.Sprintf("%s, session %d", d.Row.AppName, row.ID), Nav: "sessions", Now: d.Now}, sessionView(v, d.Now))
+	return c.show(page{Title: fmt.Sprintf("%s, session %d", d.Row.AppName, row.ID), Nav: navOf(d.Row.Kind), Now: d.Now}, sessionView(v, d.Now))
 }
 
 func factsOf(d *control.Detail) []fact {
@@ -57,15 +57,18 @@ func factsOf(d *control.Detail) []fact {
 		{Name: "App", Text: r.AppName, Link: link("apps", r.AppID)},
 		{Name: "Provision", Text: cmp.Or(r.ProvisionName, "–"), Link: link("provisions", r.ProvisionID)},
 		{Name: "Delivery method", Text: r.DeliveryMethodName + ", " + string(r.Licence), Link: link("delivery-methods", r.DeliveryMethodID)},
-		{Name: "Device", Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link("devices", r.AgentID)},
+		{Name: title(machineOf[r.Kind]), Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link(machineOf[r.Kind]+"s", r.AgentID)},
 	}
-	observed, since := observedWords[r.Observed]+" for", r.ObservedSince
+	observed, since := observedWords[r.Kind][r.Observed]+" for", r.ObservedSince
 	if r.Observed == session.IsRunning && r.Status == session.Stopped && r.LastSeenAt.Before(r.StatusSince) {
 		observed, since = "running when last heard of,", r.LastSeenAt // its lease has ended since
 	}
 	fs = append(fs, fact{Name: "Observed", View: observedView(observed, since, d.Now)})
 	if r.AgentID != 0 {
-		fs = append(fs, fact{Name: "Device last seen", View: ago(r.LastSeenAt, d.Now)})
+		fs = append(fs, fact{Name: title(machineOf[r.Kind]) + " last seen", View: ago(r.LastSeenAt, d.Now)})
+	}
+	if r.Kind == session.Stream && r.Status == session.Connected {
+		fs = append(fs, fact{Name: "Viewers", View: viewersView(r.Viewers, r.UnwatchedSince, d.Now)})
 	}
 	fs = append(fs, fact{Name: "Launched", View: at(r.StartedAt)})
 	if !r.FirstRunAt.IsZero() {
@@ -89,7 +92,10 @@ func personOf(r store.SessionRow) string {
 	return r.UserName + " (" + r.Username + ")"
 }
 
-var observedWords = map[session.State]string{session.IsRunning: "running", session.IsIdle: "in the player, not running", session.IsAbsent: "not in the player"}
+var observedWords = map[session.Kind]map[session.State]string{
+	session.Device: {session.IsRunning: "running", session.IsIdle: "in the player, not running", session.IsAbsent: "not in the player"},
+	session.Stream: {session.IsRunning: "running", session.IsIdle: "ended on the host", session.IsAbsent: "not on the host"},
+}
 
 // orderOf shows how far the latest order has got; nothing once the app was started again
 // after it, when it stands in the timeline.
@@ -109,7 +115,7 @@ func orderOf(d *control.Detail) *orderView {
 			warned.Note = "no warning was reported"
 		}
 	}
-	delivered := step{Name: "Delivered", At: o.DeliveredAt, Note: "at the device’s next check-in"}
+	delivered := step{Name: "Delivered", At: o.DeliveredAt, Note: "at the " + machineOf[d.Row.Kind] + "’s next check-in"}
 	if !o.Open() && o.DeliveredAt.IsZero() {
 		delivered.Note = "the device did not answer"
 	}

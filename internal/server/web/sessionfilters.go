@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -21,17 +22,25 @@ type pickKind struct {
 	find  func(ctx context.Context, c *control.Control, q string, size int) ([]option, bool, error)
 	label func(ctx context.Context, c *control.Control, id int64) (string, error)
 	id    func(*sessionQuery) *int64
+	of    session.Kind // the only kind of session that it filters; "" for both
 }
+
+// filters reports whether the list of q can be filtered by it.
+func (k *pickKind) filters(q sessionQuery) bool { return k.id != nil && (k.of == "" || k.of == q.Kind) }
 
 func sessionFilters(q sessionQuery) []filter {
 	path := func(key string) string {
 		v := q.with(func(*sessionQuery) {}).values()
 		v.Set("by", key)
-		return withQuery(sessionsPath+"/filter", v)
+		return withQuery(q.base()+"/filter", v)
 	}
-	fs := []filter{{Key: "status", Name: "Status", Path: path("status"), On: len(q.Statuses) > 0}}
+	var fs []filter
+	if q.Kind == session.Stream {
+		fs = append(fs, filter{Key: "person", Name: "Filter", Path: path("person"), On: q.Username != "" || q.Email != ""})
+	}
+	fs = append(fs, filter{Key: "status", Name: "Status", Path: path("status"), On: len(q.Statuses) > 0})
 	for _, k := range pickKinds {
-		if k.id != nil {
+		if k.filters(q) {
 			fs = append(fs, filter{Key: k.key, Name: k.name, Path: path(k.key), On: *k.id(&q) != 0})
 		}
 	}
@@ -43,6 +52,12 @@ func sessionFilters(q sessionQuery) []filter {
 // sessionChips shows every filter that is set, with the list without it.
 func (c *call) sessionChips(q sessionQuery) ([]chip, error) {
 	var cs []chip
+	if q.Username != "" {
+		cs = append(cs, chip{"username contains", q.Username, q.with(func(q *sessionQuery) { q.Username = "" }).path()})
+	}
+	if q.Email != "" {
+		cs = append(cs, chip{"email contains", q.Email, q.with(func(q *sessionQuery) { q.Email = "" }).path()})
+	}
 	for _, s := range q.Statuses {
 		off := q.with(func(q *sessionQuery) {
 			q.Statuses = slices.DeleteFunc(q.Statuses, func(t session.Status) bool { return t == s })
@@ -50,7 +65,7 @@ func (c *call) sessionChips(q sessionQuery) ([]chip, error) {
 		cs = append(cs, chip{"status", label(string(s)), off.path()})
 	}
 	for _, k := range pickKinds {
-		if k.id == nil || *k.id(&q) == 0 {
+		if !k.filters(q) || *k.id(&q) == 0 {
 			continue
 		}
 		id := *k.id(&q)
@@ -81,6 +96,25 @@ func (c *call) sessionChips(q sessionQuery) ([]chip, error) {
 	return cs, nil
 }
 
+// machineOf is what a session of a kind runs on, and navOf where its pages stand in the
+// side bar.
+var machineOf = map[session.Kind]string{session.Device: "device", session.Stream: "host"}
+
+func navOf(k session.Kind) string {
+	if k == session.Stream {
+		return "streams"
+	}
+	return "sessions"
+}
+
+// personFilter is the form that finds a person's sessions by a part of a name or an address.
+func personFilter(q sessionQuery) *personForm {
+	return &personForm{
+		Email: q.Email != "", Term: cmp.Or(q.Email, q.Username), Path: q.base(), Hidden: q.hidden("username", "email"),
+		Reset: q.with(func(q *sessionQuery) { q.Username, q.Email = "", "" }).path(),
+	}
+}
+
 // filterPage offers the choices of one filter. The list's menus load it; without the
 // script it is a page of links.
 func filterPage(c *call) error {
@@ -91,21 +125,23 @@ func filterPage(c *call) error {
 	}
 	by, find := query.Get("by"), strings.TrimSpace(query.Get("find"))
 	switch by {
+	case "person":
+		return c.showFilter("Filter by person", filterChoices{Person: personFilter(q)}, q)
 	case "status":
 		return c.showFilter("Filter by status", filterChoices{Options: statusOptions(q)}, q)
 	case "started":
 		return c.showFilter("Filter by age", filterChoices{
 			Options: spanOptions(q, "More than %s ago", func(q *sessionQuery) *time.Duration { return &q.Older }, time.Hour, 24*time.Hour, 7*24*time.Hour, 30*24*time.Hour),
-			Dates:   &dates{From: q.FromText, To: q.ToText, Hidden: q.hidden("from", "to")},
+			Dates:   &dates{From: q.FromText, To: q.ToText, Path: q.base(), Hidden: q.hidden("from", "to")},
 		}, q)
 	case "silent":
 		return c.showFilter("Filter by silence", filterChoices{
 			Options: spanOptions(q, "%s or more", func(q *sessionQuery) *time.Duration { return &q.Silent }, 5*time.Minute, 15*time.Minute, time.Hour, 24*time.Hour),
-			Note:    "Nothing was heard from the session’s device for so long.",
+			Note:    "Nothing was heard from the session’s " + machineOf[q.Kind] + " for so long.",
 		}, q)
 	}
 	for _, k := range pickKinds {
-		if k.key != by || k.id == nil {
+		if k.key != by || !k.filters(q) {
 			continue
 		}
 		options, more, err := k.find(c.r.Context(), c.Control, find, 20)
@@ -124,14 +160,14 @@ func filterPage(c *call) error {
 				}
 			}).path()
 		}
-		s := search{Path: sessionsPath + "/filter", Value: find, Hint: "Find", Hidden: append(q.hidden(), [2]string{"by", by})}
+		s := search{Path: q.base() + "/filter", Value: find, Hint: "Find", Hidden: append(q.hidden(), [2]string{"by", by})}
 		return c.showFilter("Filter by "+strings.ToLower(k.name), filterChoices{Search: s, Options: options, More: more}, q)
 	}
 	return store.ErrNotFound
 }
 
 func (c *call) showFilter(name string, f filterChoices, q sessionQuery) error {
-	return c.show(page{Title: name, Nav: "sessions"}, filterView(name, f, q.path()))
+	return c.show(page{Title: name, Nav: navOf(q.Kind)}, filterView(name, f, q.path()))
 }
 
 // spanOptions offers spans of time of which one can be chosen, and the one that is, if
@@ -155,7 +191,7 @@ func spanOptions(q sessionQuery, format string, of func(*sessionQuery) *time.Dur
 
 func statusOptions(q sessionQuery) []option {
 	var out []option
-	for _, s := range session.Statuses(session.Device) {
+	for _, s := range session.Statuses(q.Kind) {
 		on := slices.Contains(q.Statuses, s)
 		next := q.with(func(q *sessionQuery) {
 			if on {

@@ -15,7 +15,11 @@ import (
 	"leasehold/internal/store"
 )
 
-const sessionsPath = "/admin/sessions"
+// The lists of sessions, one for each kind. A session's own page is below the first.
+const (
+	sessionsPath = "/admin/sessions"
+	streamsPath  = "/admin/streams"
+)
 
 // A sessionQuery is the sessions page's state. It stands in the URL and nowhere else,
 // under the names that the API uses.
@@ -44,10 +48,14 @@ func (c *call) sessionQuery(v url.Values) (sessionQuery, error) {
 		}
 		zone = set.Location()
 	}
-	return readSessionQuery(v, time.Now(), zone)
+	kind := session.Device
+	if strings.HasPrefix(c.r.URL.Path, streamsPath) {
+		kind = session.Stream
+	}
+	return readSessionQuery(kind, v, time.Now(), zone)
 }
 
-func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (sessionQuery, error) {
+func readSessionQuery(kind session.Kind, v url.Values, now time.Time, zone *time.Location) (sessionQuery, error) {
 	var e invalid.Error
 	num := func(name string) int64 {
 		s := v.Get(name)
@@ -66,19 +74,29 @@ func readSessionQuery(v url.Values, now time.Time, zone *time.Location) (session
 		return n
 	}
 	q := sessionQuery{End: v.Get("end") == "true", SessionQuery: store.SessionQuery{
-		Kind: session.Device,
-		Q:    strings.TrimSpace(v.Get("q")),
+		Kind:     kind,
+		Q:        strings.TrimSpace(v.Get("q")),
+		Username: strings.TrimSpace(v.Get("username")),
+		Email:    strings.TrimSpace(v.Get("email")),
 
 		AppID:            num("app_id"),
 		UserID:           num("user_id"),
 		ProvisionID:      num("provision_id"),
 		DeliveryMethodID: num("delivery_method_id"),
-		AgentID:          num("device_id"),
+		AgentID:          num(agentParam(kind)),
 		History:          v.Get("history") == "true",
 		Sort:             store.Sort(v.Get("sort")),
 		PageSize:         int(num("page_size")),
 		PageToken:        v.Get("page_token"),
 	}}
+	// The form that asks for one field or the other.
+	switch term := strings.TrimSpace(v.Get("contains")); {
+	case term == "":
+	case v.Get("field") == "email":
+		q.Email = term
+	default:
+		q.Username = term
+	}
 	q.FromText, q.ToText = strings.TrimSpace(v.Get("from")), strings.TrimSpace(v.Get("to"))
 	q.Older, q.Silent = past(&e, "older_seconds", num("older_seconds")), past(&e, "silent_seconds", num("silent_seconds"))
 	q.AsOf = now
@@ -120,6 +138,8 @@ func (q sessionQuery) values() url.Values {
 		}
 	}
 	set("q", q.Q)
+	set("username", q.Username)
+	set("email", q.Email)
 	for _, s := range q.Statuses {
 		v.Add("status", string(s))
 	}
@@ -127,7 +147,7 @@ func (q sessionQuery) values() url.Values {
 	set("user_id", itoa(q.UserID))
 	set("provision_id", itoa(q.ProvisionID))
 	set("delivery_method_id", itoa(q.DeliveryMethodID))
-	set("device_id", itoa(q.AgentID))
+	set(agentParam(q.Kind), itoa(q.AgentID))
 	set("from", q.FromText)
 	set("to", q.ToText)
 	set("older_seconds", itoa(int64(q.Older/time.Second)))
@@ -157,8 +177,24 @@ func (q sessionQuery) filter() url.Values {
 	return v
 }
 
+// agentParam names the machine that a list is filtered by.
+func agentParam(k session.Kind) string {
+	if k == session.Stream {
+		return "host_id"
+	}
+	return "device_id"
+}
+
+// base is the list's address without its state.
+func (q sessionQuery) base() string {
+	if q.Kind == session.Stream {
+		return streamsPath
+	}
+	return sessionsPath
+}
+
 // path is the page with this state.
-func (q sessionQuery) path() string { return withQuery(sessionsPath, q.values()) }
+func (q sessionQuery) path() string { return withQuery(q.base(), q.values()) }
 
 // with is the first page of the state after a change: another filter or sort begins
 // the list anew.
@@ -191,7 +227,7 @@ func (q sessionQuery) asked() store.SessionQuery {
 
 // clear is the list without any filter or search, in the same order.
 func (q sessionQuery) clear() string {
-	return sessionQuery{SessionQuery: store.SessionQuery{Sort: q.Sort, PageSize: q.PageSize}}.path()
+	return sessionQuery{SessionQuery: store.SessionQuery{Kind: q.Kind, Sort: q.Sort, PageSize: q.PageSize}}.path()
 }
 
 // newestFirst reports whether new sessions appear at the top of this page.

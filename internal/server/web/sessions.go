@@ -36,6 +36,7 @@ func sessionsPage(c *call) error {
 		list.Next, list.Prev = list.Prev, list.Next
 	}
 	l := sessionList{
+		Kind:    q.Kind,
 		Total:   total(list),
 		Filter:  q.filter().Encode(),
 		All:     everything(list, q),
@@ -43,10 +44,10 @@ func sessionsPage(c *call) error {
 		Self:    q.path(),
 		Clear:   q.clear(),
 		NoQuery: q.with(func(q *sessionQuery) { q.Q = "" }).path(),
-		Events:  sessionsPath + "/events",
+		Events:  q.base() + "/events",
 		History: q.with(func(q *sessionQuery) { q.History = !q.History }).path(),
 		WithOld: q.History,
-		Search:  search{Path: sessionsPath, Value: q.Q, Hint: "Search app, user, provision, status", Hidden: q.hidden("q")},
+		Search:  search{Path: q.base(), Value: q.Q, Hint: "Search app, user, provision, status", Hidden: q.hidden("q")},
 		Columns: sessionColumns(q),
 		Filters: sessionFilters(q),
 	}
@@ -60,8 +61,11 @@ func sessionsPage(c *call) error {
 		}
 	}
 	l.Pager = sessionPager(q, list)
-	return c.show(page{Title: "Sessions", Nav: "sessions", Now: list.Now}, sessionsView(l, list.Now))
+	return c.show(page{Title: titleOf[q.Kind], Nav: navOf(q.Kind), Now: list.Now}, sessionsView(l, list.Now))
 }
+
+// titleOf is the title of a kind's list.
+var titleOf = map[session.Kind]string{session.Device: "Sessions", session.Stream: "Streamed sessions"}
 
 // total writes what a list counts; beyond the bound it says so.
 func total(l *control.List) string {
@@ -114,8 +118,22 @@ func sessionColumns(q sessionQuery) []column {
 		}
 		return c
 	}
+	tick := column{Key: "tick", Name: "Tick", Quiet: true}
+	if q.Kind == session.Stream {
+		return []column{
+			tick,
+			col("no", "Session ID", "id", true),
+			col("name", "Name", "user", false),
+			col("email", "Email", "email", false),
+			col("app", "App name", "app", false),
+			col("started", "Start time", "started_at", true),
+			col("for", "Duration", "", false),
+			col("status", "Status", "status", false),
+			col("do", "Operations", "", false),
+		}
+	}
 	return []column{
-		{Key: "tick", Name: "Tick", Quiet: true},
+		tick,
 		col("no", "No.", "id", true),
 		col("user", "User", "user", false),
 		col("app", "App", "app", false),
@@ -184,6 +202,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 		ID: r.ID, User: r.UserName, App: r.AppName, Provision: r.ProvisionName, Method: r.DeliveryMethodName,
 		Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince, Activity: r.LastActivityAt,
 		Simulated: r.Simulated, Gone: !r.DeletedAt.IsZero(),
+		Kind: r.Kind, Username: r.Username, Email: r.UserEmail, Started: r.StartedAt, Ended: r.EndedAt,
 	}
 	if row.Gone {
 		// What it still waited for is over; when it left the list is what is left to say.
@@ -196,7 +215,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 		row.Actions = append(row.Actions, string(a))
 	}
 	h := fnv.New32a()
-	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra)
+	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra, r.EndedAt.Unix())
 	if o := r.Order; o != nil {
 		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA.Unix())
 	}
@@ -221,6 +240,8 @@ func statusOf(s *session.Session, now time.Time) status {
 		st.Closed = o.ClosedAt
 	case s.Status.Ended() && s.Observed == session.IsRunning:
 		st.Extra = "still seen running"
+	case s.Kind == session.Stream:
+		st.Extra = streamDetail(s)
 	case s.Status.Ended():
 	case s.Problem != "":
 		st.Extra, st.Note = hindered(s.Status), s.Problem
@@ -239,4 +260,18 @@ func hindered(s session.Status) string {
 		return "could not be upgraded"
 	}
 	return "has a problem"
+}
+
+// streamDetail is what a stream's status leaves out: whether somebody watches it, or why it
+// is over.
+func streamDetail(s *session.Session) string {
+	switch {
+	case s.Status == session.Connected && s.Viewers == 0 && !s.UnwatchedSince.IsZero():
+		return "nobody watching"
+	case s.Status == session.Connected && s.Viewers > 1:
+		return strconv.Itoa(s.Viewers) + " watching"
+	case s.Status == session.Disconnected, s.Status == session.Failed:
+		return s.Reason
+	}
+	return ""
 }

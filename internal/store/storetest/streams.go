@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -41,6 +42,7 @@ func testStreams(t *testing.T, e *env) {
 	first, second, onSilent := stream(one.ID), stream(one.ID), stream(silent.ID)
 	up := func(id int64) {
 		e.change(id, func(_ store.Tx, s *session.Session) {
+			s.Lease = &lease.Grant{Session: id, DeliveryMethod: f.method.ID, Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: e.clock.Now(), ExpiresAt: e.clock.Now().Add(time.Hour), FreeAt: e.clock.Now().Add(time.Hour)}
 			s.Observe(session.Observation{Type: session.ObsUp, Run: 1, At: e.clock.Now()}, session.Source{Agent: session.Actor{Role: session.Agent, Name: "one"}})
 		})
 	}

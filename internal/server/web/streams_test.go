@@ -1,0 +1,152 @@
+package web
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"leasehold/internal/catalog"
+	"leasehold/internal/control"
+	"leasehold/internal/directory"
+	"leasehold/internal/session"
+	"leasehold/internal/wire"
+)
+
+// streams is a stream host that says what the test has it say, and an app of its.
+type streams struct {
+	s      *site
+	host   int64
+	app    int64
+	number uint64
+	seq    uint64
+	token  string
+	grant  uint64
+	states map[int64]*wire.SessionState
+}
+
+func (s *site) streams() *streams {
+	s.t.Helper()
+	ctx := s.t.Context()
+	key, err := s.c.NewEnrolmentKey(ctx, s.root, wire.Host, "", false)
+	s.must(err)
+	e, err := s.c.Enrol(ctx, &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Host, Name: "HOST-1", OS: "linux", Arch: "amd64", Version: "1"}, "test")
+	s.must(err)
+	a := &catalog.App{Name: "Blender", Description: "Modelling and rendering"}
+	s.must(s.c.CreateApp(ctx, s.root, a))
+	d := &catalog.DeliveryMethod{AppID: a.ID, Name: "Blender streamed", Kind: session.Stream, Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"blender"}}}}
+	s.must(s.c.CreateDeliveryMethod(ctx, s.root, d))
+	p := &directory.Provision{Name: "Design", UserIDs: []int64{s.ann.ID, s.admin.ID}, DeliveryMethodIDs: []int64{d.ID}, Enabled: true}
+	s.must(s.c.CreateProvision(ctx, s.root, p))
+	h := &streams{s: s, host: e.AgentID, app: a.ID, states: map[int64]*wire.SessionState{}}
+	h.say()
+	s.c.Beat(ctx)
+	return h
+}
+
+func (h *streams) say(list ...wire.Observation) {
+	h.s.t.Helper()
+	h.number++
+	m := &wire.CheckIn{V: wire.Version, Number: h.number, Token: h.token, Granted: h.grant, Epoch: 1, Complete: true, Slots: 50}
+	for _, o := range list {
+		h.seq++
+		o.Seq, o.At = h.seq, time.Now()
+		m.Observations = append(m.Observations, o)
+	}
+	for _, st := range h.states {
+		m.Sessions = append(m.Sessions, *st)
+	}
+	a, err := h.s.c.CheckIn(h.s.t.Context(), h.host, m, "")
+	h.s.must(err)
+	if a.Token != "" {
+		h.token, h.grant = a.Token, a.Number
+	}
+	for _, d := range a.Directives {
+		if d.Type == wire.DirAdd {
+			h.states[d.Session] = &wire.SessionState{Session: d.Session, State: session.IsRunning, Run: 1, Guard: true, Method: d.App.DeliveryMethod, RunMethod: d.App.DeliveryMethod}
+		}
+	}
+}
+
+// launch makes a session of a user's; up: it is connected.
+func (h *streams) launch(who control.Who, up bool) int64 {
+	h.s.t.Helper()
+	l, err := h.s.c.Launch(h.s.t.Context(), who, h.app, 0)
+	h.s.must(err)
+	id := l.Session.ID
+	if up {
+		h.say()
+		st := h.states[id]
+		st.Up, st.Viewers = true, 1
+		h.say(wire.Observation{Type: session.ObsStarted, Session: id, Run: 1}, wire.Observation{Type: session.ObsUp, Session: id, Run: 1})
+		st.Holds = true
+	}
+	return id
+}
+
+// end lets a session's run end.
+func (h *streams) end(id int64, reason string) {
+	h.s.t.Helper()
+	delete(h.states, id)
+	h.say(wire.Observation{Type: session.ObsExited, Session: id, Run: 1, Reason: reason}, wire.Observation{Type: session.ObsRemoved, Session: id, UpTo: 1})
+}
+
+// TestStreamsScreen: what the screen of streamed sessions shows and does, without scripts.
+func TestStreamsScreen(t *testing.T) {
+	s := newSite(t)
+	h := s.streams()
+	ann, olga := control.WhoIs(s.ann, "test"), control.WhoIs(s.admin, "test")
+	watched, ended, unwatched, starting := h.launch(ann, true), h.launch(ann, true), h.launch(olga, true), h.launch(olga, false)
+	h.end(ended, "nobody came back within 5 min")
+	now := time.Now()
+	h.states[unwatched].Viewers, h.states[unwatched].UnwatchedSince = 0, &now
+	h.say()
+
+	page := s.as("olga").get(streamsPath).is(200).
+		has("Streamed sessions", "Session ID", "Name", "Email", "App name", "Start time", "Duration", "Status", "Operations", "Kill the selected session(s)", "Update").
+		has("Ann Berg", `<small class="under">ann</small>`, "Blender", "connected", "nobody watching", "disconnected", "nobody came back within 5 min", "starting")
+	row := func(id int64) string {
+		t.Helper()
+		_, after, ok := strings.Cut(page.body, fmt.Sprintf(`<tr id="s%d"`, id))
+		if !ok {
+			t.Fatalf("session %d is not listed", id)
+		}
+		r, _, _ := strings.Cut(after, "</tr>")
+		return r
+	}
+	// The box is active, and the link there, only where a kill applies.
+	for id, can := range map[int64]bool{watched: true, unwatched: true, ended: false, starting: false} {
+		if got := !strings.Contains(row(id), " disabled"); got != can {
+			t.Errorf("session %d can be ticked: %v, want %v", id, got, can)
+		}
+		if got := strings.Contains(row(id), `data-act="kill"`); got != can {
+			t.Errorf("session %d has Kill: %v, want %v", id, got, can)
+		}
+	}
+	if strings.Index(page.body, fmt.Sprintf(`id="s%d"`, starting)) > strings.Index(page.body, fmt.Sprintf(`id="s%d"`, watched)) {
+		t.Error("the first sort is not by session id, newest first")
+	}
+
+	// Filter: Username or Email, and contains.
+	s.as("olga").get(streamsPath+"/filter?by=person").is(200).has("Username", "Email", "Contains", "Reset")
+	s.as("olga").get(streamsPath+"?field=username&contains=ERG").has("2 sessions", "username contains").lacks(`id="s` + num(unwatched) + `"`)
+	s.as("olga").get(streamsPath + "?email=zzz").has("No sessions match these filters")
+	s.as("olga").get(streamsPath + "?status=connected&host_id=" + num(h.host)).has("2 sessions").lacks(`id="s` + num(ended) + `"`)
+	// Device apps are elsewhere.
+	s.as("olga").get(sessionsPath).lacks("Blender")
+
+	// Kill one, with its dialog.
+	s.as("olga").get("/admin/sessions/"+num(watched)+"/kill").is(200).has("Kill Ann Berg’s Blender on HOST-1", "ends at once", "saves nothing", "Revoke access")
+	s.as("olga").post("/admin/sessions/"+num(watched)+"/kill", vals("reason", "it hangs")).is(200).has("is killed")
+	s.as("olga").get("/admin/sessions/"+num(watched)).has("killed", "it hangs", "Host", "HOST-1")
+	// Many, of which those that it does not apply to are skipped.
+	s.as("olga").post("/admin/batches", vals("of", "ticked", "action", "kill", "return", streamsPath, "session", num(unwatched), "session", num(ended))).is(200).
+		has("Kill 1 session", "1 session skipped")
+	// A starting one can be cancelled on its page.
+	s.as("olga").get("/admin/sessions/"+num(starting)).has("It is connected when its display and its app are up", "/cancel")
+	s.as("olga").get("/admin/hosts").has("HOST-1", "default", "50")
+	s.as("olga").get("/admin/hosts/"+num(h.host)).has("on this host", "Pool")
+	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "gpu")).is(200).has("gpu")
+	s.as("olga").post("/admin/hosts/keys", nil).is(201).has("leasehold host enroll")
+	s.as("ann").get(streamsPath).is(403)
+}
