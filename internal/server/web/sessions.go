@@ -61,11 +61,12 @@ func sessionsPage(c *call) error {
 		}
 	}
 	l.Pager = sessionPager(q, list)
-	return c.show(page{Title: titleOf[q.Kind], Nav: navOf(q.Kind), Now: list.Now}, sessionsView(l, list.Now))
+	return c.show(page{Title: title(strings.TrimSpace(noteOf[q.Kind] + " " + strings.ToLower(titleOf[q.Kind]))), Nav: navOf(q.Kind), Now: list.Now}, sessionsView(l, list.Now))
 }
 
-// titleOf is the title of a kind's list.
-var titleOf = map[session.Kind]string{session.Device: "Sessions", session.Stream: "Streamed sessions"}
+// titleOf is the title of a kind's list, noteOf what stands beside it.
+var noteOf = map[session.Kind]string{session.Stream: "streamed apps"}
+var titleOf = map[session.Kind]string{session.Device: "Sessions", session.Stream: "Sessions"}
 
 // total writes what a list counts; beyond the bound it says so.
 func total(l *control.List) string {

@@ -128,7 +128,7 @@ func sessionsView(l sessionList, now time.Time) templ.Component {
 			}
 			return nil
 		})
-		templ_7745c5c3_Err = pageHead(titleOf[l.Kind], "").Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = pageHead(titleOf[l.Kind], noteOf[l.Kind]).Render(templ.WithChildren(ctx, templ_7745c5c3_Var2), templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -103,7 +103,7 @@ func TestStreamsScreen(t *testing.T) {
 	h.say()
 
 	page := s.as("olga").get(streamsPath).is(200).
-		has("Streamed sessions", "Session ID", "Name", "Email", "App name", "Start time", "Duration", "Status", "Operations", "Kill the selected session(s)", "Update").
+		has("streamed apps", "Session ID", "Name", "Email", "App name", "Start time", "Duration", "Status", "Operations", "Kill the selected session(s)", "Update").
 		has("Ann Berg", `<small class="under">ann</small>`, "Blender", "connected", "nobody watching", "disconnected", "nobody came back within 5 min", "starting")
 	row := func(id int64) string {
 		t.Helper()
