@@ -77,6 +77,7 @@ func (s *Server) Register(r *auth.Routes) {
 	s.api = humago.New(mux, cfg)
 	s.opsMux = mux
 	s.sessions()
+	s.export()
 	s.launches()
 	s.tokens()
 	s.apps()
