@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -28,7 +29,7 @@ type filterFlags struct {
 	HostID           *int64           `env:"-" help:"Filter: on this stream host."`
 	From             *string          `env:"-" help:"Filter: started on this date or later; or a time, as 2026-03-31T08:00:00Z."`
 	To               *string          `env:"-" help:"Filter: started on this date or earlier; or before a time."`
-	TZ               *string          `name:"tz" env:"-" help:"Time zone of the dates, as Europe/Berlin; else UTC."`
+	TZ               *string          `name:"tz" env:"-" help:"Time zone of the dates, as Europe/Berlin; else UTC, and for an export the zone that the server is set to."`
 	Older            *time.Duration   `env:"-" help:"Filter: started so long ago or longer, as 48h."`
 	Silent           *time.Duration   `env:"-" help:"Filter: nothing heard from the device for so long, as 1h."`
 	History          bool             `env:"-" help:"Deleted sessions too."`
@@ -89,4 +90,16 @@ func (c *filterFlags) filter() (f adminapi.Filter, given bool, err error) {
 	}
 	f.History = c.History
 	return f, given || c.History, err
+}
+
+// with is what the flags select, and the text, if any, in place of --query.
+func (c *filterFlags) with(text string) (adminapi.Filter, error) {
+	f, _, err := c.filter()
+	if err == nil && text != "" {
+		if c.Query != nil {
+			return f, errors.New("--query: give the text once, with the flag or without")
+		}
+		f.Q = text
+	}
+	return f, err
 }

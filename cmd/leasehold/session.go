@@ -32,6 +32,14 @@ var apiClient = &http.Client{CheckRedirect: func(*http.Request, []*http.Request)
 // call makes one API call and decodes the answer into out, which may be nil. Nothing is
 // sent to an address that would have the password or the token in the clear.
 func (f *apiFlags) call(ctx context.Context, method, path string, in, out any) error {
+	if err := f.signIn(ctx); err != nil {
+		return err
+	}
+	return f.do(ctx, method, path, in, out)
+}
+
+// signIn makes sure that there is a token, and an address that it may be sent to.
+func (f *apiFlags) signIn(ctx context.Context) error {
 	base, err := agent.CleanServer(f.Server)
 	if err != nil {
 		return fmt.Errorf("--server: %w", err)
@@ -49,7 +57,7 @@ func (f *apiFlags) call(ctx context.Context, method, path string, in, out any) e
 		}
 		f.Token = t.Token
 	}
-	return f.do(ctx, method, path, in, out)
+	return nil
 }
 
 func (f *apiFlags) do(ctx context.Context, method, path string, in, out any) error {
@@ -83,11 +91,7 @@ func (f *apiFlags) do(ctx context.Context, method, path string, in, out any) err
 		return err
 	}
 	if resp.StatusCode >= 300 {
-		var d problem.Details
-		if json.Unmarshal(b, &d) != nil || d.Detail == "" {
-			return fmt.Errorf("the server says %s", resp.Status)
-		}
-		return &d
+		return refusal(resp, b)
 	}
 	if out == nil {
 		return nil
@@ -99,12 +103,22 @@ func (f *apiFlags) do(ctx context.Context, method, path string, in, out any) err
 	return json.Unmarshal(b, out)
 }
 
+// refusal is an answer that is none, with its body.
+func refusal(resp *http.Response, body []byte) error {
+	var d problem.Details
+	if json.Unmarshal(body, &d) != nil || d.Detail == "" {
+		return fmt.Errorf("the server says %s", resp.Status)
+	}
+	return &d
+}
+
 type sessionCmd struct {
 	List   sessionList   `cmd:"" help:"List sessions."`
 	Show   sessionShow   `cmd:"" help:"Show one session with its history."`
 	Evict  sessionEvict  `cmd:"" help:"Close the app; the user may run it again."`
 	Expire sessionExpire `cmd:"" help:"Let the session never run again; the user may launch another."`
 	Kill   sessionKill   `cmd:"" help:"End a streamed session at once."`
+	Export sessionExport `cmd:"" help:"Write every session that matches to a file."`
 }
 
 type sessionList struct {
@@ -118,14 +132,9 @@ type sessionList struct {
 
 // Run is leasehold session list.
 func (c *sessionList) Run(ctx context.Context, std *stdio) error {
-	f, _, err := c.filter()
-	switch {
-	case err != nil:
+	f, err := c.with(c.Text)
+	if err != nil {
 		return err
-	case c.Text != "" && c.Query != nil:
-		return errors.New("--query: give the text once, with the flag or without")
-	case c.Text != "":
-		f.Q = c.Text
 	}
 	q := f.Values()
 	q.Set("sort", c.Sort)
