@@ -69,6 +69,10 @@ type Config struct {
 	Slots int
 	// Watching tells of a host's session who watches it; nil for a player.
 	Watching func(session int64, run uint32) Watching
+	// View is told of a browser that waits for the display of a host's session: it is to dial
+	// that address with the ticket. It is called for each answer that says so, must not block,
+	// nor call the agent; nil for a player.
+	View func(session int64, run uint32, url, ticket string)
 	// Notify is told what a user wants to see happen. It must not block, nor call the agent.
 	Notify func(Notice)
 

@@ -53,6 +53,11 @@ func (a *Agent) do(d wire.Directive) error {
 			return err
 		}
 		return a.remove(s, reasonOf(d, "The app is being removed from this device."))
+	case wire.DirView:
+		if s != nil && s.Up != 0 && s.Holder.Running && !s.Closing && a.View != nil {
+			a.View(d.Session, s.Holder.Run, d.URL, d.Ticket)
+		}
+		return nil
 	case wire.DirOffer, wire.DirUpgrade:
 		switch {
 		case s == nil:

@@ -155,6 +155,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	if err := ci.direct(verdict); err != nil {
 		return nil, err
 	}
+	if err := ci.viewers(); err != nil {
+		return nil, err
+	}
 	if err := ci.save(); err != nil {
 		return nil, err
 	}

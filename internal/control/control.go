@@ -28,7 +28,10 @@ import (
 // Config is what a Control needs. Zero durations mean their defaults.
 type Config struct {
 	Store     store.Store
-	PublicURL string        // as people and agents reach the server, without a final slash
+	PublicURL string // as people and agents reach the server, without a final slash
+	// NodeURL is how stream hosts reach this very node; PublicURL if empty, which does while
+	// there is one node or a proxy that keeps to it.
+	NodeURL   string
 	Log       *slog.Logger  // nil: discarded
 	Force     time.Duration // from the polite close to the end by force, default 10 s
 	Wait      time.Duration // the authorisation wait, default 30 s

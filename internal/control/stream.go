@@ -1,7 +1,9 @@
 package control
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -9,6 +11,7 @@ import (
 	"leasehold/internal/catalog"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
+	"leasehold/internal/wire"
 )
 
 // pickHost chooses the host of the delivery method's pool with the most room, and locks it
@@ -130,6 +133,56 @@ func (c *Control) EndStream(ctx context.Context, who Who, id int64) error {
 		c.told([]int64{id}, []int64{host})
 	}
 	return nil
+}
+
+// TunnelLife is how long a ticket for a tunnel is good.
+const TunnelLife = 30 * time.Second
+
+// ErrNoDisplay: the session has no display that could be seen.
+var ErrNoDisplay = errors.New("the session has no display now")
+
+// OpenTunnel makes a ticket for a browser that waits on this node for a session's display,
+// and tells the session's host. It returns ErrNoDisplay for a session that is not up.
+func (c *Control) OpenTunnel(ctx context.Context, id int64) (ticket string, err error) {
+	var host int64
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		s, err := tx.Session(id)
+		if err != nil {
+			return err
+		}
+		if s.Kind != session.Stream || s.Status != session.Connected && s.Status != session.Unknown {
+			return fmt.Errorf("%w: it is %s", ErrNoDisplay, s.Status)
+		}
+		host = s.AgentID
+		ticket, _ = secret()
+		return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: id, Agent: host, Node: cmp.Or(c.NodeURL, c.PublicURL), ExpiresAt: tx.Now().Add(TunnelLife)})
+	})
+	if err != nil {
+		return "", err
+	}
+	c.Hub.Wake(host)
+	return ticket, nil
+}
+
+// TakeTunnel redeems the ticket that a host shows, once. It returns store.ErrNotFound.
+func (c *Control) TakeTunnel(ctx context.Context, agent int64, ticket string) (t *store.Tunnel, err error) {
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		t, err = tx.TakeTunnel(agent, ticket)
+		return err
+	})
+	return t, err
+}
+
+// viewers tells a host which browsers wait for it.
+func (ci *checkIn) viewers() error {
+	if ci.agent.Kind != wire.Host {
+		return nil
+	}
+	list, err := ci.tx.Tunnels(ci.agent.ID)
+	for _, t := range list {
+		ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirView, Session: t.Session, Ticket: t.Ticket, URL: t.Node})
+	}
+	return err
 }
 
 // watchStreams lets time act on streams whose hosts are silent or do not bring them up.

@@ -259,6 +259,22 @@ type Agents interface {
 	// Hosts lists the hosts of a pool that were last heard from at seen or later, with what
 	// they run, by id: those that can have sessions at all and are not quarantined.
 	Hosts(pool string, seen time.Time) ([]HostLoad, error)
+	// AddTunnel stores one that waits, and forgets those that are over at Now.
+	AddTunnel(t *Tunnel) error
+	// Tunnels lists those that wait for a host at Now.
+	Tunnels(agent int64) ([]Tunnel, error)
+	// TakeTunnel returns the one that waits for the host with this ticket at Now, once. It
+	// returns ErrNotFound.
+	TakeTunnel(agent int64, ticket string) (*Tunnel, error)
+}
+
+// Tunnel is a browser that waits for the display of a session.
+type Tunnel struct {
+	Ticket    string // random, good once
+	Session   int64
+	Agent     int64  // the host that is to dial
+	Node      string // the address of the node that the browser is connected to
+	ExpiresAt time.Time
 }
 
 // HostLoad is how full a host is.

@@ -34,6 +34,7 @@ const (
 	PathEnrol   = "/agent/v1/enrol"
 	PathCheckIn = "/agent/v1/check-in"
 	PathRedeem  = "/agent/v1/redeem"
+	PathTunnel  = "/agent/v1/tunnel" // a web socket; ?ticket=… says which
 	PathEvents  = "/agent/v1/events" // server-sent events; each says only: check in now
 )
 
@@ -174,6 +175,7 @@ const (
 	DirRevoke  DirectiveType = "revoke"  // store that generations up to UpTo are revoked, end what runs under them
 	DirRemove  DirectiveType = "remove"  // end and remove the app
 	DirOffer   DirectiveType = "offer"   // there is a newer version: App; without App the offer is withdrawn
+	DirView    DirectiveType = "view"    // a browser waits for the display: dial URL with Ticket, once
 	DirUpgrade DirectiveType = "upgrade" // the session moved to a successor; App is what runs at the next start
 )
 
@@ -186,6 +188,8 @@ type Directive struct {
 	Action  session.Action `json:"action,omitempty"`
 	Reason  string         `json:"reason,omitempty"`
 	App     *App           `json:"app,omitempty"`
+	Ticket  string         `json:"ticket,omitempty"` // of a tunnel, good once
+	URL     string         `json:"url,omitempty"`    // of the node that a tunnel leads to
 }
 
 // App is what an agent needs to add and run a session's app.

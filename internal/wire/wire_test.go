@@ -42,6 +42,7 @@ var examples = map[string]any{
 				ForceSeconds: 10, WaitSeconds: 30, User: "Ann Berg", Start: true, Package: &catalog.Package{OS: "linux", Type: catalog.Archive, URL: "https://example.org/a.zip", SHA256: strings.Repeat("a", 64), Command: []string{"bin/a"}}}},
 			{Type: wire.DirAdd, Session: 48217, App: &wire.App{Name: "MATLAB", DeliveryMethod: 5, Licence: lease.Floating, HeartbeatSeconds: 10, ForceSeconds: 10, WaitSeconds: 30, User: "Ann Berg", Start: true,
 				Stream: &wire.Stream{Geometry: "1280x800", ReconnectSeconds: 300, IdleSeconds: 3600, MaxSeconds: 43200, Clipboard: true}}},
+			{Type: wire.DirView, Session: 48217, Ticket: "t1", URL: "https://node-1.example.org"},
 			{Type: wire.DirOffer, Session: 48216}},
 		NextMillis: 310000, NextEpoch: 3, JumpTo: 40, Quarantined: true, Keys: json.RawMessage(`{"keys":[]}`)},
 	"redeem":   &wire.Redeem{V: 1, Ticket: "jwt"},

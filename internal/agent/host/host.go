@@ -45,6 +45,7 @@ type Host struct {
 	agent    *agent.Agent
 	displays *display.Runner
 	watches  *watches
+	tunnels  tunnels
 	out      sync.Mutex
 }
 
@@ -79,7 +80,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h.agent, err = agent.Open(agent.Config{
 		Dir: cfg.Dir, Server: cfg.Server, Log: cfg.Log, NoPush: cfg.NoPush,
-		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Watching: h.watches.of, Notify: h.notify,
+		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Watching: h.watches.of, View: h.view, Notify: h.notify,
 	})
 	if err != nil {
 		return nil, err
@@ -96,11 +97,13 @@ func (h *Host) Run(ctx context.Context) error {
 	defer cancel()
 	id := h.agent.Identity()
 	h.say("Host “%s” is enrolled with %s; it can have %d sessions at once.", id.Name, id.Server, max(h.cfg.Slots, 1))
+	h.tunnels.open(ctx)
 	var timers sync.WaitGroup
 	timers.Go(func() { h.keepTime(ctx) })
 	err := h.agent.Run(ctx)
 	cancel()
 	timers.Wait()
+	h.tunnels.wait()
 	if n := len(h.agent.Streams()); n > 0 {
 		h.say("The host ends. Sessions that run go on until their leases end: %d.", n)
 	}
@@ -122,7 +125,9 @@ func (h *Host) keepTime(ctx context.Context) {
 			h.cfg.Log.Info("a session is ended", "session", o.session, "reason", o.reason)
 			if err := h.agent.End(o.session, o.reason); err != nil {
 				h.cfg.Log.Warn("a session cannot be ended", "session", o.session, "err", err)
+				continue
 			}
+			h.tunnels.end(o.session, o.reason)
 		}
 		if news {
 			h.agent.Wake()
@@ -130,22 +135,8 @@ func (h *Host) keepTime(ctx context.Context) {
 	}
 }
 
-// View counts somebody who watches a session's run, from when it is called until the
-// function that it returns is.
-func (h *Host) View(session int64, run uint32) (leave func()) {
-	h.watches.join(session, run)
-	h.agent.Wake()
-	return sync.OnceFunc(func() {
-		h.watches.leave(session, run)
-		h.agent.Wake()
-	})
-}
-
-// Used notes that somebody uses a session's run now.
-func (h *Host) Used(session int64, run uint32) { h.watches.used(session, run) }
-
-// Dial connects to the display of a session's run, where it speaks RFB.
-func (h *Host) Dial(ctx context.Context, session int64, run uint32) (net.Conn, error) {
+// dial connects to the display of a session's run, where it speaks RFB.
+func (h *Host) dial(ctx context.Context, session int64, run uint32) (net.Conn, error) {
 	path, ok := h.displays.Socket(runner.Key{Session: session, Run: int64(run)})
 	if !ok {
 		return nil, fmt.Errorf("host: session %d has no display", session)

@@ -6,6 +6,7 @@ package agentapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -15,6 +16,7 @@ import (
 	"leasehold/internal/auth"
 	"leasehold/internal/control"
 	"leasehold/internal/server/problem"
+	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
 
@@ -25,6 +27,14 @@ type Server struct {
 	ClientIP func(*http.Request) string
 	// Done ends the event streams when it is closed, so that a stop does not wait for them.
 	Done <-chan struct{}
+	// Tunnels joins hosts to browsers; nil where there are no streams.
+	Tunnels Tunnels
+}
+
+// Tunnels serves a host's web socket for a session, whose ticket was redeemed. The error
+// is store.ErrNotFound, and the request not answered, if no browser waits with it here.
+type Tunnels interface {
+	Tunnel(w http.ResponseWriter, r *http.Request, session int64, ticket string) error
 }
 
 type contextKey int
@@ -36,6 +46,9 @@ func (s *Server) Register(r *auth.Routes) {
 	r.Handle("POST "+wire.PathEnrol, auth.Public, s.gate, http.HandlerFunc(s.enrol))
 	r.Handle("POST "+wire.PathCheckIn, auth.AgentOnly, s.gate, http.HandlerFunc(s.checkIn))
 	r.Handle("POST "+wire.PathRedeem, auth.AgentOnly, s.gate, http.HandlerFunc(s.redeem))
+	if s.Tunnels != nil {
+		r.Handle("GET "+wire.PathTunnel, auth.AgentOnly, s.gate, http.HandlerFunc(s.tunnel))
+	}
 	r.Handle("GET "+wire.PathEvents, auth.AgentOnly, s.gate, http.HandlerFunc(s.events))
 	r.Handle("GET /.well-known/jwks.json", auth.Public, s.gate, http.HandlerFunc(s.jwks))
 }
@@ -107,6 +120,21 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request) {
 	if s.decode(w, r, &m) {
 		out, err := s.Control.Redeem(r.Context(), agentOf(r), &m, s.ClientIP(r))
 		s.answer(w, out, err)
+	}
+}
+
+// tunnel joins a host to the browser that waits with its ticket.
+func (s *Server) tunnel(w http.ResponseWriter, r *http.Request) {
+	ticket := r.URL.Query().Get("ticket")
+	t, err := s.Control.TakeTunnel(r.Context(), agentOf(r), ticket)
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	if err := s.Tunnels.Tunnel(w, r, t.Session, ticket); errors.Is(err, store.ErrNotFound) {
+		s.fail(w, err)
+	} else if err != nil {
+		s.Log.Debug("tunnel", "session", t.Session, "err", err)
 	}
 }
 

@@ -99,6 +99,49 @@ func (t *Tx) Hosts(pool string, seen time.Time) (list []store.HostLoad, err erro
 	return list, err
 }
 
+// AddTunnel implements store.Agents.
+func (t *Tx) AddTunnel(x *store.Tunnel) error {
+	if _, err := t.exec("DELETE FROM tunnels WHERE expires_at <= ?", micros(t.now)); err != nil {
+		return err
+	}
+	_, err := t.exec("INSERT INTO tunnels (ticket, session_id, agent_id, node, expires_at) VALUES (?, ?, ?, ?, ?)", x.Ticket, x.Session, x.Agent, x.Node, micros(x.ExpiresAt))
+	return err
+}
+
+const selectTunnel = "SELECT ticket, session_id, agent_id, node, expires_at FROM tunnels WHERE agent_id = ? AND expires_at > ?"
+
+func scanTunnel(scan func(...any) error) (*store.Tunnel, error) {
+	x := &store.Tunnel{}
+	var expires int64
+	err := scan(&x.Ticket, &x.Session, &x.Agent, &x.Node, &expires)
+	x.ExpiresAt = when(expires)
+	return x, err
+}
+
+// Tunnels implements store.Agents.
+func (t *Tx) Tunnels(agent int64) (list []store.Tunnel, err error) {
+	err = t.each(selectTunnel+" ORDER BY ticket", []any{agent, micros(t.now)}, func(r *sql.Rows) error {
+		x, err := scanTunnel(r.Scan)
+		list = append(list, *x)
+		return err
+	})
+	return list, err
+}
+
+// TakeTunnel implements store.Agents.
+func (t *Tx) TakeTunnel(agent int64, ticket string) (*store.Tunnel, error) {
+	x, err := found(scanTunnel(t.row(selectTunnel+" AND ticket = ?", agent, micros(t.now), ticket).Scan))
+	if err != nil {
+		return nil, err
+	}
+	// Whoever deletes it has it.
+	n, err := t.exec("DELETE FROM tunnels WHERE ticket = ?", ticket)
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return x, err
+}
+
 // CreateEnrolmentKey implements store.Agents.
 func (t *Tx) CreateEnrolmentKey(k *store.EnrolmentKey) (err error) {
 	k.ID, err = t.insert("INSERT INTO enrolment_keys (kind, hash, created_at, expires_at, created_by, simulated, ownership) VALUES (?, ?, ?, ?, ?, ?, ?)",

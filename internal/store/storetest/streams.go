@@ -1,6 +1,9 @@
 package storetest
 
 import (
+	"errors"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -83,4 +86,71 @@ func testStreams(t *testing.T, e *env) {
 		same(t, "one of them", due(time.Second, -30*time.Second, 1), []int64{second.ID})
 		return nil
 	})
+}
+
+// testTunnels: a ticket is good once, for its host, until it is over.
+func testTunnels(t *testing.T, e *env) {
+	const host, other = 7, 8
+	add := func(ticket string, session int64, life time.Duration) {
+		e.update(func(tx store.Tx) error {
+			return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: session, Agent: host, Node: "https://a.example.org", ExpiresAt: e.clock.Now().Add(life)})
+		})
+	}
+	waiting := func(agent int64) (out []string) {
+		e.view(func(tx store.Tx) error {
+			for _, x := range must[[]store.Tunnel](t)(tx.Tunnels(agent)) {
+				out = append(out, x.Ticket)
+			}
+			return nil
+		})
+		return out
+	}
+	add("a", 1, 30*time.Second)
+	add("b", 2, 10*time.Second)
+	same(t, "waiting", waiting(host), []string{"a", "b"})
+	same(t, "for another", len(waiting(other)), 0)
+	e.clock.Step(10 * time.Second)
+	same(t, "one is over", waiting(host), []string{"a"})
+	take := func(agent int64, ticket string) (*store.Tunnel, error) {
+		var x *store.Tunnel
+		err := e.st.Update(t.Context(), func(tx store.Tx) (err error) {
+			x, err = tx.TakeTunnel(agent, ticket)
+			return err
+		})
+		return x, err
+	}
+	for _, wrong := range []struct {
+		agent  int64
+		ticket string
+	}{{other, "a"}, {host, "b"}, {host, "c"}, {host, ""}} {
+		_, err := take(wrong.agent, wrong.ticket)
+		wantErr(t, err, store.ErrNotFound)
+	}
+	x, err := take(host, "a")
+	if err != nil || x.Session != 1 || x.Agent != host || x.Node != "https://a.example.org" || !x.ExpiresAt.Equal(e.clock.Now().Add(20*time.Second)) {
+		t.Fatalf("taken: %+v, %v", x, err)
+	}
+	_, err = take(host, "a")
+	wantErr(t, err, store.ErrNotFound)
+
+	// At once, one has it.
+	add("d", 3, time.Minute)
+	var won, lost atomic.Int32
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			switch _, err := take(host, "d"); {
+			case err == nil:
+				won.Add(1)
+			case errors.Is(err, store.ErrNotFound):
+				lost.Add(1)
+			default:
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if won.Load() != 1 || lost.Load() != 7 {
+		t.Errorf("%d have it, %d not", won.Load(), lost.Load())
+	}
 }

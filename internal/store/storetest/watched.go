@@ -163,6 +163,21 @@ func (w watched) StreamsDue(a0, a1 time.Time, a2 int) ([]int64, error) {
 	return w.Tx.StreamsDue(a0, a1, a2)
 }
 
+func (w watched) AddTunnel(a0 *store.Tunnel) error {
+	w.saw("AddTunnel")
+	return w.Tx.AddTunnel(a0)
+}
+
+func (w watched) Tunnels(a0 int64) ([]store.Tunnel, error) {
+	w.saw("Tunnels")
+	return w.Tx.Tunnels(a0)
+}
+
+func (w watched) TakeTunnel(a0 int64, a1 string) (*store.Tunnel, error) {
+	w.saw("TakeTunnel")
+	return w.Tx.TakeTunnel(a0, a1)
+}
+
 func (w watched) DevicesOf(a0 int64) ([]*store.Agent, error) {
 	w.saw("DevicesOf")
 	return w.Tx.DevicesOf(a0)

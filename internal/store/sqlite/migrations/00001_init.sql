@@ -224,6 +224,16 @@ CREATE TABLE leases (
 	free_at            INTEGER NOT NULL
 );
 
+-- Browsers that wait for a host to bring a session's display.
+CREATE TABLE tunnels (
+	ticket     TEXT PRIMARY KEY,
+	session_id INTEGER NOT NULL,
+	agent_id   INTEGER NOT NULL,
+	node       TEXT NOT NULL, -- the address that the host dials
+	expires_at INTEGER NOT NULL
+);
+CREATE INDEX tunnels_agent ON tunnels (agent_id);
+
 -- Who holds a seat of which delivery method; written when it changes hands only.
 CREATE TABLE seats (
 	delivery_method_id INTEGER NOT NULL,
