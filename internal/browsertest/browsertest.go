@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
 	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
@@ -112,6 +113,16 @@ func (w *Window) hear(ev any) {
 	case *cdplog.EventEntryAdded:
 		w.noise = append(w.noise, e.Entry.Text+" "+e.Entry.URL)
 	}
+}
+
+// Downloads has the browser keep what this window downloads in a folder.
+func (w *Window) Downloads(dir string) {
+	w.T.Helper()
+	w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
+		_, err := cdp.Call(ctx, t, browser.SetDownloadBehavior, browser.SetDownloadBehaviorParams{Behavior: browser.SetDownloadBehaviorBehaviorAllow,
+			BrowserContextID: chromedp.FromContext(w.ctx).BrowserContextID, DownloadPath: dir})
+		return err
+	}))
 }
 
 // Quiet fails for what the browser complained of since it was last asked, such as inline

@@ -2,6 +2,7 @@
 // them live, quick and usable from the keyboard.
 import "htmx.org";
 import { startDialogs } from "./dialog";
+import { startExport } from "./export";
 import { startKeys } from "./keys";
 import { startList } from "./list";
 import { startLive } from "./live";
@@ -16,6 +17,7 @@ startMenus();
 startToasts();
 startDialogs();
 startList();
+startExport();
 startKeys();
 startPickers();
 startPortal();

@@ -78,6 +78,10 @@ func (c *call) showAs(code int, p page, body templ.Component) error {
 	p.Viewer = viewerOf(userOf(c.r))
 	if !c.live() {
 		p.Flash = c.flash()
+		if p.Flash != nil && p.Flash.File != "" {
+			// Without the script this begins the download, and the page stays.
+			c.w.Header().Set("Refresh", "0; url="+p.Flash.File)
+		}
 	}
 	return c.write(c.w, c.r, code, p, body)
 }

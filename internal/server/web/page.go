@@ -31,6 +31,9 @@ type toast struct {
 	Link string `json:"l,omitempty"`
 	Name string `json:"n,omitempty"` // the link's words
 	Bad  bool   `json:"b,omitempty"`
+	// File is a file whose download it confirms. It stands at the top of the page then,
+	// until it is dismissed.
+	File string `json:"f,omitempty"`
 }
 
 // A navGroup is a part of the side bar. Pages that do not exist are not in it.

@@ -40,6 +40,11 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "GET "+streamsPath, sessionsPage)
 	add(auth.AdminOnly, "GET "+streamsPath+"/events", sessionsEvents)
 	add(auth.AdminOnly, "GET "+streamsPath+"/filter", filterPage)
+	for _, list := range []string{sessionsPath, streamsPath} {
+		add(auth.AdminOnly, "GET "+list+"/export", exportPage)
+		add(auth.AdminOnly, "GET "+list+"/export/begin", beginExport)
+		add(auth.AdminOnly, "GET "+list+"/export/file", exportFile)
+	}
 	add(auth.AdminOnly, "GET /admin/sessions/{id}", sessionPage)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/events", sessionEvents)
 	add(auth.AdminOnly, "GET /admin/sessions/{id}/revoke", revokePage)

@@ -41,6 +41,7 @@ func sessionsPage(c *call) error {
 		Filter:  q.filter().Encode(),
 		All:     everything(list, q),
 		Batches: batchesPath,
+		Export:  withQuery(q.base()+"/export", q.values()),
 		Self:    q.path(),
 		Clear:   q.clear(),
 		NoQuery: q.with(func(q *sessionQuery) { q.Q = "" }).path(),
