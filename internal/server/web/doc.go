@@ -10,6 +10,7 @@
 //
 //   - the URL is the state: filters, sort and page stand in the query;
 //   - nothing inline: the content security policy allows scripts and styles from
-//     this origin only, so no handler, style attribute or data: URL is rendered;
+//     this origin only, so no handler, style attribute or data: URL is rendered (the
+//     viewer alone draws pictures from data: URLs that its script makes);
 //   - every route says in one table (routes.go) who may call it.
 package web

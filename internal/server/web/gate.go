@@ -105,7 +105,7 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 			if r.Method == http.MethodGet {
 				back = r.URL.RequestURI()
 			}
-			if strings.HasSuffix(r.URL.Path, "/events") {
+			if isForScript(r.URL.Path) {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
@@ -125,6 +125,17 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// isForScript reports whether a page's script asks for an address, and could make nothing of
+// the page to sign in.
+func isForScript(path string) bool {
+	for _, end := range []string{"/events", "/state", "/socket"} {
+		if strings.HasSuffix(path, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // signedIn returns the active user of the request's browser session, nil if there is none.

@@ -25,6 +25,9 @@ type Config struct {
 	// TrustedOrigins may post forms besides the page's own: the public URL of a server
 	// behind a proxy that rewrites the host.
 	TrustedOrigins []string
+	// Streams and Socket show streamed apps; without both of them there is no viewer.
+	Streams Streams
+	Socket  Socket
 }
 
 // Server serves the pages.
@@ -78,7 +81,7 @@ func (s *Server) Close() { s.stop.Do(func() { close(s.stopped) }) }
 func (s *Server) Register(routes *auth.Routes) {
 	routes.Handle("GET /assets/favicon.svg", auth.Public, plain, serveStatic("favicon.svg"))
 	routes.Handle("GET /assets/{file}", auth.Public, plain, s.assets)
-	for _, p := range s.pages() {
+	for _, p := range append(s.pages(), s.viewerPages()...) {
 		routes.Handle(p.pattern, p.access, s.gate, p.handler)
 	}
 }

@@ -37,7 +37,7 @@ func (b build) bundle() ([]file, error) {
 	}
 	opts := api.BuildOptions{
 		AbsWorkingDir:     src,
-		EntryPoints:       []string{"src/app.ts", "src/app.css"},
+		EntryPoints:       []string{"src/app.ts", "src/app.css", "src/viewer.ts", "src/viewer.css"},
 		Outdir:            "/",
 		Bundle:            true,
 		MinifyWhitespace:  !b.dev,
