@@ -31,3 +31,14 @@ func TestBench(t *testing.T) {
 		})
 	}
 }
+
+// TestBenchStreams: both ways to a display work, and are measured.
+func TestBenchStreams(t *testing.T) {
+	r := &report{}
+	if err := benchStreams(t.Context(), &options{seconds: 1, repeats: 1}, r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.sections) != 1 || len(r.sections[0].rows) != 4 {
+		t.Errorf("it reports %+v", r.sections)
+	}
+}

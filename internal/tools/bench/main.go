@@ -46,7 +46,7 @@ func main() {
 	flag.IntVar(&o.seconds, "seconds", 8, "seconds of each load")
 	flag.IntVar(&o.repeats, "repeats", 40, "how often each list is asked for")
 	flag.StringVar(&o.only, "db", "sqlite,postgres", "databases")
-	flag.StringVar(&o.part, "part", "checkins,lists,life,batches", "what to measure")
+	flag.StringVar(&o.part, "part", "checkins,lists,life,batches,streams", "what to measure")
 	flag.StringVar(&o.bin, "bin", "bin", "folder of the built programs, for the real player")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -70,6 +70,13 @@ func run(ctx context.Context, o *options) (err error) {
 		if err := runOn(ctx, o, name, has); err != nil {
 			return fmt.Errorf("%s: %w", name, err)
 		}
+	}
+	if has(o.part, "streams") {
+		t := &report{title: "Streams"}
+		if err := benchStreams(ctx, o, t); err != nil {
+			return fmt.Errorf("streams: %w", err)
+		}
+		t.print(os.Stdout)
 	}
 	fmt.Printf("\nTook %v.\n", time.Since(begin).Round(time.Second))
 	return nil
