@@ -5,6 +5,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -53,6 +54,16 @@ func TestCommandLine(t *testing.T) {
 	cli(&list, "list", "--json", "nosuch")
 	if len(list.Sessions) != 0 {
 		t.Errorf("list nosuch: %+v", list)
+	}
+
+	// The list as a file: whole, in place, and with what the list has.
+	exported := filepath.Join(t.TempDir(), "sessions.csv")
+	cli(nil, "export", "titra", "--status", "running", "-o", exported)
+	if b, err := os.ReadFile(exported); err != nil || strings.Count(string(b), "\r\n") != 2 || !strings.Contains(string(b), fmt.Sprintf("\r\n%d,", id)) {
+		t.Errorf("export: %v: %q", err, b)
+	}
+	if text, err := command(t, env, "session", "export", "--from", "tomorrow", "-o", exported+".bad"); err == nil || !strings.Contains(text, "from") {
+		t.Errorf("export of no period: %v: %s", err, text)
 	}
 
 	var one session
