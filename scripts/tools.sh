@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what the tests need and is missing, through apt-get when allowed to; otherwise
-# says exactly what to install. Exits 1 if something is still missing.
+# says exactly what to install. Exits 1 if something is still missing. Named tools are
+# looked for alone, as make demo does with those of streamed apps.
 set -u
 
 # tool → Debian package
@@ -8,6 +9,10 @@ declare -A need=(
   [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils
   [Xvnc]=tigervnc-standalone-server [openbox]=openbox [xterm]=xterm [xauth]=xauth [import]=imagemagick
 )
+
+if [ $# -gt 0 ]; then
+  for t in "${!need[@]}"; do [[ " $* " == *" $t "* ]] || unset "need[$t]"; done
+fi
 
 find_tool() {
   command -v "$1" >/dev/null 2>&1 && return 0
@@ -28,6 +33,6 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   packages=$(missing)
   [ -z "$packages" ] && exit 0
 fi
-echo "The tests need tools that are missing here. Install them with:" >&2
+echo "Tools are missing here. Install them with:" >&2
 echo "  apt-get install $(echo $packages)" >&2
 exit 1

@@ -9,14 +9,13 @@ import (
 	"log/slog"
 	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"time"
 
 	"leasehold/internal/agent/guard"
-	"leasehold/internal/control"
 	"leasehold/internal/server"
 	"leasehold/internal/wire"
 )
@@ -96,12 +95,35 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 	if err != nil && run.Err() == nil {
 		return err
 	}
-	p := &demoPlayer{self: self, dir: filepath.Join(dir, "player"), out: &lines{w: std.Out}, noPush: c.NoPush}
+	out := &lines{w: std.Out}
+	p := &demoAgent{kind: wire.Player, name: demoDevice, self: self, dir: filepath.Join(dir, "player"), out: out, noPush: c.NoPush}
 	defer p.end()
 	if err := p.start(run, s.Control, org, public); err != nil {
 		return fmt.Errorf("the player: %w", err)
 	}
-	fmt.Fprintf(p.out, `
+	if err := p.launch(run, s.Control, org); err != nil {
+		return fmt.Errorf("the player: %w", err)
+	}
+	streams := "Streamed apps need what is missing here: " + strings.Join(missingForStreams(), ", ") + "."
+	if len(missingForStreams()) == 0 {
+		// High up, because the sessions' own accounts must get there.
+		sessions, err := os.MkdirTemp("", "lh-demo-")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(sessions)
+		if err := os.Chmod(sessions, 0o711); err != nil {
+			return err
+		}
+		h := &demoAgent{kind: wire.Host, name: "THIS-HOST", self: self, dir: filepath.Join(dir, "host"), out: out, noPush: c.NoPush,
+			args: []string{"--sessions", filepath.Join(sessions, "s"), "--slots", "4"}}
+		defer h.end()
+		if err := h.start(run, s.Control, org, public); err != nil {
+			return fmt.Errorf("the stream host: %w", err)
+		}
+		streams = fmt.Sprintf("Signed in as %s, launch “Terminal”: it runs on this machine and is shown in the\n     browser. As %s, open Streaming › Sessions and click Kill in its row.", demoUser, demoAdmin)
+	}
+	fmt.Fprintf(out, `
 Leasehold is at  %[1]s
   as an administrator: %[2]s / %[4]s
   as a user:           %[3]s / %[4]s
@@ -113,11 +135,12 @@ See an app end:
      appear here, 20 and 10 seconds before it closes, and its row says when it has closed.
   3. “Field Report” does the same with the reference's two minutes and one minute.
   4. Sign in as %[3]s in a private window to launch it again.
+  5. %[6]s
 Ctrl-C ends everything that this command started.
 
-`, public, demoAdmin, demoUser, demoPassword, demoDevice)
+`, public, demoAdmin, demoUser, demoPassword, demoDevice, streams)
 	<-run.Done()
-	fmt.Fprintln(p.out, "\nEnding the apps, the player and the server …")
+	fmt.Fprintln(out, "\nEnding the apps, the agents and the server …")
 	stop()
 	if fleet != nil {
 		fleet.Wait()
@@ -144,83 +167,6 @@ func listenFrom(port int) (net.Listener, error) {
 }
 
 const demoDevice = "THIS-DEVICE"
-
-// demoPlayer is the real player of the demo: a process of its own.
-type demoPlayer struct {
-	self, dir string
-	out       *lines
-	noPush    bool
-	cmd       *exec.Cmd
-	read      sync.WaitGroup
-}
-
-// command runs a player command and returns its output.
-func (p *demoPlayer) command(ctx context.Context, args ...string) error {
-	out, err := exec.CommandContext(ctx, p.self, append([]string{"player"}, args...)...).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("leasehold player %s: %w: %s", args[0], err, out)
-	}
-	return nil
-}
-
-// start enrols and runs the player, and launches the sample apps on it.
-func (p *demoPlayer) start(ctx context.Context, c *control.Control, org *organisation, public string) error {
-	key, err := c.NewEnrolmentKey(ctx, org.admin, wire.Player, "", false)
-	if err != nil {
-		return err
-	}
-	if err := p.command(ctx, "enroll", "--server", public, "--key", key, "--name", demoDevice, "--state", p.dir); err != nil {
-		return err
-	}
-	args := []string{"player", "run", "--state", p.dir, "--log-level", "warn"}
-	if p.noPush {
-		args = append(args, "--no-push")
-	}
-	p.cmd = exec.Command(p.self, args...)
-	// A group of its own: Ctrl-C reaches the demo, which ends things in order.
-	p.cmd.SysProcAttr = ownGroup()
-	pipe, err := p.cmd.StdoutPipe()
-	if err != nil {
-		return err
-	}
-	p.cmd.Stderr = p.cmd.Stdout
-	if err := p.cmd.Start(); err != nil {
-		return err
-	}
-	p.read.Go(func() { p.out.copy("player │ ", pipe) })
-	for _, app := range org.real {
-		launched, err := c.Launch(ctx, control.WhoIs(org.ann, "demo"), app, 0)
-		if err != nil {
-			return err
-		}
-		if err := p.command(ctx, "launch", launched.Link, "--state", p.dir); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// end ends the player, and then the apps, which would go on without it.
-func (p *demoPlayer) end() {
-	if p.cmd == nil || p.cmd.Process == nil {
-		return
-	}
-	p.cmd.Process.Signal(syscall.SIGTERM)
-	killed := time.AfterFunc(10*time.Second, func() { p.cmd.Process.Kill() })
-	p.read.Wait()
-	p.cmd.Wait()
-	killed.Stop()
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-	defer cancel()
-	var wg sync.WaitGroup
-	filepath.WalkDir(p.dir, func(path string, d os.DirEntry, err error) error {
-		if err == nil && !d.IsDir() && d.Name() == "spec.json" {
-			wg.Go(func() { endRun(ctx, filepath.Dir(path)) })
-		}
-		return nil
-	})
-	wg.Wait()
-}
 
 // endRun ends one run and waits until nothing of it is left.
 func endRun(ctx context.Context, dir string) {

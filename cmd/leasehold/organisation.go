@@ -115,7 +115,22 @@ func newOrganisation(ctx context.Context, c *control.Control, sample string) (*o
 			return nil, err
 		}
 	}
-	return o, nil
+	return o, o.stream(ctx, c, groups["Engineering"].ID)
+}
+
+// stream gives a group an app that is streamed.
+func (o *organisation) stream(ctx context.Context, c *control.Control, group int64) error {
+	app := &catalog.App{Name: "Terminal", Description: "A shell on a stream host, in the browser."}
+	if err := c.CreateApp(ctx, o.admin, app); err != nil {
+		return err
+	}
+	d := &catalog.DeliveryMethod{AppID: app.ID, Name: "Terminal, streamed", Kind: session.Stream,
+		Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"xterm", "-fa", "Monospace", "-fs", "12", "-title", "Terminal"}}},
+		Stream:   &catalog.StreamSettings{Geometry: "1280x800", ReconnectSeconds: 120, IdleSeconds: 1800, MaxSeconds: 4 * 3600}}
+	if err := c.CreateDeliveryMethod(ctx, o.admin, d); err != nil {
+		return err
+	}
+	return c.CreateProvision(ctx, o.admin, &directory.Provision{Name: "Streaming", Enabled: true, GroupIDs: []int64{group}, DeliveryMethodIDs: []int64{d.ID}})
 }
 
 // simulate lets simulated devices bring about n sessions, over the wire, to every status.

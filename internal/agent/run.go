@@ -114,6 +114,9 @@ func (a *Agent) start(s *session) error {
 		return err
 	}
 	deadline := now.Add(time.Duration(s.App.WaitSeconds)*time.Second + s.window())
+	if a.host() {
+		deadline = deadline.Add(wire.ComeUpWithin)
+	}
 	if s.Holder.Covered(a.clock.instant(now)) {
 		deadline = a.clock.stamp(s.Holder.Lease.End)
 	}

@@ -9,6 +9,7 @@ import (
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
+	"leasehold/internal/wire"
 )
 
 // maxReason is the longest reason of an action, in characters.
@@ -100,6 +101,9 @@ func (v view) act(s *session.Session, action session.Action, by session.Actor, r
 	window := time.Duration(0)
 	if dm != nil {
 		window = dm.Terms(set.force()).Window
+	}
+	if s.Kind == session.Stream {
+		window += wire.ComeUpWithin
 	}
 	return s.Act(action, by, reason, now, set.unauthorised(window))
 }

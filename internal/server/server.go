@@ -23,6 +23,7 @@ import (
 	"leasehold/internal/control"
 	"leasehold/internal/server/adminapi"
 	"leasehold/internal/server/agentapi"
+	"leasehold/internal/server/gateway"
 	"leasehold/internal/server/problem"
 	"leasehold/internal/server/web"
 	"leasehold/internal/store"
@@ -47,6 +48,7 @@ type Server struct {
 	Routes  *auth.Routes
 
 	web     *web.Server
+	gateway *gateway.Gateway
 	metrics *metrics
 	done    chan struct{}
 	stop    sync.Once
@@ -67,20 +69,42 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(), done: make(chan struct{})}
+	s.gateway = gateway.New(gateway.Config{Issue: s.issue, Origins: []string{u.Scheme + "://" + u.Host}, Done: s.done, Log: cfg.Log})
 	s.web, err = web.New(web.Config{
 		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
-		TrustedOrigins: []string{u.Scheme + "://" + u.Host},
+		TrustedOrigins: []string{u.Scheme + "://" + u.Host}, Streams: c, Socket: s.gateway,
 	})
 	if err != nil {
 		return nil, err
 	}
-	(&agentapi.Server{Control: c, Log: cfg.Log, ClientIP: s.clientIP, Done: s.done}).Register(s.Routes)
+	(&agentapi.Server{Control: c, Log: cfg.Log, ClientIP: s.clientIP, Done: s.done, Tunnels: tunnels{s.gateway}}).Register(s.Routes)
 	(&adminapi.Server{Control: c, Log: cfg.Log, Version: cfg.Version, ClientIP: s.clientIP}).Register(s.Routes)
 	s.web.Register(s.Routes)
 	s.Routes.Handle("GET /healthz", auth.Public, open, http.HandlerFunc(s.healthz))
 	s.Routes.Handle("GET /readyz", auth.Public, open, http.HandlerFunc(s.readyz))
 	s.Routes.Handle("GET /metrics", auth.Public, s.local, promhttp.HandlerFor(s.metrics.registry, promhttp.HandlerOpts{}))
 	return s, nil
+}
+
+// issue makes a ticket for a browser that waits for a display.
+func (s *Server) issue(ctx context.Context, session int64) (string, error) {
+	ticket, err := s.Control.OpenTunnel(ctx, session)
+	if errors.Is(err, control.ErrNoDisplay) {
+		err = errors.Join(&gateway.RefusedError{Reason: "The app is not running any more."}, err)
+	}
+	return ticket, err
+}
+
+// tunnels says in the agents' API's words that nobody waits.
+type tunnels struct{ *gateway.Gateway }
+
+// Tunnel implements agentapi.Tunnels.
+func (t tunnels) Tunnel(w http.ResponseWriter, r *http.Request, session int64, ticket string) error {
+	err := t.Gateway.Tunnel(w, r, session, ticket)
+	if errors.Is(err, gateway.ErrNobodyWaits) {
+		err = fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return err
 }
 
 // open lets everybody in.

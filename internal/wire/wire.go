@@ -49,6 +49,10 @@ const (
 // ErrVersion: the message is of a version that this side does not speak.
 var ErrVersion = errors.New("wire: protocol version not supported")
 
+// ComeUpWithin is how long a host's display and its app may take to come up. Meanwhile no
+// lease can be brought to the guard, so the first deadline of a run there is so much later.
+const ComeUpWithin = 30 * time.Second
+
 // AgentKind says what an agent runs.
 type AgentKind string
 

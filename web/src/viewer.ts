@@ -247,5 +247,8 @@ document.addEventListener("visibilitychange", () => {
   if (root.dataset.phase === "away") tryNow();
   else void refresh();
 });
+// A page that the browser keeps for Back would keep its socket too, and count as a viewer.
+window.addEventListener("pagehide", closePicture);
+window.addEventListener("pageshow", (e) => e.persisted && location.reload());
 apply();
 if (state.phase !== "ended") schedule();

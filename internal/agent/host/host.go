@@ -71,6 +71,7 @@ func Open(cfg Config) (*Host, error) {
 	if cfg.Displays.Runs == "" {
 		cfg.Displays.Runs = filepath.Join(cfg.Dir, "runs")
 	}
+	cfg.Displays.ReadyWithin = wire.ComeUpWithin
 	if cfg.Displays.Log == nil {
 		cfg.Displays.Log = cfg.Log
 	}

@@ -30,7 +30,7 @@ func portal(c *call) error {
 	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
-		if !r.Status.Active() && r.Status != session.UpgradeRequested && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
+		if !r.Status.Active() && r.Status != session.Starting && r.Status != session.UpgradeRequested && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
 			continue // at rest in the player
 		}
 		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}
@@ -40,7 +40,9 @@ func portal(c *call) error {
 				a.Status.Extra = "newer version: " + a.Status.Extra
 			}
 		}
-		if r.Lease != nil && r.Observed == session.IsRunning {
+		if r.Kind == session.Stream {
+			a.Path = streamPath(r.ID)
+		} else if r.Lease != nil && r.Observed == session.IsRunning {
 			a.Ends = r.Lease.ExpiresAt
 		}
 		v.Running = append(v.Running, a)
@@ -56,6 +58,8 @@ func portal(c *call) error {
 		switch {
 		case o.Refusal != nil:
 			t.Denied = true
+		case o.Method.Kind == session.Stream:
+			t.Hint = "opens in the browser"
 		case device != nil:
 			t.Hint, t.Device, t.Choice = "opens on "+device.Name, itoa(device.ID), true
 		default:
@@ -108,8 +112,9 @@ func (c *call) launchForm(code int, bad string) error {
 	}
 	now := time.Now()
 	first := firstChoice(p.Devices, now)
+	streamed := offer != nil && offer.Method.Kind == session.Stream
 	for _, d := range p.Devices {
-		if !d.DeletedAt.IsZero() {
+		if !d.DeletedAt.IsZero() || streamed {
 			continue
 		}
 		o := option{Value: itoa(d.ID), Label: d.Name, Note: "The player there takes it at once.", Chosen: d == first}
@@ -117,6 +122,10 @@ func (c *call) launchForm(code int, bad string) error {
 			o.Note = fmt.Sprintf("Last seen %s; it opens when that device is online.", agoText(d.LastSeenAt, now))
 		}
 		f.Places = append(f.Places, o)
+	}
+	if streamed {
+		f.Places = []option{{Value: "", Label: "This browser", Note: "The app runs on a host and is shown here.", Chosen: true}}
+		return c.showAs(code, page{Title: f.App, Portal: true, Now: now}, launchView(f))
 	}
 	f.Places = append(f.Places, option{Value: "", Label: "This device", Note: "A link opens the Leasehold player here.", Chosen: first == nil})
 	return c.showAs(code, page{Title: f.App, Portal: true, Now: now}, launchView(f))
@@ -139,7 +148,7 @@ func launch(c *call) error {
 	case errors.As(err, &bad):
 		return c.launchForm(http.StatusUnprocessableEntity, title(bad[0].Message)+".")
 	case errors.As(err, &denied):
-		return c.launchForm(http.StatusForbidden, "")
+		return c.launchForm(http.StatusForbidden, denied.Message)
 	case err != nil:
 		return err
 	}
@@ -147,8 +156,14 @@ func launch(c *call) error {
 		// The link is a secret of this browser: it is not in any address.
 		c.sessions.Put(c.r.Context(), keyLinks+itoa(l.Session.ID), l.Link)
 	}
+	if l.URL != "" {
+		return c.redirect(streamPath(l.Session.ID))
+	}
 	return c.redirect("/sessions/" + itoa(l.Session.ID))
 }
+
+// streamPath is where a streamed session is seen.
+func streamPath(id int64) string { return "/streams/" + itoa(id) }
 
 // follow shows the user one of their own sessions on its way.
 func follow(c *call) error {
@@ -160,6 +175,9 @@ func follow(c *call) error {
 		return err
 	}
 	r := d.Row
+	if r.Kind == session.Stream {
+		return c.redirect(streamPath(r.ID))
+	}
 	path := "/sessions/" + itoa(r.ID)
 	f := following{
 		App: r.AppName, Device: r.AgentName, Status: statusOf(r.Session, d.Now), Since: r.StatusSince,
