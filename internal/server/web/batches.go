@@ -137,6 +137,9 @@ func askOf(b *control.BatchView) batchAsk {
 	case b.Action == session.Evict:
 		ask.Happens = "Each app is closed after its warnings, at the latest when its lease ends."
 		ask.Not = "It does not take the apps away: their users can launch them again." + again
+	case b.Action == session.Kill:
+		ask.Happens = "Each app ends at once, without a warning: what is not saved is lost."
+		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again
 	default:
 		ask.Happens = "The apps may not run again in these sessions."
 		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again

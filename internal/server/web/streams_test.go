@@ -141,7 +141,7 @@ func TestStreamsScreen(t *testing.T) {
 	s.as("olga").get("/admin/sessions/"+num(watched)).has("killed", "it hangs", "Host", "HOST-1")
 	// Many, of which those that it does not apply to are skipped.
 	s.as("olga").post("/admin/batches", vals("of", "ticked", "action", "kill", "return", streamsPath, "session", num(unwatched), "session", num(ended))).is(200).
-		has("Kill 1 session", "1 session skipped")
+		has("Kill 1 session", "1 session skipped", "ends at once, without a warning")
 	// A starting one can be cancelled on its page.
 	s.as("olga").get("/admin/sessions/"+num(starting)).has("It is connected when its display and its app are up", "/cancel")
 	s.as("olga").get("/admin/hosts").has("HOST-1", "default", "50")
@@ -149,4 +149,29 @@ func TestStreamsScreen(t *testing.T) {
 	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "gpu")).is(200).has("gpu")
 	s.as("olga").post("/admin/hosts/keys", nil).is(201).has("leasehold host enroll")
 	s.as("ann").get(streamsPath).is(403)
+}
+
+// TestStreamsSort: a click on a header sorts by it, a second click reverses.
+func TestStreamsSort(t *testing.T) {
+	s := newSite(t)
+	h := s.streams()
+	ann, olga := control.WhoIs(s.ann, "test"), control.WhoIs(s.admin, "test")
+	for _, who := range []control.Who{ann, olga, ann} {
+		h.launch(who, who == ann)
+	}
+	w := s.window()
+	w.Open(streamsPath)
+	order := `[...document.querySelectorAll('#list tbody tr')].map((r) => r.id).join(' ')`
+	for _, c := range []struct{ header, first, second string }{
+		{"Session ID", "s1 s2 s3", "s3 s2 s1"},
+		{"Name", "s1 s3 s2", "s2 s3 s1"}, // Ann Berg, olga
+		{"App name", "s1 s2 s3", "s3 s2 s1"},
+		{"Start time", "s3 s2 s1", "s1 s2 s3"},
+		{"Status", "s1 s3 s2", "s2 s3 s1"}, // connected, starting
+	} {
+		for _, want := range []string{c.first, c.second} {
+			w.Run(fmt.Sprintf(`[...document.querySelectorAll('#list thead a')].find((a) => a.innerText.trim() === %q).click()`, c.header))
+			w.Wait(fmt.Sprintf(`document.querySelector('#list thead th[aria-sort]')?.innerText.trim() === %q && %s === %q`, c.header, order, want))
+		}
+	}
 }
