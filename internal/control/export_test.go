@@ -70,7 +70,11 @@ func exported(t *testing.T, s *stepped, q store.SessionQuery, between func(step 
 // once, whatever is done to them and to others while it goes on.
 func TestExportWhileItChanges(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
-		ids := crowd(t, s, 10_000)
+		n := 10_000
+		if testing.Short() {
+			n = 2_000
+		}
+		ids := crowd(t, s, n)
 		change := func(id int64, do func(*session.Session)) {
 			t.Helper()
 			err := s.Store.Update(t.Context(), func(tx store.Tx) error {
