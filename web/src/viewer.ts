@@ -93,7 +93,8 @@ async function lost(code: number, reason: string): Promise<void> {
   const words = reason ? `${reason[0]!.toUpperCase()}${reason.slice(1).replace(/\.$/, "")}.` : "";
   if (code === REFUSED) {
     stopped = true;
-    return phase("stopped", `${app} is not shown here`, words);
+    phase("stopped", `${app} is not shown here`, words);
+    return refresh(); // if it is over, that is said instead
   }
   if (code === ENDED) state = { ...state, phase: "ended", title: `${app} has ended`, text: words };
   else again(code === 1012 ? "The server is restarting." : words);

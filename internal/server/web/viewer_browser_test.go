@@ -44,9 +44,10 @@ type stage struct {
 	mu   sync.Mutex
 	view control.StreamView
 
-	away  atomic.Bool               // the host does not dial
-	input atomic.Pointer[time.Time] // when the person last did anything
-	cut   func()                    // cuts what connects the host
+	away   atomic.Bool               // the host does not dial
+	refuse atomic.Bool               // nor may it
+	input  atomic.Pointer[time.Time] // when the person last did anything
+	cut    func()                    // cuts what connects the host
 }
 
 func (s *stage) Stream(_ context.Context, who control.Who, id int64) (*control.StreamView, error) {
@@ -105,6 +106,9 @@ func newStage(t *testing.T) *stage {
 		Done: done, Log: log, Wait: 2 * time.Second,
 		Issue: func(context.Context, int64) (string, error) {
 			ticket := fmt.Sprint(tickets.Add(1))
+			if s.refuse.Load() {
+				return "", &gateway.RefusedError{Reason: "The app is not running any more."}
+			}
 			if s.away.Load() {
 				return ticket, nil
 			}
@@ -361,6 +365,16 @@ func TestViewerSaysWhyInTheBrowser(t *testing.T) {
 	s.open(w)
 	s.End(streamID, "nobody used it for 1 hour")
 	w.Wait(`document.querySelector('#cover-text').textContent === 'Nobody used it for 1 hour.'`)
+
+	// No way to it: if it is over that is said, and else what the server says.
+	s.refuse.Store(true)
+	w.Open(fmt.Sprintf("/streams/%d", streamID))
+	w.Wait(`document.querySelector('#cover-title').textContent === 'MATLAB is not shown here' && document.querySelector('#cover-text').textContent === 'The app is not running any more.'`)
+	s.say(func(v *control.StreamView) { v.Status = session.Disconnected })
+	w.Click("#retry")
+	w.Wait(`document.querySelector('#cover-title').textContent === 'MATLAB has ended'`)
+	s.refuse.Store(false)
+	w.Hush()
 
 	// It never came up.
 	s.say(func(v *control.StreamView) { v.Status = session.Starting })
