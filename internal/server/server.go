@@ -33,6 +33,7 @@ import (
 type Config struct {
 	Store     store.Store
 	PublicURL string // as people and agents reach it, without a final slash
+	NodeURL   string // as stream hosts reach this very node; PublicURL if empty
 	Version   string
 	Log       *slog.Logger
 	// TrustedProxies may say where a request comes from, in X-Forwarded-For.
@@ -64,7 +65,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		return nil, fmt.Errorf("public URL %q: must be https://host or http://host", cfg.PublicURL)
 	}
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
-	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
+	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
 	if err != nil {
 		return nil, err
 	}
@@ -180,7 +181,10 @@ func (s *Server) Handler() http.Handler {
 				pattern = "none"
 			}
 			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.status)).Inc()
-			s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
+			if rec.status != http.StatusSwitchingProtocols {
+				// A web socket lasts as long as its stream; that is no time to answer.
+				s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
+			}
 			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", took)
 		}()
 		s.Routes.ServeHTTP(rec, r)
@@ -195,7 +199,7 @@ type recorder struct {
 }
 
 func (r *recorder) WriteHeader(code int) {
-	if !r.wrote && code >= 200 {
+	if !r.wrote && (code >= 200 || code == http.StatusSwitchingProtocols) {
 		r.status, r.wrote = code, true
 	}
 	r.ResponseWriter.WriteHeader(code)
@@ -246,6 +250,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	run, cancel := context.WithCancel(ctx)
 	defer cancel()
 	wg.Go(func() { s.Control.Run(run) })
+	wg.Go(func() { s.endStreams(run) })
 	failed := make(chan error, 1)
 	go func() { failed <- srv.Serve(l) }()
 	var err error
@@ -255,7 +260,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		s.Close()
 		wait, done := context.WithTimeout(context.Background(), stopWait)
 		defer done()
-		err = srv.Shutdown(wait)
+		// Viewers are told to come back; the server does not wait for what was hijacked.
+		err = errors.Join(s.gateway.Shutdown(wait), srv.Shutdown(wait))
 		srv.Close()
 		<-failed
 	}
@@ -265,6 +271,37 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		err = nil
 	}
 	return err
+}
+
+// endStreams tells the viewers on this node at once that a session is over. On another node
+// their pages find out when they next ask.
+func (s *Server) endStreams(ctx context.Context) {
+	ready, take, stop := s.Control.Hub.WaitChanges()
+	defer stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ready:
+		}
+		take()
+		watched := s.gateway.Sessions()
+		if len(watched) == 0 {
+			continue
+		}
+		rows, _, err := s.Control.SessionRows(ctx, watched)
+		if err != nil {
+			if ctx.Err() == nil {
+				s.Log.Error("look for streams that are over", "err", err)
+			}
+			continue
+		}
+		for _, r := range rows {
+			if r.Status.Ended() {
+				s.gateway.End(r.ID, r.Reason)
+			}
+		}
+	}
 }
 
 // Close ends the event streams.

@@ -129,6 +129,17 @@ func (g *Gateway) End(session int64, reason string) {
 	}
 }
 
+// Sessions lists the sessions that somebody watches on this node, in no order.
+func (g *Gateway) Sessions() []int64 {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	list := make([]int64, 0, len(g.streams))
+	for id := range g.streams {
+		list = append(list, id)
+	}
+	return list
+}
+
 // Open returns how many browsers are connected.
 func (g *Gateway) Open() int {
 	g.mu.Lock()

@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/http"
@@ -50,14 +51,15 @@ var methods = &records[catalog.DeliveryMethod]{
 		_, err := c.Control.UpdateDeliveryMethod(c.r.Context(), c.who(), id, change)
 		return err
 	},
-	shown: []string{"app_id", "name", "licence", "heartbeat_seconds", "warnings_seconds", "successor_id", "packages"},
+	shown: []string{"app_id", "name", "licence", "heartbeat_seconds", "warnings_seconds", "successor_id", "packages", "kind", "stream"},
 	facts: func(c *call, d *catalog.DeliveryMethod) ([]fact, error) {
 		app, err := c.appName(d.AppID)
 		if err != nil {
 			return nil, err
 		}
 		fs := []fact{{Name: "App", Text: app, Link: appsPath + "/" + itoa(d.AppID)},
-			{Name: "Sessions", Text: "by this delivery method", Link: sessionsPath + "?delivery_method_id=" + itoa(d.ID)}}
+			{Name: "Kind", Text: kindWords[d.Kind]},
+			{Name: "Sessions", Text: "by this delivery method", Link: sessionQuery{SessionQuery: store.SessionQuery{Kind: d.Kind, DeliveryMethodID: d.ID}}.path()}}
 		next, err := c.successor(d)
 		if next != nil {
 			fs = append(fs, *next)
@@ -156,20 +158,42 @@ type methodForm struct {
 	Seats     string
 	Heartbeat string
 	Warnings  string
+	Stream    streamFields
 	Errors    map[string]string
+}
+
+// streamFields are the settings of a stream as the form writes them.
+type streamFields struct {
+	Geometry, Reconnect, Idle, Max, Pool string
+	Clipboard                            bool
+}
+
+// kindWords says what the kinds of delivery methods are.
+var kindWords = map[session.Kind]string{session.Device: "runs on a person’s device", session.Stream: "runs on a host, streamed into the browser"}
+
+// streamFieldsOf writes a delivery method's settings, or those that a new one begins with.
+func streamFieldsOf(d *catalog.DeliveryMethod) streamFields {
+	s := d.Stream
+	if s == nil {
+		blank := catalog.DeliveryMethod{Kind: session.Stream}
+		blank.SetDefaults()
+		s = blank.Stream
+	}
+	return streamFields{Geometry: s.Geometry, Reconnect: duration(s.ReconnectSeconds), Idle: duration(s.IdleSeconds), Max: duration(s.MaxSeconds), Pool: s.Pool, Clipboard: !s.ClipboardOff}
 }
 
 // durationHelp says how lengths are written.
 const durationHelp = "As 90 s, 5 min, 8 h or 30 d."
 
 func (c *call) methodForm(d *catalog.DeliveryMethod, errs map[string]string) (*methodForm, error) {
-	m := &methodForm{Method: d, Offline: duration(d.Licence.OfflineSeconds), Heartbeat: duration(d.HeartbeatSeconds), Warnings: durations(d.WarningsSeconds), Errors: errs}
+	m := &methodForm{Method: d, Offline: duration(d.Licence.OfflineSeconds), Heartbeat: duration(d.HeartbeatSeconds), Warnings: durations(d.WarningsSeconds), Stream: streamFieldsOf(d), Errors: errs}
 	if d.Licence.Seats > 0 {
 		m.Seats = strconv.Itoa(d.Licence.Seats)
 	}
 	if c.r.Method == http.MethodPost {
 		get := c.r.PostFormValue
 		m.Offline, m.Seats, m.Heartbeat, m.Warnings = get("licence.offline_seconds"), get("licence.seats"), get("heartbeat_seconds"), get("warnings_seconds")
+		m.Stream = streamFields{get("stream.geometry"), get("stream.reconnect_seconds"), get("stream.idle_seconds"), get("stream.max_seconds"), get("stream.pool"), get("clipboard") == "true"}
 	}
 	ctx, every := c.r.Context(), store.Page{Size: 500}
 	if d.ID == 0 {
@@ -208,7 +232,7 @@ func readMethod(c *call, d *catalog.DeliveryMethod) error {
 	}
 	if d.ID == 0 {
 		d.AppID, _ = strconv.ParseInt(get("app_id"), 10, 64) // 0 is refused by its rules
-		d.Kind = session.Device
+		d.Kind = cmp.Or(session.Kind(get("kind")), session.Device)
 	}
 	d.Name = get("name")
 	d.Licence = catalog.Licence{Type: lease.Kind(get("licence.type")), Seats: number(&e, c.r.PostForm, "licence.seats")}
@@ -216,7 +240,18 @@ func readMethod(c *call, d *catalog.DeliveryMethod) error {
 		d.Licence.OfflineSeconds = length("licence.offline_seconds", get("licence.offline_seconds"))
 	}
 	d.HeartbeatSeconds = length("heartbeat_seconds", get("heartbeat_seconds"))
-	d.WarningsSeconds = []int{}
+	d.WarningsSeconds, d.Stream = []int{}, nil
+	if d.Kind == session.Stream {
+		// What belongs to the other kind is out of sight, and not meant.
+		d.Licence.Type, d.Licence.OfflineSeconds = lease.Floating, 0
+		d.Stream = &catalog.StreamSettings{
+			Geometry: get("stream.geometry"), ReconnectSeconds: length("stream.reconnect_seconds", get("stream.reconnect_seconds")),
+			IdleSeconds: length("stream.idle_seconds", get("stream.idle_seconds")), MaxSeconds: length("stream.max_seconds", get("stream.max_seconds")),
+			Pool: get("stream.pool"), ClipboardOff: get("clipboard") != "true",
+		}
+		d.Packages = readPackages(c)
+		return e.Err()
+	}
 	for w := range strings.SplitSeq(get("warnings_seconds"), ",") {
 		if w = strings.TrimSpace(w); w != "" {
 			d.WarningsSeconds = append(d.WarningsSeconds, length("warnings_seconds", w))

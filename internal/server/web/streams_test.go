@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"net/url"
 	"strings"
 	"testing"
 	"time"
@@ -173,5 +174,40 @@ func TestStreamsSort(t *testing.T) {
 			w.Run(fmt.Sprintf(`[...document.querySelectorAll('#list thead a')].find((a) => a.innerText.trim() === %q).click()`, c.header))
 			w.Wait(fmt.Sprintf(`document.querySelector('#list thead th[aria-sort]')?.innerText.trim() === %q && %s === %q`, c.header, order, want))
 		}
+	}
+}
+
+// TestStreamMethodForm: an administrator makes and changes a streamed delivery method in the
+// pages; each mistake is said at its field.
+func TestStreamMethodForm(t *testing.T) {
+	s := newSite(t)
+	a := &catalog.App{Name: "Blender"}
+	s.must(s.c.CreateApp(t.Context(), s.root, a))
+	olga := s.as("olga")
+	form := func(more ...string) url.Values {
+		v := vals("app_id", num(a.ID), "kind", "stream", "name", "Blender streamed", "heartbeat_seconds", "10 s", "licence.seats", "5",
+			"stream.geometry", "1600x900", "stream.reconnect_seconds", "5 min", "stream.idle_seconds", "1 h", "stream.max_seconds", "", "stream.pool", "gpu", "clipboard", "true",
+			"packages", "1", "packages.0.type", "command", "packages.0.command", "blender")
+		for i := 0; i < len(more); i += 2 {
+			v.Set(more[i], more[i+1])
+		}
+		return v
+	}
+	olga.get("/admin/delivery-methods/new").is(200).has("Where it runs", "streamed into the browser", "Reconnection window", `value="1280x800"`)
+	olga.post("/admin/delivery-methods", form("stream.idle_seconds", "soon")).is(422).has("Must be a length of time", `value="soon"`, `value="stream" selected`)
+	olga.post("/admin/delivery-methods", form("stream.geometry", "wide")).is(422).has("Must be width x height", `value="wide"`)
+	olga.post("/admin/delivery-methods", form()).is(200).has("The delivery method is made.")
+	d, err := s.c.DeliveryMethod(t.Context(), 1)
+	s.must(err)
+	want := catalog.StreamSettings{Geometry: "1600x900", ReconnectSeconds: 300, IdleSeconds: 3600, Pool: "gpu"}
+	if d.Kind != session.Stream || d.Stream == nil || *d.Stream != want || d.Licence.Seats != 5 || len(d.WarningsSeconds) != 0 || d.HeartbeatSeconds != 10 {
+		t.Errorf("made %+v, %+v", d, d.Stream)
+	}
+	page := "/admin/delivery-methods/1"
+	olga.get(page).is(200).has("runs on a host", `value="gpu"`, `value="5 min"`, "/admin/streams?delivery_method_id=1").lacks("Where it runs", `name="warnings_seconds"`, `name="licence.type"`)
+	olga.post(page, vals("name", "Blender streamed", "heartbeat_seconds", "10 s", "licence.seats", "", "stream.geometry", "800x600", "stream.reconnect_seconds", "0",
+		"stream.idle_seconds", "", "stream.max_seconds", "8 h", "stream.pool", "", "packages", "1", "packages.0.type", "command", "packages.0.command", "blender")).is(200)
+	if d, err = s.c.DeliveryMethod(t.Context(), 1); err != nil || *d.Stream != (catalog.StreamSettings{Geometry: "800x600", MaxSeconds: 8 * 3600, ClipboardOff: true}) || d.Licence.Seats != 0 {
+		t.Errorf("changed to %+v, %v", d.Stream, err)
 	}
 }
