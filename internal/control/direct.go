@@ -3,7 +3,9 @@ package control
 import (
 	"fmt"
 	"math/rand/v2"
+	"time"
 
+	"leasehold/internal/catalog"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -100,6 +102,10 @@ func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Age
 func (ci *checkIn) pace() error {
 	a := ci.out.answer
 	next := lease.NextCheckIn(lease.Terms{Heartbeat: ci.set.heartbeat()}, rand.Float64())
+	if ci.agent.Kind == wire.Host {
+		// Also while it runs nothing, or it would count as silent and get nothing to run.
+		next = min(next, lease.NextCheckIn(lease.Terms{Heartbeat: catalog.StreamHeartbeat * time.Second}, rand.Float64()))
+	}
 	for _, id := range ci.order {
 		s := ci.sessions[id]
 		if s.Status.Ended() || !s.DeletedAt.IsZero() {

@@ -172,6 +172,28 @@ func TestStreamLaunchesAtOnce(t *testing.T) {
 	})
 }
 
+// TestHostsAreHeardOften: a host checks in every ten seconds, whatever it runs, and so also
+// while it runs nothing: one that is not heard from gets no sessions.
+func TestHostsAreHeardOften(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		h := s.host("one", 5)
+		within := func(what string) {
+			t.Helper()
+			if next := time.Duration(h.got.NextMillis) * time.Millisecond; next < 10*time.Second || next > 11*time.Second {
+				t.Errorf("%s: the next check-in is in %v", what, next)
+			}
+		}
+		within("with nothing to run")
+		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 300, Stream: &catalog.StreamSettings{Geometry: "800x600", ReconnectSeconds: 60}})
+		l, err := s.Control.Launch(t.Context(), s.User, app.ID, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.up(l.Session.ID)
+		within("with a session of a long heartbeat")
+	})
+}
+
 // TestStreamStatuses: each of them, for its reason.
 func TestStreamStatuses(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
