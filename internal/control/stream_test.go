@@ -352,3 +352,43 @@ func TestStreamLapses(t *testing.T) {
 		}
 	})
 }
+
+// TestStreamsAreKept: a stream is listed as long as its history is kept, and then goes.
+func TestStreamsAreKept(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app := s.streamed("App", servertest.Terms{}, catalog.StreamSettings{ReconnectSeconds: 60})
+		h := s.host("one", 5)
+		l, err := s.Control.Launch(t.Context(), s.User, app, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := l.Session.ID
+		h.up(id)
+		if err := s.Control.EndStream(t.Context(), s.User, id); err != nil {
+			t.Fatal(err)
+		}
+		h.say()
+		h.say(wire.Observation{Type: session.ObsExited, Session: id, Run: 1}, wire.Observation{Type: session.ObsRemoved, Session: id, UpTo: 1})
+		if _, err := s.Control.UpdateSettings(t.Context(), s.Admin, func(c *control.Settings) error { c.HistoryDays = 10; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		d, err := s.Control.Session(t.Context(), id)
+		if err != nil || len(d.Outlook) != 1 || !strings.Contains(d.Outlook[0].What, "deleted for good") {
+			t.Fatalf("outlook %+v, %v", d.Outlook, err)
+		}
+		for day := range 12 {
+			s.step(24 * time.Hour)
+			if _, err := s.Control.Housekeep(t.Context(), s.Admin, false); err != nil {
+				t.Fatal(err)
+			}
+			list, err := s.Control.ListSessions(t.Context(), store.SessionQuery{Kind: session.Stream, PageSize: 10})
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = s.Control.Session(t.Context(), id)
+			if kept := day < 10; (len(list.Rows) == 1) != kept || errors.Is(err, store.ErrNotFound) == kept {
+				t.Errorf("after %d days: %d rows, %v", day+1, len(list.Rows), err)
+			}
+		}
+	})
+}
