@@ -1,8 +1,13 @@
 package web
 
 import (
+	"bytes"
+	"encoding/csv"
 	"fmt"
 	"net/url"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +15,8 @@ import (
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
+	"leasehold/internal/export"
+	"leasehold/internal/servertest"
 	"leasehold/internal/session"
 	"leasehold/internal/wire"
 )
@@ -210,4 +217,54 @@ func TestStreamMethodForm(t *testing.T) {
 	if d, err = s.c.DeliveryMethod(t.Context(), 1); err != nil || *d.Stream != (catalog.StreamSettings{Geometry: "800x600", MaxSeconds: 8 * 3600, ClipboardOff: true}) || d.Licence.Seats != 0 {
 		t.Errorf("changed to %+v, %v", d.Stream, err)
 	}
+}
+
+// TestExportStreamsInTheBrowser: the file has every streamed session of the period, prior
+// ones too, and no other, cell by cell as the database.
+func TestExportStreamsInTheBrowser(t *testing.T) {
+	s := newSite(t)
+	other, _ := s.app("MATLAB")
+	s.launch(other.ID, 0, false)
+	h := s.streams()
+	ann, olga := control.WhoIs(s.ann, "test"), control.WhoIs(s.admin, "test")
+	ended := h.launch(ann, true)
+	h.end(ended, "=the app was closed, \"by itself\"")
+	h.launch(olga, true)
+	h.launch(ann, false)
+	_, err := s.c.Act(t.Context(), s.root, h.launch(ann, true), session.Kill, "it hangs")
+	s.must(err)
+
+	w := s.window()
+	dir := t.TempDir()
+	w.Downloads(dir)
+	w.Open(streamsPath + "?page_size=2") // what is on screen does not count
+	w.Click(`#list a[href*="/export"]`)
+	w.Wait(`document.querySelector('#dialog[open] h1')?.innerText === 'Select range'`)
+	w.Click(`#dialog button[type=submit]`)
+	w.Wait(`document.querySelector('#told [data-told]')`)
+	today := time.Now().UTC()
+	file := filepath.Join(dir, fmt.Sprintf("sessions-%s01-to-%s.csv", today.Format("2006-01-"), today.Format(time.DateOnly)))
+	servertest.Eventually(t, 20*time.Second, file+" is in the download folder", func() bool { _, err := os.Stat(file); return err == nil })
+	b, err := os.ReadFile(file)
+	s.must(err)
+	got, err := csv.NewReader(bytes.NewReader(b)).ReadAll()
+	s.must(err)
+	db := s.fromDatabase(session.Stream, time.UTC)
+	if len(got) != len(db)+1 || len(db) != 4 {
+		t.Fatalf("%d sessions in the database: %q", len(db), got)
+	}
+	for i, row := range db {
+		for j, cell := range row {
+			if export.Columns[j] == "Duration (seconds)" {
+				if n, err := strconv.Atoi(got[i+1][j]); err != nil || n > 60 {
+					t.Errorf("session %s lasted %q", row[0], got[i+1][j]) // no column has it: it goes on
+				}
+				continue
+			}
+			if got[i+1][j] != export.Cell(cell) {
+				t.Errorf("session %s, %s: %q, in the database %q", row[0], export.Columns[j], got[i+1][j], cell)
+			}
+		}
+	}
+	w.Quiet()
 }
