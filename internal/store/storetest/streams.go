@@ -126,7 +126,12 @@ func testTunnels(t *testing.T, e *env) {
 		_, err := take(wrong.agent, wrong.ticket)
 		wantErr(t, err, store.ErrNotFound)
 	}
-	x, err := take(host, "a")
+	var x *store.Tunnel
+	var err error
+	e.update(func(tx store.Tx) error {
+		x, err = tx.TakeTunnel(host, "a")
+		return err
+	})
 	if err != nil || x.Session != 1 || x.Agent != host || x.Node != "https://a.example.org" || !x.ExpiresAt.Equal(e.clock.Now().Add(20*time.Second)) {
 		t.Fatalf("taken: %+v, %v", x, err)
 	}
