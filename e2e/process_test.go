@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/player"
+	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
 )
 
@@ -233,14 +234,15 @@ func (d *device) endApps() {
 	if err != nil {
 		d.t.Error(err)
 	}
+	var ends sync.WaitGroup
 	for _, r := range runs {
-		_, _ = r.Stop(ctx, "end of the test") // it may have ended
+		ends.Go(func() {
+			if _, err := runner.End(ctx, r, "end of the test"); err != nil {
+				d.t.Error(err)
+			}
+		})
 	}
-	for _, r := range runs {
-		if _, err := r.Wait(ctx); err != nil {
-			d.t.Error(err)
-		}
-	}
+	ends.Wait()
 }
 
 // running reports whether the player answers.

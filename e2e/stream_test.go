@@ -13,6 +13,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/browsertest"
 )
@@ -71,8 +72,7 @@ func (h *streamHost) endSessions() {
 		h.t.Error(err)
 	}
 	for _, run := range runs {
-		_, _ = run.Stop(ctx, "end of the test") // it may have ended
-		if _, err := run.Wait(ctx); err != nil {
+		if _, err := runner.End(ctx, run, "end of the test"); err != nil {
 			h.t.Error(err)
 		}
 	}

@@ -24,6 +24,7 @@ import (
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/host"
+	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/catalog"
@@ -155,8 +156,7 @@ func enrol(t *testing.T, s *servertest.Server) *machine {
 			t.Error(err)
 		}
 		for _, run := range runs {
-			_, _ = run.Stop(ctx, "end of the test")
-			if _, err := run.Wait(ctx); err != nil {
+			if _, err := runner.End(ctx, run, "end of the test"); err != nil {
 				t.Error(err)
 			}
 		}

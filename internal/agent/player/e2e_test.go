@@ -30,6 +30,7 @@ import (
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/player"
+	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
@@ -145,8 +146,7 @@ func enrol(t *testing.T, s *servertest.Server) *device {
 			t.Error(err)
 		}
 		for _, r := range runs {
-			_, _ = r.Stop(ctx, "end of the test")
-			if _, err := r.Wait(ctx); err != nil {
+			if _, err := runner.End(ctx, r, "end of the test"); err != nil {
 				t.Error(err)
 			}
 		}

@@ -2,6 +2,7 @@ package runner
 
 import (
 	"context"
+	"errors"
 
 	"leasehold/internal/agent/guard"
 )
@@ -21,4 +22,16 @@ func AwaitExit(ctx context.Context, r Run) (Event, error) {
 		}
 		from = next
 	}
+}
+
+// End stops a run and returns its last event, also of one whose guard has only just been
+// started and does not listen yet.
+func End(ctx context.Context, r Run, reason string) (Event, error) {
+	for ctx.Err() == nil {
+		// It may have ended; then that is what Wait says.
+		if _, err := r.Stop(ctx, reason); !errors.Is(err, ErrUnresponsive) {
+			break
+		}
+	}
+	return r.Wait(ctx)
 }

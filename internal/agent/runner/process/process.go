@@ -70,8 +70,9 @@ func (r *Runner) Recover(ctx context.Context) ([]runner.Run, error) {
 			continue
 		}
 		if !f.Alive && !f.Ended {
-			if _, err := guard.Sweep(ctx, f.Dir); err != nil {
-				// Still a run: the agent must not think that nothing of it lives.
+			// Still a run: the agent must not think that nothing of it lives. A guard that was
+			// only just starting, when the agent that started it was killed, is there by now.
+			if _, err := guard.Sweep(ctx, f.Dir); err != nil && !errors.Is(err, guard.ErrAlive) {
 				errs = append(errs, err)
 			}
 		}

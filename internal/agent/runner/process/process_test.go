@@ -74,8 +74,7 @@ func newRunner(t *testing.T) *process.Runner {
 			t.Error(err)
 		}
 		for _, run := range runs {
-			_, _ = run.Stop(ctx, "end of the test")
-			if _, err := run.Wait(ctx); err != nil {
+			if _, err := runner.End(ctx, run, "end of the test"); err != nil {
 				t.Error(err)
 			}
 		}
@@ -127,5 +126,31 @@ func TestGuardKilled(t *testing.T) {
 	}
 	if s, err := run.Status(ctx); err != nil || !s.Ended {
 		t.Errorf("status %+v, %v", s, err)
+	}
+}
+
+// An agent that was killed while it started an app comes back while that guard is only just
+// there: it finds the run alive or over, and no fault.
+func TestRecoverWhileAGuardStarts(t *testing.T) {
+	for i := range 40 {
+		r := newRunner(t)
+		ctx, cancel := context.WithCancel(t.Context())
+		begun := make(chan struct{})
+		go func() {
+			defer close(begun)
+			_, _ = r.Start(ctx, runner.Spec{Session: 1, Run: 1, App: "A", Argv: []string{sample, "--terminal"}, Margin: time.Second, Deadline: boottime.Now().Add(time.Minute)})
+		}()
+		time.Sleep(time.Duration(i) * time.Millisecond) // at another moment each time
+		cancel()
+		<-begun
+		runs, err := r.Recover(t.Context())
+		if err != nil {
+			t.Fatalf("after %d ms: %v", i, err)
+		}
+		for _, run := range runs {
+			if _, err := runner.End(t.Context(), run, "end of the test"); err != nil {
+				t.Fatalf("after %d ms: %v", i, err)
+			}
+		}
 	}
 }
