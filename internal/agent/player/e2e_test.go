@@ -355,7 +355,7 @@ func TestPlayerNeverComesBack(t *testing.T) {
 // all the same.
 func TestLaunchAnsweredLate(t *testing.T) {
 	t.Parallel()
-	s, app, _ := organisation(t)
+	s, app, file := organisation(t)
 	direct, err := url.Parse(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -383,12 +383,13 @@ func TestLaunchAnsweredLate(t *testing.T) {
 	d.start()
 	id := launch(t, s, d, app.ID)
 	awaitStatus(t, s, id, session.Running)
+	servertest.Eventually(t, long, "the app and its descendants run", func() bool { return len(alive(pids(file))) >= 5 })
 }
 
 // Without a player the link is redeemed and waits.
 func TestLaunchBeforeRun(t *testing.T) {
 	t.Parallel()
-	s, app, _ := organisation(t)
+	s, app, file := organisation(t)
 	d := enrol(t, s)
 	l := s.Launch(app.ID)
 	got, err := player.LaunchLink(t.Context(), d.dir, l.Link)
@@ -400,6 +401,7 @@ func TestLaunchBeforeRun(t *testing.T) {
 	}
 	d.start()
 	awaitStatus(t, s, got.Session, session.Running)
+	servertest.Eventually(t, long, "the app and its descendants run", func() bool { return len(alive(pids(file))) >= 5 })
 	if again, err := player.LaunchLink(t.Context(), d.dir, l.Link); err != nil || again.New {
 		t.Errorf("again: %+v, %v", again, err)
 	}
