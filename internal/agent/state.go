@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"leasehold/internal/filelock"
 	"leasehold/internal/lease"
 	"leasehold/internal/wire"
 )
@@ -98,13 +99,12 @@ func Enrol(ctx context.Context, dir, server, key, name, version string, kind wir
 }
 
 func (d *disk) lock() (*os.File, error) {
-	f, err := os.OpenFile(d.path(lockName), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
+	f, err := filelock.Take(d.path(lockName))
+	switch {
+	case errors.Is(err, filelock.ErrLocked):
+		return nil, ErrLocked
+	case err != nil:
 		return nil, fmt.Errorf("agent: lock: %w", err)
-	}
-	if err := lockFile(f); err != nil {
-		f.Close()
-		return nil, err
 	}
 	return f, nil
 }
