@@ -129,10 +129,10 @@ func (a *api) create(kind string, in object) int64 {
 	return out.ID
 }
 
-func (a *api) enrolmentKey() string {
+func (a *api) enrolmentKey(kind string) string {
 	a.t.Helper()
 	var out struct{ Key string }
-	a.call("POST", "/enrolment-keys", object{"kind": "player"}, &out)
+	a.call("POST", "/enrolment-keys", object{"kind": kind}, &out)
 	return out.Key
 }
 

@@ -73,8 +73,3 @@ func command(t testing.TB, env []string, args ...string) (string, error) {
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }
-
-// background is a context for what is cleared up when a test's own is over.
-func background(within time.Duration) (context.Context, func()) {
-	return context.WithTimeout(context.Background(), within)
-}

@@ -213,7 +213,7 @@ type device struct {
 func enrol(t testing.TB, a *api, url, name string, env ...string) *device {
 	t.Helper()
 	d := &device{dir: filepath.Join(t.TempDir(), "state")}
-	if out, err := command(t, env, "player", "enroll", "--server", url, "--key", a.enrolmentKey(), "--name", name, "--state", d.dir); err != nil {
+	if out, err := command(t, env, "player", "enroll", "--server", url, "--key", a.enrolmentKey("player"), "--name", name, "--state", d.dir); err != nil {
 		t.Fatalf("enroll: %v: %s", err, out)
 	}
 	d.program = program{t: t, name: "the player", args: []string{"player", "run", "--state", d.dir}, env: env}

@@ -3,6 +3,7 @@
 package e2e
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -35,9 +36,7 @@ func enrolHost(t testing.TB, a *api, url string) *streamHost {
 		t.Fatal(err)
 	}
 	h := &streamHost{dir: filepath.Join(root, "state"), sessions: filepath.Join(root, "s")}
-	var key struct{ Key string }
-	a.call("POST", "/enrolment-keys", object{"kind": "host"}, &key)
-	if out, err := command(t, nil, "host", "enroll", "--server", url, "--key", key.Key, "--name", "HOST-1", "--state", h.dir); err != nil {
+	if out, err := command(t, nil, "host", "enroll", "--server", url, "--key", a.enrolmentKey("host"), "--name", "HOST-1", "--state", h.dir); err != nil {
 		t.Fatalf("enroll: %v: %s", err, out)
 	}
 	h.program = program{t: t, name: "the host", args: []string{"host", "run", "--state", h.dir, "--sessions", h.sessions, "--slots", "10"}}
@@ -61,12 +60,8 @@ func (h *streamHost) endSessions() {
 		h.t.Error(err)
 		return
 	}
-	ctx := h.t.Context()
-	if ctx.Err() != nil {
-		var cancel func()
-		ctx, cancel = background(time.Minute)
-		defer cancel()
-	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
 	runs, err := r.Recover(ctx)
 	if err != nil {
 		h.t.Error(err)

@@ -81,7 +81,7 @@ func TestTLS(t *testing.T) {
 	app := org.app("Titration", 1, []int{2, 1})
 	state := filepath.Join(t.TempDir(), "state")
 	// A certificate that the system does not know is refused.
-	if out, err := command(t, nil, "player", "enroll", "--server", s.url, "--key", root.enrolmentKey(), "--state", state); err == nil || !strings.Contains(out, "certificate") {
+	if out, err := command(t, nil, "player", "enroll", "--server", s.url, "--key", root.enrolmentKey("player"), "--state", state); err == nil || !strings.Contains(out, "certificate") {
 		t.Errorf("enrolled with a server that nobody vouches for: %v: %s", err, out)
 	}
 	// So is its plain address.

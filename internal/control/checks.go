@@ -168,10 +168,7 @@ func (v view) recheck(s *session.Session, k *store.Check, now time.Time) error {
 		reason = session.UnneededAppDeleted
 	}
 	s.NotNeeded(reason, now)
-	end := session.Evict
-	if s.Kind == session.Stream {
-		end = session.Kill
-	}
+	end := session.Ending(s.Kind)
 	if k.EndRunning && session.Check(end, s.Kind, s.Status, s.Observed == session.IsRunning, false) == nil {
 		why := k.Reason
 		if why == "" {

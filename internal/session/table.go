@@ -162,6 +162,14 @@ func ActionsOf(k Kind) []Action {
 	})
 }
 
+// Ending is the action that ends what runs of a kind.
+func Ending(k Kind) Action {
+	if k == Stream {
+		return Kill
+	}
+	return Evict
+}
+
 // Valid reports whether a is an action that exists.
 func (a Action) Valid() bool { return slices.Contains(Actions, a) }
 

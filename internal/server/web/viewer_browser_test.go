@@ -17,7 +17,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-	"unicode"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
@@ -242,9 +241,9 @@ func TestViewerInTheBrowser(t *testing.T) {
 	// Typing, with what a dead key and an input method make, function keys and the rest.
 	w.Run(`window.mark = true`)
 	w.Wait(`document.activeElement.id === 'keys'`)
-	w.write("plot(x) A~")
+	w.Write("plot(x) A~")
 	w.compose("é", "日本")
-	w.write("\r")
+	w.Write("\r")
 	s.await("what was typed", func() bool { return s.typed() == "plot(x) A~é日本\n" })
 	if s.input.Load() == nil {
 		t.Error("typing is no input")
@@ -276,7 +275,7 @@ func TestViewerInTheBrowser(t *testing.T) {
 	w.Wait(`document.querySelector('#viewer').dataset.phase === 'away'`)
 	s.down.Store(false)
 	s.seen(w) // by itself
-	w.write("y\r")
+	w.Write("y\r")
 	s.await("what was typed after all that", func() bool { return strings.HasSuffix(s.typed(), "\ny\n") })
 	w.Hush()
 
@@ -310,28 +309,6 @@ func (w *window) quiet() {
 		if !strings.Contains(n, "willReadFrequently") {
 			w.T.Errorf("the browser complains: %s", n)
 		}
-	}
-}
-
-// write presses keys as a keyboard does: the letter of a key comes only if the page lets it.
-func (w *window) write(text string) {
-	w.T.Helper()
-	for _, r := range text {
-		p := input.DispatchKeyEventParams{Type: input.DispatchKeyEventTypeKeyDown, Key: string(r), Text: string(r)}
-		switch {
-		case r == '\r':
-			p.Key, p.Code = "Enter", "Enter"
-		case unicode.IsLetter(r):
-			p.Code = "Key" + strings.ToUpper(string(r))
-		}
-		w.Do(chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-			if _, err := cdp.Call(ctx, t, input.DispatchKeyEvent, p); err != nil {
-				return err
-			}
-			p.Type, p.Text = input.DispatchKeyEventTypeKeyUp, ""
-			_, err := cdp.Call(ctx, t, input.DispatchKeyEvent, p)
-			return err
-		}))
 	}
 }
 
@@ -428,7 +405,7 @@ func TestViewerClipboardInTheBrowser(t *testing.T) {
 			return err
 		}))
 	}
-	w.write("linspace") // in the first line of the window, where the bar is at first
+	w.Write("linspace") // in the first line of the window, where the bar is at first
 	w.Wait(`!document.querySelector('#viewer').classList.contains('barred')`)
 	w.Do(chromedp.MouseClickXY(60, 12), chromedp.MouseClickXY(60, 12, chromedp.ClickCount(2)))
 	w.Wait(`document.querySelector('#clip-text').value.includes('linspace')`)
@@ -448,7 +425,7 @@ func TestViewerClipboardInTheBrowser(t *testing.T) {
 	})()`)
 	w.Wait(`document.querySelector('#clip-text').value === 'from here, grüße'`)
 	// The app asks for it, and it comes after the key.
-	s.await("what was pasted", func() bool { w.write("\r"); return strings.Contains(s.typed(), "from here, grüße") })
+	s.await("what was pasted", func() bool { w.Write("\r"); return strings.Contains(s.typed(), "from here, grüße") })
 	w.quiet()
 
 	s.say(func(v *control.StreamView) { v.Clipboard = false })
@@ -485,7 +462,7 @@ func TestViewerIsAccessible(t *testing.T) {
 
 	s.say(func(v *control.StreamView) { v.Status, v.EndsAt = session.Connected, time.Now().Add(2*time.Hour) })
 	s.seen(w)
-	w.write("x = linspace(0, 2*pi, 400);\rplot(x, sin(x) .* exp(-x/4))\r")
+	w.Write("x = linspace(0, 2*pi, 400);\rplot(x, sin(x) .* exp(-x/4))\r")
 	look("shown")
 	w.Run(`document.querySelector('#end').click()`)
 	look("end")
