@@ -84,8 +84,9 @@ func (s *Session) Outlook(p Prospects) []Next {
 	return list
 }
 
-// onHost says of a stream what the lines below say of an app on a device.
-var onHost = strings.NewReplacer("The device", "The host", "the device", "the host", "becomes stopped", "becomes disconnected")
+// onHost says of a stream what the lines below say of an app on a device. A host warns
+// nobody: the page does, of what is its own to end.
+var onHost = strings.NewReplacer(", after its warnings,", "", " after its warnings", "", "The device", "The host", "the device", "the host", "becomes stopped", "becomes disconnected")
 
 type adder func(at time.Time, latest bool, who, format string, args ...any)
 
