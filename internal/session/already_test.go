@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 )
 
@@ -32,6 +33,46 @@ func TestAlreadyClosed(t *testing.T) {
 	s.Reconcile(session.Snapshot{State: session.IsRunning, Run: 2, Mark: 1, Stored: 1, Ended: 1}, step(), src)
 	if o := s.Order; !o.Already || o.Open() {
 		t.Errorf("after the next run: %+v", o)
+	}
+}
+
+// Whether the app had exited before the order arrived is told by the order of the agent's
+// journal: its clock may be behind the server's, as any two are.
+func TestAlreadyByTheJournal(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
+	for _, c := range []struct {
+		name    string
+		types   []session.ObservationType
+		already bool
+	}{
+		{"closed by it", []session.ObservationType{session.ObsRevoked, session.ObsWarned, session.ObsExited}, false},
+		{"closed before", []session.ObservationType{session.ObsExited, session.ObsRevoked}, true},
+		{"removed before", []session.ObservationType{session.ObsRemoved}, true},
+		{"removed by it", []session.ObservationType{session.ObsRevoked, session.ObsRemoved}, false},
+	} {
+		for _, behind := range []time.Duration{-time.Minute, -time.Millisecond, 0, time.Millisecond, time.Minute} {
+			s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, began)
+			s.Observe(session.Observation{Type: session.ObsAdded, At: began}, src)
+			s.Lease = &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, FreeAt: began.Add(time.Hour)}
+			s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: began}, src)
+			if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", began.Add(2*time.Minute), time.Minute); err != nil {
+				t.Fatal(err)
+			}
+			now := began.Add(2*time.Minute - behind)
+			for _, typ := range c.types {
+				s.Observe(session.Observation{Type: typ, Run: 1, UpTo: 1, At: now}, src)
+				now = now.Add(100 * time.Microsecond)
+			}
+			state := session.IsIdle
+			if typ := c.types[len(c.types)-1]; typ == session.ObsRemoved {
+				state = session.IsAbsent
+			}
+			s.Reconcile(session.Snapshot{State: state, Run: 1, Stored: 1, Ended: 1}, now, src)
+			if o := s.Order; o.Open() || o.Already != c.already || o.DeliveredAt.Before(o.RequestedAt) || o.ClosedAt.Before(o.RequestedAt) {
+				t.Errorf("%s, the agent %v behind: %+v", c.name, behind, o)
+			}
+		}
 	}
 }
 

@@ -87,18 +87,11 @@ func (s *Session) settle(now time.Time, without lease.Rule) {
 	if s.Observed != IsRunning && !s.FirstRunAt.IsZero() && s.ObservedSince.After(o.RequestedAt) {
 		closed = s.ObservedSince
 	}
-	already := s.Observed != IsRunning && !s.ObservedSince.After(later(o.DeliveredAt, o.RequestedAt))
 	switch {
 	case o.Open():
-		o.ClosedAt, o.ClosedBy, o.Already = closed, ByAgent, already
-	case o.ClosedBy == ByLapse:
-		o.Already = o.Already || already
-		if closed.Before(o.ClosedAt) {
-			o.ClosedAt = closed // refined, never reopened
-		}
-	}
-	if o.DeliveredAt.IsZero() {
-		o.DeliveredAt = o.ClosedAt
+		o.ClosedAt, o.ClosedBy = closed, ByAgent
+	case o.ClosedBy == ByLapse && closed.Before(o.ClosedAt):
+		o.ClosedAt = closed // refined, never reopened
 	}
 }
 

@@ -61,10 +61,7 @@ func (s *Session) Observe(o Observation, src Source) {
 			s.Order.ClosedAt, s.Order.ClosedBy = at, ByAgent
 		}
 	case ObsRevoked:
-		s.Stored = max(s.Stored, o.UpTo)
-		if s.Order != nil && s.Stored >= s.Order.UpTo && s.Order.DeliveredAt.IsZero() {
-			s.Order.DeliveredAt = later(at, s.Order.RequestedAt)
-		}
+		s.stored(o.UpTo, at)
 	case ObsWarned:
 		// A warning of the old lease's end counts too: the user has been told.
 		if s.Order != nil && o.Run == s.Run && s.Order.WarnedAt.IsZero() && s.Stored >= s.Order.UpTo {
@@ -81,7 +78,7 @@ func (s *Session) Observe(o Observation, src Source) {
 		s.fire(EvUpgradeRefused, Actor{Role: User}, at, "put off")
 	case ObsReturned:
 		s.Wanted = max(s.Wanted, o.UpTo)
-		s.Stored = max(s.Stored, o.UpTo)
+		s.stored(o.UpTo, at)
 		s.LastActivityAt = later(s.LastActivityAt, at)
 		s.free(src)
 	case ObsRemoved:
@@ -91,6 +88,16 @@ func (s *Session) Observe(o Observation, src Source) {
 			s.started(max(o.Run, 1), o.Mark, 0, at, src)
 			s.cameUp(src.Agent, at)
 		}
+	}
+}
+
+// stored notes that the agent has stored the revocations up to a generation. Whether the app
+// had exited by then is what the journal said before: its order holds where the clocks of
+// agent and server differ.
+func (s *Session) stored(upTo uint64, at time.Time) {
+	s.Stored = max(s.Stored, upTo)
+	if o := s.Order; o != nil && s.Stored >= o.UpTo && o.DeliveredAt.IsZero() {
+		o.DeliveredAt, o.Already = later(at, o.RequestedAt), s.Observed != IsRunning
 	}
 }
 
@@ -151,7 +158,7 @@ func (s *Session) removed(upTo uint64, at time.Time, src Source) {
 	s.fire(EvAdded, src.Agent, at, "")
 	s.see(IsAbsent, at)
 	s.Wanted = max(s.Wanted, upTo)
-	s.Stored = max(s.Stored, upTo)
+	s.stored(upTo, at)
 	s.fire(EvRemoved, src.Agent, at, "")
 	s.free(src)
 }
