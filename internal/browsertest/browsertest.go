@@ -5,12 +5,8 @@ package browsertest
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	goruntime "runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -18,7 +14,6 @@ import (
 
 	"github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/cdproto/cdp"
-	"github.com/chromedp/cdproto/emulation"
 	cdplog "github.com/chromedp/cdproto/log"
 	"github.com/chromedp/cdproto/network"
 	"github.com/chromedp/cdproto/runtime"
@@ -65,6 +60,8 @@ type Window struct {
 	Close  func() // the test's end does too
 
 	ctx   context.Context
+	width int64
+	theme string
 	mu    sync.Mutex
 	noise []string // what the browser complains of, and requests to other origins
 }
@@ -88,7 +85,7 @@ func newWindow(t testing.TB, ctx context.Context, cancel func(), origin string) 
 	t.Helper()
 	t.Cleanup(cancel)
 	w := &Window{T: t, Origin: origin, Close: cancel, ctx: ctx}
-	w.Do(chromedp.EmulateViewport(1440, 900))
+	w.Look(1440, "light")
 	if err := chromedp.Listen(ctx, w.hear); err != nil {
 		t.Fatal(err)
 	}
@@ -201,64 +198,4 @@ func (w *Window) Click(selector string) {
 	w.T.Helper()
 	w.Wait(fmt.Sprintf(`document.querySelector(%q)`, selector))
 	w.Do(chromedp.Click(selector))
-}
-
-// Look makes the window so wide, a phone's below 500, and its system light or dark.
-func (w *Window) Look(width int64, theme string) {
-	w.T.Helper()
-	var opts []chromedp.EmulateViewportOption
-	if width < 500 {
-		opts = append(opts, chromedp.EmulateMobile, chromedp.EmulateTouch)
-	}
-	w.Do(chromedp.EmulateViewport(width, 900, opts...), chromedp.Func(func(ctx context.Context, t *chromedp.Target) error {
-		_, err := cdp.Call(ctx, t, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: theme}}})
-		return err
-	}))
-}
-
-// Fits fails if the page is wider than the window.
-func (w *Window) Fits(what string) {
-	w.T.Helper()
-	if over, _ := w.Run(`document.documentElement.scrollWidth - document.documentElement.clientWidth`).(float64); over > 0 {
-		w.T.Errorf("%s: %v pixels too wide", what, over)
-	}
-}
-
-// Axe fails for what axe finds on the page as it is now, with its dialog and its menus.
-func (w *Window) Axe(what string) {
-	w.T.Helper()
-	if w.Run(`typeof axe`) == "undefined" {
-		_, file, _, _ := goruntime.Caller(0)
-		script, err := os.ReadFile(filepath.Join(filepath.Dir(file), "../../web/node_modules/axe-core/axe.min.js"))
-		if err != nil {
-			w.T.Fatal("axe-core is missing: run npm ci --ignore-scripts in web, or make web")
-		}
-		w.Run(string(script) + "; 0")
-	}
-	out := w.Run(`axe.run(document, {resultTypes: ['violations']}).then((r) => JSON.stringify(r.violations.map((v) => v.id + ': ' + v.help + ' ' + v.nodes.slice(0, 3).map((n) => n.html + ' ' + (n.any[0]?.message ?? '')).join(' | '))))`)
-	var violations []string
-	text, _ := out.(string)
-	if err := json.Unmarshal([]byte(text), &violations); err != nil {
-		w.T.Fatalf("%s: axe says %v", what, out)
-	}
-	for _, v := range violations {
-		w.T.Errorf("%s: %s", what, v)
-	}
-}
-
-// Picture keeps what the window shows in the folder that the environment names as PICTURES,
-// if it does, for looking at.
-func (w *Window) Picture(name string) {
-	w.T.Helper()
-	dir := os.Getenv("PICTURES")
-	if dir == "" {
-		return
-	}
-	png, err := chromedp.Run(w.ctx, chromedp.CaptureScreenshot())
-	if err == nil {
-		err = os.WriteFile(filepath.Join(dir, name+".png"), png, 0o644)
-	}
-	if err != nil {
-		w.T.Error(err)
-	}
 }

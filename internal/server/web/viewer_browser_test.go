@@ -439,21 +439,15 @@ func TestViewerIsAccessible(t *testing.T) {
 	w := s.window()
 	look := func(name string) {
 		t.Helper()
-		for _, theme := range []string{"light", "dark"} {
-			for _, width := range []int64{1440, 390} {
-				w.Look(width, theme)
-				if w.Run(shown) == true {
-					s.seen(w)
-					w.Run(`document.querySelector('#handle').click()`)
-					w.Wait(barThere)
-				}
-				what := fmt.Sprintf("viewer-%s-%d-%s", name, width, theme)
-				w.Axe(what)
-				w.Fits(what)
-				w.Picture(what)
+		for _, width := range []int64{390, 1440} {
+			w.Look(width, "light")
+			if w.Run(shown) == true {
+				s.seen(w)
+				w.Run(`document.querySelector('#handle').click()`)
+				w.Wait(barThere)
 			}
+			w.Judge("viewer-" + name)
 		}
-		w.Look(1440, "light")
 	}
 	page := fmt.Sprintf("/streams/%d", streamID)
 	w.Open(page)

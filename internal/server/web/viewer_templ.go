@@ -435,7 +435,7 @@ func viewerView(p viewerPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "?</h2><p>The app closes for good, in every window that shows it. What is not saved is lost.</p><p class=\"muted\">To come back later, close this page instead: the app waits for you for a while.</p><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close autofocus>Cancel</button> <button type=\"button\" id=\"end-sure\" class=\"button primary\">End session</button></div></div></dialog> <dialog id=\"clip-dialog\" class=\"v-dialog\" aria-labelledby=\"clip-title\"><div class=\"confirm\"><h2 id=\"clip-title\">Clipboard</h2><p class=\"muted\">What was last copied in ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "?</h2><p>The app closes for good, in every window that shows it. What is not saved is lost.</p><p class=\"muted\">To come back later, close this page instead: the app waits for you for a while.</p><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close>Cancel</button> <button type=\"button\" id=\"end-sure\" class=\"button primary\">End session</button></div></div></dialog> <dialog id=\"clip-dialog\" class=\"v-dialog\" aria-labelledby=\"clip-title\"><div class=\"confirm\"><h2 id=\"clip-title\">Clipboard</h2><p class=\"muted\">What was last copied in ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -69,14 +69,9 @@ func TestLooks(t *testing.T) {
 		w.state = look.state
 		w.mu.Unlock()
 		for _, width := range []int64{1440, 390} {
-			for _, theme := range []string{"light", "dark"} {
-				b.Look(width, theme)
-				b.Open(w.root() + look.path)
-				name := fmt.Sprintf("%s-%d-%s", look.name, width, theme)
-				b.Fits(name)
-				b.Picture(name)
-				b.Axe(name)
-			}
+			b.Look(width, "light")
+			b.Open(w.root() + look.path)
+			b.Judge(look.name)
 		}
 	}
 }
