@@ -91,7 +91,8 @@ type Notice struct {
 	Session int64
 	App     string
 	Text    string
-	Warning bool // the app will close
+	Warning bool   // the app will close
+	From    string // the administrator whose message Text is; else empty
 }
 
 // Agent is an agent. Its methods are safe for concurrent use.

@@ -184,7 +184,7 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 		Session: h.Session, State: state.IsIdle, Run: h.Run, Mark: h.Mark,
 		Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: s.guarded(),
 		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
-		Method: s.App.DeliveryMethod, Problem: plain(s.problem()),
+		Method: s.App.DeliveryMethod, Told: s.Told, Problem: plain(s.problem()),
 	}
 	switch {
 	case h.Running:

@@ -58,6 +58,11 @@ func (a *Agent) do(d wire.Directive) error {
 			a.View(d.Session, s.Holder.Run, d.URL, d.Ticket)
 		}
 		return nil
+	case wire.DirMessage:
+		if s == nil {
+			return nil
+		}
+		return a.message(s, d.Message)
 	case wire.DirOffer, wire.DirUpgrade:
 		switch {
 		case s == nil:
@@ -99,6 +104,18 @@ func (a *Agent) revoke(s *session, d wire.Directive) error {
 		return nil
 	}
 	return a.close(s, reasonOf(d, "Your administrator has ended this session."), list...)
+}
+
+// message shows the user of a running app what an administrator tells them, and then
+// reports it: a crash in between shows it twice, which is better than never. a.mu is held.
+func (a *Agent) message(s *session, m *wire.Message) error {
+	if m == nil || m.N <= s.Told || !s.Holder.Running {
+		return nil
+	}
+	a.log.Info("a message to the user", "session", s.Holder.Session, "app", s.App.Name, "from", m.From, "text", m.Text)
+	a.Notify(Notice{Session: s.Holder.Session, App: s.App.Name, Text: m.Text, From: m.From})
+	s.Told, s.Message = m.N, m
+	return a.commit(s, a.note(wire.Observation{Type: state.ObsTold, UpTo: uint64(m.N), Run: s.Holder.Run}))
 }
 
 func reasonOf(d wire.Directive, otherwise string) string {

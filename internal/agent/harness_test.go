@@ -198,6 +198,7 @@ type world struct {
 	stop   context.CancelFunc
 	over   chan error
 	behave fake.App
+	notify func(agent.Notice)
 }
 
 // inWorld runs a test in a bubble with an agent that runs.
@@ -297,7 +298,7 @@ func (w *world) start() {
 }
 
 func (w *world) open() (*agent.Agent, error) {
-	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: w.device}
+	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: w.device, Notify: w.notify}
 	if w.clock != nil {
 		cfg.Clock = w.clock
 	}

@@ -285,7 +285,7 @@ func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem, why
 	if !a.host() {
 		why = "" // the server knows, or its user does
 	}
-	s.Up, s.Closing, s.Reason, s.Offset, s.Problem, s.Closes = 0, false, "", offset, problem, 0
+	s.Up, s.Closing, s.Reason, s.Offset, s.Problem, s.Closes, s.Message = 0, false, "", offset, problem, 0, nil
 	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run, Reason: why})) != nil {
 		return false
 	}

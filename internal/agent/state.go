@@ -146,6 +146,10 @@ type record struct {
 	Closes lease.Instant `json:"closes,omitempty"`
 	// Up is when a stream's display and app were up, in this run; 0 before.
 	Up lease.Instant `json:"up,omitempty"`
+	// Told is up to which message its user was shown them; Message is the last one shown in
+	// this run.
+	Told    uint32        `json:"told,omitempty"`
+	Message *wire.Message `json:"message,omitempty"`
 	// Upgrade is the newer version that was asked for, PutOff one that the user does not
 	// want now; Old are versions that nothing runs any more, until their packages are gone.
 	Upgrade *upgrade   `json:"upgrade,omitempty"`

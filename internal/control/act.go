@@ -16,16 +16,15 @@ import (
 const maxReason = 500
 
 // Act carries out an administrator's action on one session: its status moves at once, its
-// order and the audit entry are stored with it, and its agent is told to check in.
+// order and the audit entry are stored with it, and its agent is told to check in. The
+// reason of a message is its text.
 // It returns store.ErrNotFound, an [invalid.Error], or a [*session.RefusedError] where the
 // action does not apply.
 func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Action, reason string) (*store.SessionRow, error) {
 	reason = strings.TrimSpace(reason)
 	var e invalid.Error
-	e.Text("reason", reason, 0, maxReason)
-	if !action.Valid() {
-		e.Add("action", "must be one of evict, expire, kill")
-	}
+	checkReason(&e, action, reason)
+	checkAction(&e, action)
 	if err := e.Err(); err != nil {
 		return nil, err
 	}
@@ -42,7 +41,7 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		if err != nil {
 			return err
 		}
-		if err := v.reasonGiven(reason); err != nil {
+		if err := v.said(action, reason); err != nil {
 			return err
 		}
 		before := store.Clone(s)
@@ -70,6 +69,32 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		c.Hub.Wake(row.AgentID)
 	}
 	return &row, nil
+}
+
+func checkAction(e *invalid.Error, a session.Action) {
+	if !a.Valid() {
+		e.Add("action", "must be one of evict, expire, kill, message")
+	}
+}
+
+// checkReason bounds why an action is done, or what a message says.
+func checkReason(e *invalid.Error, a session.Action, reason string) {
+	if a == session.Tell {
+		e.Text("text", reason, 1, maxReason)
+	} else {
+		e.Text("reason", reason, 0, maxReason)
+	}
+}
+
+// said returns an [invalid.Error] for a message without a text, or an action without a
+// reason where the settings ask for one.
+func (v view) said(a session.Action, reason string) error {
+	if a != session.Tell {
+		return v.reasonGiven(reason)
+	}
+	var e invalid.Error
+	checkReason(&e, a, reason)
+	return e.Err()
 }
 
 // reasonGiven returns an [invalid.Error] if the settings ask for a reason and there is none.

@@ -36,9 +36,7 @@ func (r *BatchRequest) validate() error {
 	r.Reason = strings.TrimSpace(r.Reason)
 	var e invalid.Error
 	e.Text("reason", r.Reason, 0, maxReason)
-	if !r.Action.Valid() {
-		e.Add("action", "must be one of evict, expire, kill")
-	}
+	checkAction(&e, r.Action)
 	if (len(r.IDs) == 0) == (r.Filter == nil) {
 		e.Add("ids", "must name sessions, or filter must be there in their place: one of both")
 	}
@@ -249,7 +247,7 @@ func (c *Control) RunBatch(ctx context.Context, who Who, id int64, reason string
 			return err
 		}
 		b.Reason, b.By, b.From = cmp.Or(reason, b.Reason), who.Actor(), who.From
-		if err := v.reasonGiven(b.Reason); err != nil {
+		if err := v.said(b.Action, b.Reason); err != nil {
 			return err
 		}
 		b.State, b.StartedAt = store.BatchRunning, tx.Now()

@@ -365,7 +365,7 @@ func snapshot(st *wire.SessionState) session.Snapshot {
 		Up: st.Up, Viewers: st.Viewers,
 		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
 		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
-		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Progress: st.Progress, Problem: st.Problem,
+		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Told: st.Told, Progress: st.Progress, Problem: st.Problem,
 	}
 	for _, t := range []struct {
 		from *time.Time

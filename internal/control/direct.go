@@ -44,6 +44,28 @@ func (ci *checkIn) direct(verdict lease.Verdict) error {
 			if err := ci.directUpgrade(s, st); err != nil {
 				return err
 			}
+			if err := ci.directMessages(s); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// directMessages has the agent show what its user was not shown yet. The user of a stream
+// looks at the viewer's page, which shows it without the host.
+func (ci *checkIn) directMessages(s *session.Session) error {
+	if s.Kind == session.Stream || s.Said == s.Told || s.Observed != session.IsRunning {
+		return nil
+	}
+	list, err := ci.tx.Messages(s.ID)
+	if err != nil {
+		return err
+	}
+	for i := range list {
+		if m := &list[i]; s.Waits(m) {
+			ci.out.answer.Directives = append(ci.out.answer.Directives, wire.Directive{Type: wire.DirMessage, Session: s.ID,
+				Message: &wire.Message{N: m.N, From: m.By.Name, Text: m.Text, At: m.At}})
 		}
 	}
 	return nil

@@ -80,6 +80,7 @@ func checkQuery(e *invalid.Error, q store.SessionQuery) {
 type Detail struct {
 	Row         store.SessionRow
 	Transitions []session.Transition
+	Messages    []session.Message // to its user, oldest first
 	Denials     []store.Denial
 	Method      *catalog.DeliveryMethod
 	Outlook     []session.Next // what happens next, when, and who decides it
@@ -101,6 +102,11 @@ func (c *Control) Session(ctx context.Context, id int64) (*Detail, error) {
 		d.Row = rows[0]
 		if d.Transitions, err = tx.Transitions(id); err != nil {
 			return err
+		}
+		if d.Row.Said > 0 {
+			if d.Messages, err = tx.Messages(id); err != nil {
+				return err
+			}
 		}
 		if d.Denials, err = tx.Denials(id, 50); err != nil {
 			return err

@@ -64,6 +64,7 @@ type StreamView struct {
 	EndsAt    time.Time // when it has lasted as long as it may; zero: never
 	IdleAt    time.Time // when it ends if nobody uses it until then, once that is near; zero: it is not
 	Clipboard bool
+	Messages  []session.Message // that its user has not been shown
 }
 
 // Stream returns a user's own stream. It returns store.ErrNotFound for any other session.
@@ -85,6 +86,13 @@ func (c *Control) Stream(ctx context.Context, who Who, id int64) (*StreamView, e
 		out = &StreamView{ID: id, AppID: s.AppID, Status: s.Status, Reason: s.Reason, IdleAt: s.IdleAt}
 		if app != nil {
 			out.AppName = app.Name
+		}
+		if s.Said > s.Told {
+			all, err := tx.Messages(id)
+			if err != nil {
+				return err
+			}
+			out.Messages = slices.DeleteFunc(all, func(m session.Message) bool { return !s.Waits(&m) })
 		}
 		dm, err := v.method(s.DeliveryMethodID)
 		if err != nil || dm == nil || dm.Stream == nil {
@@ -133,6 +141,24 @@ func (c *Control) EndStream(ctx context.Context, who Who, id int64) error {
 		c.told([]int64{id}, []int64{host})
 	}
 	return nil
+}
+
+// Shown notes that a user's own stream was shown the messages up to n. It returns
+// store.ErrNotFound for any other session.
+func (c *Control) Shown(ctx context.Context, who Who, id int64, n uint32) error {
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		s, err := ownStream(tx.LockSession(id))(who)
+		if err != nil || s.Told >= n {
+			return err
+		}
+		before := store.Clone(s)
+		s.Shown(n, tx.Now())
+		return tx.SaveSession(before, s)
+	})
+	if err == nil {
+		c.Hub.Changed(id)
+	}
+	return err
 }
 
 // TunnelLife is how long a ticket for a tunnel is good.

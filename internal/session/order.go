@@ -32,14 +32,19 @@ const (
 func (o *Order) Open() bool { return o != nil && o.ClosedAt.IsZero() }
 
 // Act carries out an administrator's action: the status moves at once, and an order
-// follows the app until it is closed. unauthorised is how long an app may run from its
+// follows the app until it is closed. A message leaves the status as it is; its text is
+// the reason. unauthorised is how long an app may run from its
 // start without any lease: it bounds the ETA of a run that holds none.
 //
-// It returns a [*RefusedError], and changes nothing, where the table has no such arrow.
+// It returns a [*RefusedError], and changes nothing, where the table has no such arrow, or
+// too many messages wait.
 func (s *Session) Act(a Action, by Actor, reason string, now time.Time, unauthorised time.Duration) error {
 	running := s.Observed == IsRunning
 	if err := Check(a, s.Kind, s.Status, running, !s.DeletedAt.IsZero()); err != nil {
 		return err
+	}
+	if a == Tell {
+		return s.say(by, reason, now)
 	}
 	s.fire(actionEvents[a], by, now, reason)
 	s.LastActivityAt = now

@@ -21,6 +21,7 @@ const (
 	ObsReturned      ObservationType = "returned"       // the lease was given back: UpTo
 	ObsRemoved       ObservationType = "removed"        // the app was removed from the player: UpTo
 	ObsUp            ObservationType = "up"             // streams: the display and the app are up
+	ObsTold          ObservationType = "told"           // the user was shown the messages up to UpTo
 )
 
 // Observation is one entry of an agent's journal about a session.
@@ -83,6 +84,8 @@ func (s *Session) Observe(o Observation, src Source) {
 		s.free(src)
 	case ObsRemoved:
 		s.removed(o.UpTo, at, src)
+	case ObsTold:
+		s.Shown(uint32(min(o.UpTo, uint64(s.Said))), at)
 	case ObsUp:
 		if s.Kind == Stream && o.Run >= s.Run {
 			s.started(max(o.Run, 1), o.Mark, 0, at, src)
@@ -104,6 +107,7 @@ func (s *Session) stored(upTo uint64, at time.Time) {
 func (s *Session) see(o State, at time.Time) {
 	if s.Observed != o {
 		s.Observed, s.ObservedSince = o, at
+		s.hush() // what waited was for the run before
 	}
 }
 
@@ -189,6 +193,8 @@ type Snapshot struct {
 	UnwatchedSince time.Time // of a stream, zero while it is watched
 	IdleAt         time.Time // of a stream: see Session
 
+	Told uint32 // up to which message its user was shown them
+
 	Progress int    // percent of the package that is being added
 	Problem  string // what keeps the app from being added, started or upgraded
 }
@@ -204,6 +210,12 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 	}
 	if snap.Stored > s.Stored {
 		s.Observe(Observation{Type: ObsRevoked, UpTo: snap.Stored, At: now}, src)
+	}
+	if snap.Told <= s.Said {
+		s.Shown(snap.Told, now)
+	} else {
+		s.Said = snap.Told // a restored database: whether what it knows was shown nobody can tell
+		s.hush()
 	}
 	guard := snap.Guard && !src.Without.Has(lease.GuardBeforeAbsent)
 	switch snap.State {

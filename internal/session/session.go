@@ -46,6 +46,9 @@ type Session struct {
 	UnwatchedSince time.Time // of a stream that is up: since when nobody does; zero while somebody does
 	IdleAt         time.Time // of a stream: when its host ends it if nobody uses it until then, once that is near
 
+	Said uint32 // messages to its user so far
+	Told uint32 // … that are shown, or were not when the app ended
+
 	StartedAt      time.Time
 	FirstRunAt     time.Time
 	LastActivityAt time.Time // a run of the app or an act of a person, never a check-in
@@ -56,6 +59,7 @@ type Session struct {
 	Order *Order       // the latest, nil if none
 
 	transitions []Transition
+	messages    []Message
 }
 
 // The reasons for which a session is no longer needed.
@@ -131,8 +135,11 @@ func (s *Session) move(e Event, to Status, by Actor, at time.Time, reason string
 	if to != AwaitingExpiry {
 		s.Before = ""
 	}
-	if to.Ended() && s.EndedAt.IsZero() {
-		s.EndedAt = at
+	if to.Ended() {
+		s.hush()
+		if s.EndedAt.IsZero() {
+			s.EndedAt = at
+		}
 	}
 }
 
@@ -152,12 +159,17 @@ func (s *Session) whatIsObserved() Status {
 	return Added
 }
 
-// Actions lists what an administrator may do to the session now.
+// Actions lists by which actions an administrator may move the session's status now.
 func (s *Session) Actions() []Action {
 	if !s.DeletedAt.IsZero() {
 		return nil
 	}
 	return Allowed(s.Kind, s.Status, s.Observed == IsRunning)
+}
+
+// Tellable reports whether a message to the session's user makes sense now.
+func (s *Session) Tellable() bool {
+	return Check(Tell, s.Kind, s.Status, s.Observed == IsRunning, !s.DeletedAt.IsZero()) == nil
 }
 
 // Duration is how long the session has been active: to its end, or to now.

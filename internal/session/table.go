@@ -35,6 +35,7 @@ const (
 	EvExpire Event = "expire"
 	EvKill   Event = "kill"
 	EvCancel Event = "cancel" // a kill, on the page of a session that is starting
+	EvTell   Event = "message"
 )
 
 // From is a status that an arrow leaves, and whether it does so only while the app is
@@ -64,6 +65,9 @@ func (c Condition) holds(running bool) bool {
 // WhatIsObserved stands for the target of an arrow that leads to what is now observed:
 // running, stopped or added, with evicted and launched kept apart.
 const WhatIsObserved Status = "*"
+
+// Unchanged stands for the target of what leaves the status as it is.
+const Unchanged Status = "="
 
 // Arrow is one row of the table: who may move a session by which event from where to where.
 type Arrow struct {
@@ -110,6 +114,7 @@ var Table = []Arrow{
 	{Device, EvNotNeeded, []Role{Server}, unused, AwaitingExpiry},
 	{Device, EvNeeded, []Role{Server}, from(AwaitingExpiry), WhatIsObserved},
 	{Device, EvDailyExpiry, []Role{Housekeeping}, append(slices.Clone(unused), From{Status: AwaitingExpiry}), Expired},
+	{Device, EvTell, []Role{Admin}, append(slices.Clone(runs), From{Status: Evicted}.while(WhileRunning)), Unchanged},
 	{Device, EvRemoved, []Role{Agent}, from(Added, Stopped, Evicted, AwaitingExpiry, Expired, UpgradeRequested), Removed},
 
 	{Stream, EvLaunch, []Role{User}, nil, Starting},
@@ -121,6 +126,7 @@ var Table = []Arrow{
 	{Stream, EvLapsed, []Role{Server}, from(Connected, Unknown), Disconnected},
 	{Stream, EvKill, []Role{Admin}, from(Connected, Unknown), Killed},
 	{Stream, EvCancel, []Role{Admin}, from(Starting), Killed},
+	{Stream, EvTell, []Role{Admin}, from(Connected, Unknown), Unchanged},
 }
 
 // find returns the arrow by which event moves a session of the kind from the status, or nil.
@@ -143,16 +149,18 @@ func find(k Kind, e Event, s Status, running bool) *Arrow {
 type Action string
 
 const (
-	Evict  Action = "evict"  // close the app; the user may run it again
-	Expire Action = "expire" // the session may not run again
-	Kill   Action = "kill"   // end a streamed session
-	Cancel Action = "cancel" // end a streamed session that is starting
+	Evict  Action = "evict"   // close the app; the user may run it again
+	Expire Action = "expire"  // the session may not run again
+	Kill   Action = "kill"    // end a streamed session
+	Cancel Action = "cancel"  // end a streamed session that is starting
+	Tell   Action = "message" // show its user a text; the status stays
 )
 
-// Actions lists the actions in the order in which they are offered.
+// Actions lists the actions that move a session's status, in the order in which they are
+// offered.
 var Actions = []Action{Evict, Expire, Kill, Cancel}
 
-var actionEvents = map[Action]Event{Evict: EvEvict, Expire: EvExpire, Kill: EvKill, Cancel: EvCancel}
+var actionEvents = map[Action]Event{Evict: EvEvict, Expire: EvExpire, Kill: EvKill, Cancel: EvCancel, Tell: EvTell}
 
 // ActionsOf lists the actions that the table has for a kind, in the order in which they are
 // offered.
@@ -171,9 +179,10 @@ func Ending(k Kind) Action {
 }
 
 // Valid reports whether a is an action that exists.
-func (a Action) Valid() bool { return slices.Contains(Actions, a) }
+func (a Action) Valid() bool { return actionEvents[a] != "" }
 
-// Allowed lists what an administrator may do to a session of this kind and status now.
+// Allowed lists by which actions an administrator may move a session of this kind and
+// status now.
 // running says whether its app is observed running.
 func Allowed(k Kind, s Status, running bool) []Action {
 	var as []Action
@@ -223,7 +232,7 @@ func refuse(a Action, k Kind, s Status, running bool) *RefusedError {
 			}
 		}
 	}
-	switch has := slices.Contains(ActionsOf(k), a); {
+	switch has := a == Tell || slices.Contains(ActionsOf(k), a); {
 	case !has && k == Device:
 		e.Why = fmt.Sprintf("%s applies to streamed apps; this session's app runs on a device", a)
 	case !has:
@@ -274,6 +283,8 @@ func (a Action) Summary() string {
 		return "End a streamed session at once"
 	case Cancel:
 		return "End a streamed session that is starting"
+	case Tell:
+		return "Show the user of an app that is open a text"
 	}
 	return ""
 }

@@ -82,8 +82,8 @@ type Sessions interface {
 	// LockSessionsOfAgent is SessionsOfAgent, locked in the order of their ids, together
 	// with those of ids that are of this agent whether Live or not.
 	LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, error)
-	// SaveSession stores what changed from before to after, with after's transitions:
-	// the row, the lease and its seat, the order. A lease that was replaced by nil frees
+	// SaveSession stores what changed from before to after, with after's transitions and
+	// messages: the row, the lease and its seat, the order. A lease that was replaced by nil frees
 	// its seat. before is what Session or a Lock method returned, copied with Clone.
 	SaveSession(before, after *session.Session) error
 	// Superseded returns the locked sessions of the same user, app and agent with an id
@@ -115,6 +115,8 @@ type Sessions interface {
 
 	// Transitions returns a session's history, oldest first.
 	Transitions(id int64) ([]session.Transition, error)
+	// Messages returns what a session's user was told, oldest first.
+	Messages(id int64) ([]session.Message, error)
 	// ListSessions returns one page. It returns ErrBadPageToken.
 	ListSessions(q SessionQuery) (SessionPage, error)
 	// CountSessions counts what matches, up to bound; exact says whether that is all. Where

@@ -123,6 +123,8 @@ type SessionState struct {
 	UnwatchedSince *time.Time `json:"unwatched_since,omitempty"`
 	// IdleAt is when the host ends a stream that nobody uses until then, once that is near.
 	IdleAt *time.Time `json:"idle_at,omitempty"`
+	// Told is up to which message its user was shown them.
+	Told uint32 `json:"told,omitempty"`
 	// Progress is how much of the package is there, in percent, while it is added.
 	Progress int `json:"progress,omitempty"`
 	// Problem is what keeps the app from being added, started or upgraded; for people.
@@ -181,6 +183,7 @@ const (
 	DirOffer   DirectiveType = "offer"   // there is a newer version: App; without App the offer is withdrawn
 	DirView    DirectiveType = "view"    // a browser waits for the display: dial URL with Ticket, once
 	DirUpgrade DirectiveType = "upgrade" // the session moved to a successor; App is what runs at the next start
+	DirMessage DirectiveType = "message" // show the user of the running app the Message
 )
 
 // Directive is something the server wants of the agent. It is repeated until the agent
@@ -194,6 +197,16 @@ type Directive struct {
 	App     *App           `json:"app,omitempty"`
 	Ticket  string         `json:"ticket,omitempty"` // of a tunnel, good once
 	URL     string         `json:"url,omitempty"`    // of the node that a tunnel leads to
+	Message *Message       `json:"message,omitempty"`
+}
+
+// Message is what an administrator tells a session's user. It is shown once; the
+// observation [session.ObsTold] up to its N says so.
+type Message struct {
+	N    uint32    `json:"n"`    // among the session's messages, from 1
+	From string    `json:"from"` // the administrator's user name
+	Text string    `json:"text"`
+	At   time.Time `json:"at"`
 }
 
 // App is what an agent needs to add and run a session's app.
@@ -308,6 +321,9 @@ func (m *Redeem) Validate() error {
 // cannot push a counter to its end.
 const maxGeneration = 1 << 40
 
+// maxTold is the same for the numbers of messages.
+const maxTold = 1 << 30
+
 // Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
 func (m *CheckIn) Validate() error {
 	if m.V != Version {
@@ -375,6 +391,9 @@ func (m *CheckIn) Validate() error {
 		if s.Stored > maxGeneration || s.Seen > maxGeneration || s.Mark > maxGeneration {
 			e.Add(at("stored"), "is too large")
 		}
+		if s.Told > maxTold {
+			e.Add(at("told"), "must be at most %d", maxTold)
+		}
 		if s.Ended > s.Stored {
 			e.Add(at("ended"), "must not be above stored")
 		}
@@ -399,5 +418,5 @@ var observationTypes = map[session.ObservationType]bool{
 	session.ObsAdded: true, session.ObsStarted: true, session.ObsExited: true, session.ObsRevoked: true,
 	session.ObsWarned: true, session.ObsRenewalAsked: true, session.ObsUpgradeAsked: true,
 	session.ObsUpgradePutOff: true, session.ObsReturned: true, session.ObsRemoved: true,
-	session.ObsUp: true,
+	session.ObsUp: true, session.ObsTold: true,
 }

@@ -21,6 +21,7 @@ import (
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/dialog"
 	"leasehold/internal/agent/packages"
 	"leasehold/internal/agent/player/page"
 	"leasehold/internal/agent/runner"
@@ -61,10 +62,12 @@ type Player struct {
 	client *agent.Client
 	out    sync.Mutex
 
-	mu     sync.Mutex
-	page   *page.Server // once somebody wanted it
-	pages  sync.WaitGroup
-	ending bool
+	mu    sync.Mutex
+	page  *page.Server // once somebody wanted it
+	pages sync.WaitGroup
+	// dialogs are being put up.
+	dialogs sync.WaitGroup
+	ending  bool
 }
 
 // Open opens the state folder for this process alone.
@@ -115,6 +118,7 @@ func Open(cfg Config) (*Player, error) {
 // Close gives the state folder back. Apps go on under their guards.
 func (p *Player) Close() error {
 	p.client.Close()
+	p.dialogs.Wait()
 	return p.agent.Close()
 }
 
@@ -171,7 +175,30 @@ func (p *Player) notify(n agent.Notice) {
 		}
 		return
 	}
+	if n.From != "" {
+		p.say("MESSAGE from %s (session %d, %s): %s", n.From, n.Session, n.App, strings.ReplaceAll(n.Text, "\n", " "))
+		p.show(n)
+		return
+	}
 	p.say("Session %d: %s %s.", n.Session, n.App, n.Text)
+}
+
+// standing is how long a message stands on the desktop unless its user closes it.
+const standing = 10 * time.Minute
+
+// show puts a message on the desktop, if there is one, beside what stands there.
+func (p *Player) show(n agent.Notice) {
+	if !desktop() {
+		return
+	}
+	p.dialogs.Go(func() {
+		_, err := dialog.New(dialog.Options{Log: os.Stderr}).Show(dialog.Message{
+			Title: n.App, Heading: "Message from " + n.From, Text: n.Text, Timeout: standing,
+		})
+		if err != nil {
+			p.log.Warn("no dialog for a message; it is in the player's page", "session", n.Session, "err", err)
+		}
+	})
 }
 
 // ParseLink returns the server and the ticket of a launch link.

@@ -17,7 +17,7 @@ import (
 var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
-	"run", "run_method", "progress", "problem", "viewers", "unwatched_since", "idle_at", "mark", "wanted", "stored", "ended",
+	"run", "run_method", "progress", "problem", "viewers", "unwatched_since", "idle_at", "said", "told", "mark", "wanted", "stored", "ended",
 	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live",
 }
 
@@ -25,7 +25,7 @@ func sessionArgs(s *session.Session) []any {
 	return []any{
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
-		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Viewers), micros(s.UnwatchedSince), micros(s.IdleAt), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
+		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Viewers), micros(s.UnwatchedSince), micros(s.IdleAt), int64(s.Said), int64(s.Told), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
 		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)),
 	}
 }
@@ -33,7 +33,7 @@ func sessionArgs(s *session.Session) []any {
 // selectSession reads a session with its lease and latest order.
 const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_method_id, s.provision_id, s.agent_id,
 	s.status, s.reason, s.status_since, s.before, s.unneeded, s.observed, s.observed_since,
-	s.run, s.run_method, s.progress, s.problem, s.viewers, s.unwatched_since, s.idle_at, s.mark, s.wanted, s.stored, s.ended,
+	s.run, s.run_method, s.progress, s.problem, s.viewers, s.unwatched_since, s.idle_at, s.said, s.told, s.mark, s.wanted, s.stored, s.ended,
 	s.started_at, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
 	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
 	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta`
@@ -50,7 +50,7 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	err := scan(append([]any{
 		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
 		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
-		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Viewers, &unwatched, &idle, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
+		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Viewers, &unwatched, &idle, &s.Said, &s.Told, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
 		&started, &firstRun, &activity, &ended, &deleted,
 		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
 		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA,
@@ -232,6 +232,22 @@ func (t *Tx) saveParts(before, after *session.Session) error {
 			return err
 		}
 	}
+	return t.saveMessages(after)
+}
+
+func (t *Tx) saveMessages(s *session.Session) error {
+	for _, m := range s.TakeMessages() {
+		var err error
+		if m.ShownAt.IsZero() {
+			_, err = t.exec("INSERT INTO messages (session_id, n, by_role, by_name, text, at, shown_at) VALUES (?, ?, ?, ?, ?, ?, 0)",
+				s.ID, int64(m.N), string(m.By.Role), m.By.Name, m.Text, micros(m.At))
+		} else {
+			_, err = t.exec("UPDATE messages SET shown_at = ? WHERE session_id = ? AND n = ?", micros(m.ShownAt), s.ID, int64(m.N))
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
@@ -359,6 +375,20 @@ func (t *Tx) Transitions(id int64) ([]session.Transition, error) {
 		err := r.Scan(&tr.From, &tr.To, &tr.Event, &at, &tr.Actor.Role, &tr.Actor.Name, &tr.Reason)
 		tr.At = when(at)
 		out = append(out, tr)
+		return err
+	})
+	return out, err
+}
+
+// Messages implements store.Sessions.
+func (t *Tx) Messages(id int64) ([]session.Message, error) {
+	var out []session.Message
+	err := t.each("SELECT n, by_role, by_name, text, at, shown_at FROM messages WHERE session_id = ? ORDER BY n", []any{id}, func(r *sql.Rows) error {
+		var m session.Message
+		var at, shown int64
+		err := r.Scan(&m.N, &m.By.Role, &m.By.Name, &m.Text, &at, &shown)
+		m.At, m.ShownAt = when(at), when(shown)
+		out = append(out, m)
 		return err
 	})
 	return out, err

@@ -273,7 +273,7 @@ func (t *Tx) Forgettable(deletedBefore time.Time, limit int) ([]int64, error) {
 
 // ForgetSession implements store.Work.
 func (t *Tx) ForgetSession(id int64) error {
-	for _, q := range []string{"DELETE FROM transitions WHERE session_id = ?", "DELETE FROM orders WHERE session_id = ?", "DELETE FROM denials WHERE session_id = ?",
+	for _, q := range []string{"DELETE FROM transitions WHERE session_id = ?", "DELETE FROM orders WHERE session_id = ?", "DELETE FROM messages WHERE session_id = ?", "DELETE FROM denials WHERE session_id = ?",
 		"DELETE FROM seats WHERE session_id = ?", "DELETE FROM leases WHERE session_id = ?", "DELETE FROM sessions WHERE id = ?"} {
 		if _, err := t.exec(q, id); err != nil {
 			return err

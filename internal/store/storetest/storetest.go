@@ -56,7 +56,7 @@ func Run(t *testing.T, open Open) {
 	}{
 		{"catalogue", testCatalogue}, {"directory", testDirectory}, {"deleted names", testDeletedNames}, {"provisions", testProvisions}, {"version", testVersion},
 		{"agents", testAgents}, {"streams", testStreams}, {"tunnels", testTunnels}, {"access", testAccess}, {"records", testRecords},
-		{"session", testSession}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
+		{"session", testSession}, {"messages", testMessages}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
 		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},

@@ -88,6 +88,11 @@ func (w watched) OrdersDue(a0 int) ([]int64, error) {
 	return w.Tx.OrdersDue(a0)
 }
 
+func (w watched) Messages(a0 int64) ([]session.Message, error) {
+	w.saw("Messages")
+	return w.Tx.Messages(a0)
+}
+
 func (w watched) Transitions(a0 int64) ([]session.Transition, error) {
 	w.saw("Transitions")
 	return w.Tx.Transitions(a0)

@@ -72,7 +72,10 @@ func actions(as []session.Action) string {
 }
 
 func target(s session.Status) string {
-	if s == session.WhatIsObserved {
+	switch s {
+	case session.Unchanged:
+		return "the same"
+	case session.WhatIsObserved:
 		return "what is observed: `running`, `stopped` or `added`; `evicted` and `launched` kept apart"
 	}
 	return "`" + string(s) + "`"
@@ -85,7 +88,7 @@ func diagram(b *strings.Builder, k session.Kind) {
 	var edges []edge
 	labels := map[edge][]string{}
 	for _, a := range session.Table {
-		if a.Kind != k {
+		if a.Kind != k || a.To == session.Unchanged {
 			continue
 		}
 		to := []string{string(a.To)}

@@ -174,6 +174,8 @@ CREATE TABLE sessions (
 	viewers            INTEGER NOT NULL,
 	unwatched_since    INTEGER NOT NULL,
 	idle_at            INTEGER NOT NULL,
+	said               INTEGER NOT NULL,
+	told               INTEGER NOT NULL,
 	mark               INTEGER NOT NULL,
 	wanted             INTEGER NOT NULL,
 	stored             INTEGER NOT NULL,
@@ -273,6 +275,18 @@ CREATE TABLE transitions (
 	reason      TEXT NOT NULL
 );
 CREATE INDEX transitions_session ON transitions (session_id, id);
+
+-- What the users of open apps were told.
+CREATE TABLE messages (
+	session_id INTEGER NOT NULL,
+	n          INTEGER NOT NULL,
+	by_role    TEXT NOT NULL,
+	by_name    TEXT NOT NULL,
+	text       TEXT NOT NULL,
+	at         INTEGER NOT NULL,
+	shown_at   INTEGER NOT NULL,
+	PRIMARY KEY (session_id, n)
+);
 
 CREATE TABLE denials (
 	id                 INTEGER PRIMARY KEY AUTOINCREMENT,
