@@ -18,16 +18,25 @@ import (
 // sessionAct is what the actions have in common: on sessions by their numbers, or on
 // everything that a filter matches.
 type sessionAct struct {
+	sessionChoice
+	Reason string `help:"Why, for the history."`
+}
+
+func (c *sessionAct) act(ctx context.Context, std *stdio, action string) error {
+	return c.do(ctx, std, action, "reason", c.Reason)
+}
+
+// sessionChoice is which sessions are acted on.
+type sessionChoice struct {
 	apiFlags
-	IDs    []int64 `arg:"" optional:"" name:"id" help:"The sessions' numbers; or a filter in their place."`
-	Reason string  `help:"Why, for the history."`
-	All    bool    `env:"-" help:"Everything that the filter matches; without a filter, every session."`
+	IDs []int64 `arg:"" optional:"" name:"id" help:"The sessions' numbers; or a filter in their place."`
+	All bool    `env:"-" help:"Everything that the filter matches; without a filter, every session."`
 	filterFlags
 	DryRun bool `help:"Only say what would be done."`
 }
 
 // request is the call of the batch API; nil if every session is named and acted on alone.
-func (c *sessionAct) request(action string) (map[string]any, error) {
+func (c *sessionChoice) request(action, field, words string) (map[string]any, error) {
 	f, filtered, err := c.filter()
 	switch {
 	case err != nil:
@@ -37,15 +46,16 @@ func (c *sessionAct) request(action string) (map[string]any, error) {
 	case len(c.IDs) == 0 && !c.All:
 		return nil, errors.New("name the sessions, or give --all with a filter, as --query, --status or --silent; --help lists them")
 	case len(c.IDs) == 0:
-		return map[string]any{"action": action, "reason": c.Reason, "filter": f, "dry_run": c.DryRun}, nil
+		return map[string]any{"action": action, field: words, "filter": f, "dry_run": c.DryRun}, nil
 	case c.DryRun:
-		return map[string]any{"action": action, "reason": c.Reason, "ids": c.IDs, "dry_run": true}, nil
+		return map[string]any{"action": action, field: words, "ids": c.IDs, "dry_run": true}, nil
 	}
 	return nil, nil
 }
 
-func (c *sessionAct) act(ctx context.Context, std *stdio, action string) error {
-	req, err := c.request(action)
+// do acts on the sessions; words are the reason or the text, as field says.
+func (c *sessionChoice) do(ctx context.Context, std *stdio, action, field, words string) error {
+	req, err := c.request(action, field, words)
 	if err != nil {
 		return err
 	}
@@ -55,7 +65,7 @@ func (c *sessionAct) act(ctx context.Context, std *stdio, action string) error {
 	failed := false
 	for _, id := range c.IDs {
 		var raw json.RawMessage
-		err := c.call(ctx, "POST", fmt.Sprintf("/sessions/%d/%s", id, action), map[string]string{"reason": c.Reason}, &raw)
+		err := c.call(ctx, "POST", fmt.Sprintf("/sessions/%d/%s", id, action), map[string]string{field: words}, &raw)
 		if err != nil {
 			failed = true
 			fmt.Fprintf(std.Err, "session %d: %v\n", id, err)
@@ -71,6 +81,10 @@ func (c *sessionAct) act(ctx context.Context, std *stdio, action string) error {
 		if err := json.Unmarshal(raw, &s); err != nil {
 			return err
 		}
+		if action == "message" {
+			fmt.Fprintf(std.Out, "session %d: the message to %s is on its way\n", s.ID, s.User.Name)
+			continue
+		}
 		fmt.Fprintf(std.Out, "session %d: %s’s %s on %s is %s\n", s.ID, s.User.Name, s.App.Name, where(&s), strings.ToLower(statusText(&s)))
 	}
 	if failed {
@@ -80,7 +94,7 @@ func (c *sessionAct) act(ctx context.Context, std *stdio, action string) error {
 }
 
 // batch acts on many sessions and waits until it is through.
-func (c *sessionAct) batch(ctx context.Context, std *stdio, action string, req map[string]any) error {
+func (c *sessionChoice) batch(ctx context.Context, std *stdio, action string, req map[string]any) error {
 	var raw json.RawMessage
 	if err := c.call(ctx, "POST", "/sessions/batch", req, &raw); err != nil {
 		return err
@@ -137,6 +151,16 @@ type sessionKill struct{ sessionAct }
 
 // Run is leasehold session kill.
 func (c *sessionKill) Run(ctx context.Context, std *stdio) error { return c.act(ctx, std, "kill") }
+
+type sessionMessage struct {
+	sessionChoice
+	Text string `required:"" env:"-" help:"What they are told, at most 500 characters."`
+}
+
+// Run is leasehold session message.
+func (c *sessionMessage) Run(ctx context.Context, std *stdio) error {
+	return c.do(ctx, std, "message", "text", c.Text)
+}
 
 type housekeepingCmd struct {
 	Run housekeepingRun `cmd:"" help:"Run the daily housekeeping now."`

@@ -11,13 +11,14 @@ import (
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
 )
 
 func TestOneSession(t *testing.T) {
 	ctx := context.Background()
 	now := time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)
-	st, err := sqlite.Open(ctx, t.TempDir(), sqlite.WithClock(func() time.Time { return now }))
+	st, err := sqlite.Open(ctx, sqlitetest.Folder(t), sqlite.WithClock(func() time.Time { return now }))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,6 +23,7 @@ import (
 	"leasehold/internal/store"
 	"leasehold/internal/store/postgres"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 
 	"log/slog"
 	"os"
@@ -64,9 +65,9 @@ func (s *stepped) fresh(t *testing.T) *stepped {
 	var st store.Store
 	var err error
 	if db == "sqlite" {
-		st, err = sqlite.Open(t.Context(), t.TempDir(), sqlite.WithClock(clock))
+		st, err = sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(clock))
 	} else {
-		st, err = postgres.Open(t.Context(), pgtest.Database(t), postgres.WithClock(clock))
+		st, err = postgres.Open(t.Context(), pgtest.Made(t), postgres.WithClock(clock))
 	}
 	if err != nil {
 		t.Fatal(err)

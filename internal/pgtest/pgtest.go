@@ -17,6 +17,8 @@ import (
 	"time"
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+
+	"leasehold/internal/store/postgres"
 )
 
 // Server is a running PostgreSQL.
@@ -119,14 +121,17 @@ func (s *Server) url(database string) string {
 }
 
 // New makes a new database and returns its URL.
-func (s *Server) New() (string, error) {
+func (s *Server) New() (string, error) { return s.copy("template1") }
+
+// copy makes a new database as another one is that nobody uses.
+func (s *Server) copy(of string) (string, error) {
 	db, err := sql.Open("pgx", s.url("postgres"))
 	if err != nil {
 		return "", err
 	}
 	defer db.Close()
 	name := fmt.Sprintf("t%d", s.n.Add(1))
-	if _, err := db.Exec("CREATE DATABASE " + name); err != nil {
+	if _, err := db.Exec("CREATE DATABASE " + name + " TEMPLATE " + of); err != nil {
 		return "", fmt.Errorf("create database: %w", err)
 	}
 	return s.url(name), nil
@@ -159,21 +164,51 @@ var (
 	shared    *Server
 	sharedErr error
 	started   = make(chan struct{}, 1)
+	made      string // a database with the store's tables; see Made
 )
 
 // Database returns the URL of a new database on the test binary's server, which the first
 // call starts. The binary's TestMain must call Main, which stops it.
 func Database(t testing.TB) string {
 	t.Helper()
+	return database(t, func() (string, error) { return shared.New() })
+}
+
+// Made is Database with the store's tables in it: the statements that make them take longer
+// than most tests, so they are run once in a test binary and copied.
+func Made(t testing.TB) string {
+	t.Helper()
+	return database(t, func() (string, error) {
+		if made == "" {
+			u, err := shared.New()
+			if err != nil {
+				return "", err
+			}
+			st, err := postgres.Open(context.Background(), u)
+			if err != nil {
+				return "", err
+			}
+			if err := st.Close(); err != nil {
+				return "", err
+			}
+			made = fmt.Sprintf("t%d", shared.n.Load())
+		}
+		return shared.copy(made)
+	})
+}
+
+// database has the server make a database, one at a time.
+func database(t testing.TB, make func() (string, error)) string {
+	t.Helper()
 	started <- struct{}{}
+	defer func() { <-started }()
 	if shared == nil && sharedErr == nil {
 		shared, sharedErr = Start(false)
 	}
-	<-started
 	if sharedErr != nil {
 		t.Fatal(sharedErr)
 	}
-	u, err := shared.New()
+	u, err := make()
 	if err != nil {
 		t.Fatal(err)
 	}

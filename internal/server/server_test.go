@@ -17,6 +17,7 @@ import (
 	"leasehold/internal/lease"
 	"leasehold/internal/server"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
 )
 
@@ -33,7 +34,7 @@ const password = "correct horse battery"
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), t.TempDir())
+	st, err := sqlite.Open(t.Context(), sqlitetest.Folder(t))
 	if err != nil {
 		t.Fatal(err)
 	}

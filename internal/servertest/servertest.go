@@ -22,6 +22,7 @@ import (
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type Server struct {
 func New(t testing.TB, cfg control.Config) *Server {
 	t.Helper()
 	ctx := context.Background()
-	st, err := sqlite.Open(ctx, t.TempDir())
+	st, err := sqlite.Open(ctx, sqlitetest.Folder(t))
 	if err != nil {
 		t.Fatal(err)
 	}

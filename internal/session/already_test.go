@@ -93,6 +93,42 @@ func TestReportedAfterItsETA(t *testing.T) {
 	}
 }
 
+// An order is for what could run when it was given, and that is over at its ETA. What its
+// user starts afterwards, without a lease, before the device has heard of the order, ends
+// with the authorisation wait and does not put the order off.
+func TestStartedBeforeTheOrderArrived(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s, src := running(t, began)
+	s.Lease.FreeAt = began.Add(8 * time.Second)
+	at := func(n time.Duration) time.Time { return began.Add(n * time.Second) }
+	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", at(4), 8*time.Second); err != nil {
+		t.Fatal(err)
+	}
+	// All of it comes in one message, before anybody has looked at the time.
+	for _, o := range []session.Observation{{Type: session.ObsExited, Run: 1, At: at(5)}, {Type: session.ObsStarted, Run: 2, At: at(6)},
+		{Type: session.ObsRevoked, UpTo: 1, At: at(7)}, {Type: session.ObsWarned, Run: 2, At: at(7)}, {Type: session.ObsExited, Run: 2, At: at(10)}} {
+		s.Observe(o, src)
+	}
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 2, Stored: 1, Ended: 1}, at(11), src)
+	if o := s.Order; o.Open() || o.ClosedAt.After(o.ETA) {
+		t.Errorf("closed %v, to be closed by %v", o.ClosedAt, o.ETA)
+	}
+}
+
+// A lease that is over and was not swept yet leaves nothing to wait for: an order is not
+// closed before it was given.
+func TestOrderedAfterTheLease(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s, _ := running(t, began)
+	s.Lease.FreeAt = began.Add(time.Second)
+	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", began.Add(2*time.Second), time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if o := s.Order; o.Open() || o.ETA.Before(o.RequestedAt) || o.ClosedAt.Before(o.RequestedAt) {
+		t.Errorf("%+v", o)
+	}
+}
+
 func TestActionsOf(t *testing.T) {
 	for k, want := range map[session.Kind]string{session.Device: "[evict expire]", session.Stream: "[kill cancel]"} {
 		if got := fmt.Sprint(session.ActionsOf(k)); got != want {

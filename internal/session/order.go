@@ -68,6 +68,7 @@ func (s *Session) order(a Action, by Actor, reason string, now time.Time, unauth
 	if old.Open() && old.ETA.Before(o.ETA) {
 		o.ETA = old.ETA
 	}
+	o.ETA = later(o.ETA, now) // a lease may be over and not swept yet
 	if old.Open() {
 		o.WarnedAt = old.WarnedAt
 	}
@@ -86,11 +87,13 @@ func (s *Session) settle(now time.Time, without lease.Rule) {
 		return
 	}
 	closed := later(o.RequestedAt, now)
-	if closed.After(o.ETA) {
-		closed = o.ETA // nothing has run since then, though nobody had looked
-	}
 	if s.Observed != IsRunning && !s.FirstRunAt.IsZero() && s.ObservedSince.After(o.RequestedAt) {
 		closed = s.ObservedSince
+	}
+	if closed.After(o.ETA) {
+		// Nothing that it was for has run since then, though nobody had looked; what was
+		// started without a lease before it arrived is not put down to it.
+		closed = o.ETA
 	}
 	switch {
 	case o.Open():

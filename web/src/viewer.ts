@@ -7,6 +7,7 @@ import { enterBar, showBar, startBar } from "./viewer/bar";
 import { allowClipboard, give, startClipboard, take } from "./viewer/clipboard";
 import { app, bar, box, button, byId, dialogOf, note, open, path, root, screen, show, still, text } from "./viewer/dom";
 import { startKeys } from "./viewer/keys";
+import { startMessages, tellMessages } from "./viewer/messages";
 import { ask, Gone, SignedOut, type State } from "./viewer/state";
 import { startWarnings, warn } from "./viewer/warn";
 
@@ -130,10 +131,12 @@ function apply(): void {
   time.dateTime = state.ends_at ?? "";
   tick(left);
   warn(state);
+  tellMessages(state, backToApp);
   if (state.phase === "ended") {
     closePicture();
     still.hidden = true;
     dialogOf("end-dialog").close();
+    unlisten();
     phase("ended", state.title, state.text);
     if (document.activeElement === box || document.activeElement === document.body) byId("cover").querySelector<HTMLElement>(".v-again button")?.focus();
   } else if (state.phase === "starting") {
@@ -195,7 +198,20 @@ async function end(): Promise<void> {
   }
 }
 
+// A hint that something has changed; what is asked now and then finds it out as well.
+let hints: EventSource | null = null;
+function listen(): void {
+  if (hints || state.phase === "ended") return;
+  hints = new EventSource(`${path}/events`);
+  hints.addEventListener("change", () => void refresh());
+}
+function unlisten(): void {
+  hints?.close();
+  hints = null;
+}
+
 startTimes();
+startMessages(backToApp);
 startBar();
 startKeys(box, {
   canvas: () => (open_ ? screen.querySelector("canvas") : null),
@@ -249,7 +265,13 @@ document.addEventListener("visibilitychange", () => {
   else void refresh();
 });
 // A page that the browser keeps for Back would keep its socket too, and count as a viewer.
-window.addEventListener("pagehide", closePicture);
+window.addEventListener("pagehide", () => {
+  closePicture();
+  unlisten();
+});
 window.addEventListener("pageshow", (e) => e.persisted && location.reload());
 apply();
-if (state.phase !== "ended") schedule();
+if (state.phase !== "ended") {
+  schedule();
+  listen();
+}

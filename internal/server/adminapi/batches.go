@@ -78,8 +78,9 @@ type batchOutput struct {
 func (s *Server) batches() {
 	type BatchInput struct {
 		Body struct {
-			Action session.Action `json:"action" enum:"evict,expire,kill"`
+			Action session.Action `json:"action" enum:"evict,expire,kill,message"`
 			Reason string         `json:"reason,omitempty" maxLength:"500"`
+			Text   string         `json:"text,omitempty" maxLength:"500" doc:"Of a message; it has no reason"`
 			IDs    []int64        `json:"ids,omitempty" doc:"The sessions; or filter in their place"`
 			Filter *Filter        `json:"filter,omitempty" doc:"Everything that matches now"`
 			DryRun bool           `json:"dry_run,omitempty" doc:"Only say what would be done; POST /batches/{id}/run does it"`
@@ -87,6 +88,14 @@ func (s *Server) batches() {
 	}
 	op(s, auth.AdminOnly, "POST", "/sessions/batch", "batch-sessions", "Act on many sessions", func(ctx context.Context, in *BatchInput) (*batchOutput, error) {
 		r := control.BatchRequest{Action: in.Body.Action, Reason: in.Body.Reason, IDs: in.Body.IDs}
+		switch tell := r.Action == session.Tell; {
+		case tell && r.Reason != "":
+			return nil, invalid.Of("reason", "is none of a message; give text")
+		case tell:
+			r.Reason = in.Body.Text
+		case in.Body.Text != "":
+			return nil, invalid.Of("text", "is of a message; give reason")
+		}
 		if in.Body.Filter != nil {
 			q, err := in.Body.Filter.query(time.Now())
 			if bad := (invalid.Error)(nil); errors.As(err, &bad) {

@@ -247,6 +247,40 @@ func (s *Server) sessions() {
 				return nil, err
 			}
 			return &sessionOutput{sessionOf(row, time.Now())}, nil
-		}, func(o *huma.Operation) { o.Errors = []int{http.StatusNotFound, http.StatusConflict} })
+		}, conflicts)
 	}
+	type messageInput struct {
+		IDInput
+		Body struct {
+			Text string `json:"text" minLength:"1" maxLength:"500"`
+		}
+	}
+	op(s, auth.AdminOnly, "POST", "/sessions/{id}/message", "message-session", session.Tell.Summary(), func(ctx context.Context, in *messageInput) (*sessionOutput, error) {
+		row, err := s.Control.Act(ctx, whoOf(ctx), in.ID, session.Tell, in.Body.Text)
+		if err != nil {
+			return nil, err
+		}
+		return &sessionOutput{sessionOf(row, time.Now())}, nil
+	}, conflicts)
+	type messageRow struct {
+		From    string     `json:"from"`
+		Text    string     `json:"text"`
+		At      time.Time  `json:"at"`
+		ShownAt *time.Time `json:"shown_at" doc:"null: it was not shown, or not yet"`
+		Waits   bool       `json:"waits" doc:"It is still to be shown; else what was not shown when the app ended is dropped"`
+	}
+	type messagesBody struct {
+		Messages []messageRow `json:"messages"`
+	}
+	op(s, auth.AdminOnly, "GET", "/sessions/{id}/messages", "list-messages", "What a session's user was told, oldest first", func(ctx context.Context, in *IDInput) (*body[messagesBody], error) {
+		d, err := s.Control.Session(ctx, in.ID)
+		if err != nil {
+			return nil, err
+		}
+		return one(messagesBody{mapped(d.Messages, func(m session.Message) messageRow {
+			return messageRow{m.By.Name, m.Text, m.At, ptr(m.ShownAt), d.Row.Waits(&m)}
+		})}, nil)
+	})
 }
+
+func conflicts(o *huma.Operation) { o.Errors = []int{http.StatusNotFound, http.StatusConflict} }

@@ -26,7 +26,7 @@ func actPage(c *call) error {
 		return store.ErrNotFound
 	}
 	f := confirmationOf(d, action)
-	if err := c.askWhy(&f, d.Row.ID, "", ""); err != nil {
+	if err := c.askWhy(&f, action, d.Row.ID, "", ""); err != nil {
 		return err
 	}
 	return c.show(page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
@@ -35,7 +35,7 @@ func actPage(c *call) error {
 // act carries an action out.
 func act(c *call) error {
 	action, id := session.Action(c.r.PathValue("action")), c.id()
-	reason := c.r.FormValue("reason")
+	reason := c.r.FormValue(wordsField(action))
 	row, err := c.Control.Act(c.r.Context(), c.who(), id, action, reason)
 	var bad invalid.Error
 	var refused *session.RefusedError
@@ -55,9 +55,9 @@ func act(c *call) error {
 			code, f.Off = http.StatusConflict, true
 			f.Error = "Nothing was changed: " + refused.Why + "."
 		} else {
-			fault = fieldErrors(bad)["reason"]
+			fault = fieldErrors(bad)[wordsField(action)]
 		}
-		if err := c.askWhy(&f, id, reason, fault); err != nil {
+		if err := c.askWhy(&f, action, id, reason, fault); err != nil {
 			return err
 		}
 		return c.showAs(code, page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))
@@ -89,6 +89,8 @@ func didText(r store.SessionRow, a session.Action) string {
 		return theApp(r) + " is killed."
 	case a == session.Cancel:
 		return theApp(r) + " is not started."
+	case a == session.Tell:
+		return "The message to " + cmp.Or(r.UserName, r.Username) + " is on its way."
 	default:
 		return theApp(r) + ": " + string(a) + " is done."
 	}
@@ -114,19 +116,41 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 	case session.Kill:
 		f.Happens = killing(d)
 		f.Not = fmt.Sprintf("It gives no warning and saves nothing. It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
+	case session.Tell:
+		f.Verb, f.Title = "Send", "Message to "+who
+		f.Happens = telling(d)
+		f.Not = "It does nothing else. What is not shown when the app ends is not shown later."
 	case session.Cancel:
 		f.Happens = theApp(r) + " is still starting. It is not started any further."
 		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
 	}
-	allowed := false
-	for _, x := range r.Actions() {
-		allowed = allowed || x == a
-	}
-	if !allowed {
+	if session.Check(a, r.Kind, r.Status, r.Observed == session.IsRunning, !r.DeletedAt.IsZero()) != nil {
 		f.Off, f.Not = true, ""
-		f.Happens = fmt.Sprintf("The session is %s. %s does not apply to it.", label(string(r.Status)), f.Verb)
+		f.Happens = fmt.Sprintf("The session is %s. %s does not apply to it.", label(string(r.Status)), title(string(a)))
 	}
 	return f
+}
+
+// wordsField is the form's field that says why an action is done, or what a message says.
+func wordsField(a session.Action) string {
+	if a == session.Tell {
+		return "text"
+	}
+	return "reason"
+}
+
+// telling says where and when a message is shown.
+func telling(d *control.Detail) string {
+	r := d.Row
+	switch {
+	case r.Kind == session.Stream && r.Viewers == 0:
+		return fmt.Sprintf("It is shown in the page with %s. Nobody has that open now, so it waits until somebody does.", theApp(r))
+	case r.Kind == session.Stream:
+		return fmt.Sprintf("It is shown in the page with %s, which is open now.", theApp(r))
+	case d.Method == nil:
+		return fmt.Sprintf("It is shown on %s at its next check-in.", r.AgentName)
+	}
+	return fmt.Sprintf("It is shown on %s as soon as it hears of it: at its next check-in, within %s, at the latest.", r.AgentName, words(time.Duration(d.Method.HeartbeatSeconds)*time.Second))
 }
 
 // killing says when a stream that is killed is gone.

@@ -26,8 +26,13 @@ func batchPath(id int64) string { return batchesPath + "/" + itoa(id) }
 func newBatch(c *call) error {
 	form := c.r.PostForm
 	back := safeReturn(form.Get("return"), sessionsPath)
-	r := control.BatchRequest{Action: session.Action(form.Get("action"))}
-	if form.Get("of") == "filter" {
+	// Which of them, and what: one choice has both where the other is given for all.
+	of, action, both := strings.Cut(form.Get("of"), " ")
+	if !both {
+		action = form.Get("action")
+	}
+	r := control.BatchRequest{Action: session.Action(action)}
+	if of == "filter" {
 		v, err := url.ParseQuery(form.Get("filter"))
 		if err != nil {
 			return invalid.Of("filter", "must be the list's query")
@@ -54,9 +59,9 @@ func newBatch(c *call) error {
 // runBatch begins what was asked. What is soon done is told in a toast, the rest has a
 // page that follows it.
 func runBatch(c *call) error {
-	id, reason, back := c.id(), c.r.PostFormValue("reason"), safeReturn(c.r.PostFormValue("return"), sessionsPath)
+	id, reason, back := c.id(), cmp.Or(c.r.PostFormValue("reason"), c.r.PostFormValue("text")), safeReturn(c.r.PostFormValue("return"), sessionsPath)
 	b, err := c.Control.RunBatch(c.r.Context(), c.who(), id, reason)
-	if bad := (invalid.Error)(nil); errors.As(err, &bad) && fieldErrors(bad)["reason"] != "" {
+	if bad := (invalid.Error)(nil); errors.As(err, &bad) && (fieldErrors(bad)["reason"] != "" || fieldErrors(bad)["text"] != "") {
 		b, err := c.Control.Batch(c.r.Context(), c.who(), id)
 		if err != nil {
 			return err
@@ -94,10 +99,10 @@ func (c *call) askBatch(code int, b *control.BatchView, back, reason string, bad
 	ask := askOf(b)
 	ask.Back = back
 	var err error
-	if ask.Reason, err = c.reasonField("Stands in each session’s history and in the audit log."); err != nil {
+	if ask.Reason, err = c.wordsField(b.Action, "Stands in each session’s history and in the audit log."); err != nil {
 		return err
 	}
-	ask.Reason.Value, ask.Reason.Error = reason, bad["reason"]
+	ask.Reason.Value, ask.Reason.Error = reason, bad[ask.Reason.Name]
 	return c.showAs(code, page{Title: ask.Title, Nav: "sessions", Now: b.Now}, batchAskView(ask, b.Now))
 }
 
@@ -137,6 +142,10 @@ func askOf(b *control.BatchView) batchAsk {
 	case b.Action == session.Evict:
 		ask.Happens = "Each app is closed after its warnings, at the latest when its lease ends."
 		ask.Not = "It does not take the apps away: their users can launch them again." + again
+	case b.Action == session.Tell:
+		ask.Verb = "Send to " + plural(n, "session")
+		ask.Happens = "The text is shown to each user as soon as their device hears of it, or in the page with the app."
+		ask.Not = "It does nothing else. What is not shown when an app ends is not shown later. Each session is checked again when its turn comes."
 	case b.Action == session.Kill:
 		ask.Happens = "Each app ends at once, without a warning: what is not saved is lost."
 		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again
@@ -183,7 +192,12 @@ func wordOf(s session.Status) status {
 }
 
 // appliedWord says what became of a session to which an action was applied.
-func appliedWord(a session.Action) string { return label(string(orderStatus[a])) }
+func appliedWord(a session.Action) string {
+	if a == session.Tell {
+		return "messaged"
+	}
+	return label(string(orderStatus[a]))
+}
 
 // batchPage asks, if the batch has not run, and else shows how far it has got and what
 // became of each session.

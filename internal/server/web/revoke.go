@@ -91,6 +91,14 @@ func (c *call) revokeForm(code int, d *control.Detail, reason string, faults ...
 }
 
 // reasonField asks why, and says whether the settings insist.
+// wordsField asks why an action is done, or what a message says.
+func (c *call) wordsField(a session.Action, help string) (field, error) {
+	if a == session.Tell {
+		return field{Name: wordsField(a), Label: "Text", Rows: 3, Help: help, Attrs: map[string]any{"maxlength": "500", "aria-required": "true"}}, nil
+	}
+	return c.reasonField(help)
+}
+
 func (c *call) reasonField(help string) (field, error) {
 	set, err := c.Control.Settings(c.r.Context())
 	if err != nil {
@@ -149,12 +157,12 @@ func list(names []string) string {
 
 // askWhy adds to a dialog the reason, as far as it was given and with what is wrong with it,
 // and a way to what the dialog's action does not do: the access stays.
-func (c *call) askWhy(f *confirmation, id int64, reason, fault string) (err error) {
-	if f.Reason, err = c.reasonField("Stands in the session’s history and in the audit log."); err != nil {
+func (c *call) askWhy(f *confirmation, a session.Action, id int64, reason, fault string) (err error) {
+	if f.Reason, err = c.wordsField(a, "Stands in the session’s history and in the audit log."); err != nil {
 		return err
 	}
 	f.Reason.Value, f.Reason.Error = reason, fault
-	if !f.Off {
+	if !f.Off && a != session.Tell {
 		f.Also = &option{Label: "Revoke access instead", Link: sessionPath(id) + "/revoke"}
 	}
 	return nil

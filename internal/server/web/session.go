@@ -37,6 +37,9 @@ func sessionPage(c *call) error {
 	if v.Order != nil && !v.Order.ETA.IsZero() {
 		v.Row.Status.ETA = time.Time{} // the order counts down, once on the page is enough
 	}
+	if d.Row.Tellable() {
+		v.Message = row.path() + "/" + string(session.Tell)
+	}
 	if v.Deleted.IsZero() {
 		v.Revoke = row.path() + "/revoke"
 	}
@@ -123,6 +126,27 @@ func orderOf(d *control.Detail) *orderView {
 	return v
 }
 
+// messagesOf is what the user was told, and when it was shown.
+func messagesOf(d *control.Detail) (es []event) {
+	where := cmp.Or(d.Row.AgentName, "the device")
+	if d.Row.Kind == session.Stream {
+		where = "the page with the app"
+	}
+	for _, m := range d.Messages {
+		e := event{At: m.At, To: "message", Tone: "none", Who: whoOf(m.By), Why: "“" + m.Text + "”"}
+		switch {
+		case !m.ShownAt.IsZero():
+			es = append(es, event{At: m.ShownAt, To: "message shown", Tone: "none", Who: where, Observed: true})
+		case d.Row.Waits(&m):
+			e.Why += " Not shown yet."
+		default:
+			e.Why += " Not shown: the app ended first."
+		}
+		es = append(es, e)
+	}
+	return es
+}
+
 func resultOf(o *session.Order) string {
 	switch {
 	case o.Already:
@@ -173,6 +197,7 @@ func pastOf(d *control.Detail) []event {
 		// What ended without a change of status: heard of late, or run without a lease.
 		es = append(es, event{At: r.ObservedSince, To: "app closed", Tone: "none", Who: cmp.Or(r.AgentName, "the device"), Why: fmt.Sprintf("run %d", r.Run), Observed: true})
 	}
+	es = append(es, messagesOf(d)...)
 	for _, n := range d.Denials {
 		es = append(es, event{At: n.At, To: "lease refused", Tone: "amber", Who: "the server", Why: n.Message})
 	}

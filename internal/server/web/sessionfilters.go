@@ -107,6 +107,14 @@ func navOf(k session.Kind) string {
 	return "sessions"
 }
 
+// listPath is the list that a session of a kind stands in.
+func listPath(k session.Kind) string {
+	if k == session.Stream {
+		return streamsPath
+	}
+	return sessionsPath
+}
+
 // personFilter is the form that finds a person's sessions by a part of a name or an address.
 func personFilter(q sessionQuery) *personForm {
 	return &personForm{

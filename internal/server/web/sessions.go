@@ -218,6 +218,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	}
 	h := fnv.New32a()
 	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra, r.EndedAt.Unix())
+	fmt.Fprint(h, " ", r.Said, " ", r.Told)
 	if o := r.Order; o != nil {
 		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA.Unix())
 	}

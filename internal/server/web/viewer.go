@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net/http"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -15,14 +16,16 @@ import (
 
 	"leasehold/internal/auth"
 	"leasehold/internal/control"
+	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 )
 
-// Streams is what the viewer's page needs of the use cases. Both return store.ErrNotFound
+// Streams is what the viewer's page needs of the use cases. All return store.ErrNotFound
 // for a session that is not the caller's own stream.
 type Streams interface {
 	Stream(ctx context.Context, who control.Who, id int64) (*control.StreamView, error)
 	EndStream(ctx context.Context, who control.Who, id int64) error
+	Shown(ctx context.Context, who control.Who, id int64, n uint32) error
 }
 
 // A Socket serves the web socket of a browser that may see the session, until it is over.
@@ -39,7 +42,9 @@ func (s *Server) viewerPages() []route {
 		{"GET /streams/{id}", auth.SignedIn, s.handle(viewStream)},
 		{"GET /streams/{id}/state", auth.SignedIn, s.handle(streamState)},
 		{"GET /streams/{id}/socket", auth.SignedIn, s.handle(streamSocket)},
+		{"GET /streams/{id}/events", auth.SignedIn, s.handle(streamEvents)},
 		{"POST /streams/{id}/end", auth.SignedIn, s.handle(endStream)},
+		{"POST /streams/{id}/shown", auth.SignedIn, s.handle(shownInStream)},
 	}
 }
 
@@ -60,7 +65,16 @@ type viewerState struct {
 	EndsAt    *time.Time `json:"ends_at"`
 	IdleAt    *time.Time `json:"idle_at"`
 	Clipboard bool       `json:"clipboard"`
-	Now       time.Time  `json:"now"` // by our clock
+	// Messages are those of administrators that were not shown yet.
+	Messages []viewerMessage `json:"messages"`
+	Now      time.Time       `json:"now"` // by our clock
+}
+
+type viewerMessage struct {
+	N    uint32    `json:"n"` // among the session's, from 1
+	From string    `json:"from"`
+	Text string    `json:"text"`
+	At   time.Time `json:"at"`
 }
 
 // A viewerPage is the viewer before its script runs.
@@ -82,6 +96,10 @@ func stateOf(v *control.StreamView, now time.Time) viewerState {
 			at := t.at.UTC()
 			*t.to = &at
 		}
+	}
+	s.Messages = make([]viewerMessage, len(v.Messages))
+	for i, m := range v.Messages {
+		s.Messages[i] = viewerMessage{m.N, m.By.Name, m.Text, m.At.UTC()}
 	}
 	because := ""
 	if v.Reason != "" {
@@ -151,6 +169,28 @@ func streamState(c *call) error {
 	c.w.Header().Set("Content-Type", "application/json")
 	c.w.Header().Set("Cache-Control", "no-store")
 	return json.NewEncoder(c.w).Encode(stateOf(v, time.Now()))
+}
+
+// streamEvents announces changes of the session, so that its page need not wait until it
+// asks again.
+func streamEvents(c *call) error {
+	if _, err := c.Streams.Stream(c.r.Context(), c.who(), c.id()); err != nil {
+		return err
+	}
+	return c.stream([]int64{c.id()})
+}
+
+// shownInStream takes note that the page has shown the messages up to n.
+func shownInStream(c *call) error {
+	n, err := strconv.ParseUint(c.r.PostFormValue("n"), 10, 32)
+	if err != nil {
+		return invalid.Of("n", "must be a message's number")
+	}
+	if err := c.Streams.Shown(c.r.Context(), c.who(), c.id(), uint32(n)); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusNoContent)
+	return nil
 }
 
 // streamSocket is the way to the display. It is refused before the socket opens to anybody

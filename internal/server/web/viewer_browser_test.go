@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -47,9 +48,11 @@ type stage struct {
 	refuse atomic.Bool               // nor may it
 	input  atomic.Pointer[time.Time] // when the person last did anything
 	cut    func()                    // cuts what connects the host
+	asked  atomic.Int64              // how often anybody asked how it stands
 }
 
 func (s *stage) Stream(_ context.Context, who control.Who, id int64) (*control.StreamView, error) {
+	s.asked.Add(1)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if id != s.view.ID || who.UserID != s.admin.ID {
@@ -65,6 +68,16 @@ func (s *stage) EndStream(ctx context.Context, who control.Who, id int64) error 
 	}
 	s.say(func(v *control.StreamView) { v.Status, v.Reason = session.Disconnected, "ended by its user" })
 	s.End(id, "ended by its user")
+	return nil
+}
+
+func (s *stage) Shown(ctx context.Context, who control.Who, id int64, n uint32) error {
+	if _, err := s.Stream(ctx, who, id); err != nil {
+		return err
+	}
+	s.say(func(v *control.StreamView) {
+		v.Messages = slices.DeleteFunc(slices.Clone(v.Messages), func(m session.Message) bool { return m.N <= n })
+	})
 	return nil
 }
 
@@ -382,6 +395,36 @@ func TestViewerSaysWhyInTheBrowser(t *testing.T) {
 	w.Wait(`document.querySelector('#warning').hidden`)
 	w.quiet()
 
+	// What administrators say is there at once, stands over a reload, and goes when it is
+	// closed; the keyboard then goes back to the app.
+	asked := s.asked.Load()
+	s.say(func(v *control.StreamView) {
+		v.EndsAt = time.Time{}
+		for i, text := range []string{"The exam ends at five.\nSave your work.", "<b>Really</b>"} {
+			v.Messages = append(v.Messages, session.Message{N: uint32(i + 1), By: session.Actor{Role: session.Admin, Name: "olga"}, Text: text, At: time.Now()})
+		}
+	})
+	s.c.Hub.Changed(streamID)
+	w.Wait(`document.querySelectorAll('.v-message').length === 2 && document.querySelectorAll('.v-text')[1].textContent === '<b>Really</b>'`)
+	s.await("the page to report them", func() bool {
+		v, _ := s.Stream(t.Context(), control.WhoIs(s.admin, ""), streamID)
+		return len(v.Messages) == 0
+	})
+	if n := s.asked.Load() - asked; n > 3 {
+		t.Errorf("the page asked %d times for one hint", n)
+	}
+	w.Click(".v-message:last-child button")
+	w.Wait(`document.querySelectorAll('.v-message').length === 1 && document.activeElement.id === 'keys'`)
+	s.open(w)
+	w.Wait(`document.querySelectorAll('.v-message').length === 1 && document.querySelector('.v-from').textContent.startsWith('olga, ')`)
+	w.Click(".v-message button")
+	w.Wait(`document.querySelectorAll('.v-message').length === 0`)
+	s.open(w)
+	if n := w.Run(`document.querySelectorAll('.v-message').length`); n != 0.0 {
+		t.Errorf("%v messages are back", n)
+	}
+	w.quiet()
+
 	// Somebody else's, and nobody's.
 	s.as("ann").get(fmt.Sprintf("/streams/%d", streamID)).is(404)
 	s.as("ann").get(fmt.Sprintf("/streams/%d/state", streamID)).is(404)
@@ -467,7 +510,15 @@ func TestViewerIsAccessible(t *testing.T) {
 	s.open(w)
 	w.Wait(`!document.querySelector('#warning').hidden`)
 	look("warning")
-	s.say(func(v *control.StreamView) { v.IdleAt = time.Time{} })
+	s.say(func(v *control.StreamView) {
+		v.IdleAt = time.Time{}
+		v.Messages = []session.Message{{N: 1, By: session.Actor{Role: session.Admin, Name: "olga"}, Text: "The exam ends at five. Whoever needs more time asks at the desk in front, please.", At: time.Now()},
+			{N: 2, By: session.Actor{Role: session.Admin, Name: "olga"}, Text: "Save now.", At: time.Now()}}
+	})
+	s.open(w)
+	w.Wait(`document.querySelectorAll('.v-message').length === 2`)
+	look("messages")
+	w.Run(`document.querySelectorAll('.v-message button').forEach((b) => b.click())`)
 	s.away.Store(true)
 	s.cut()
 	w.Wait(`document.querySelector('#cover-text').textContent.includes('Next try in')`)

@@ -422,46 +422,54 @@ func viewerView(p viewerPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "<p id=\"warning-text\"></p><button type=\"button\" id=\"stay\" class=\"button primary\">Stay</button> <button type=\"button\" id=\"dismiss\" class=\"button\">Dismiss</button></div><dialog id=\"end-dialog\" class=\"v-dialog\" aria-labelledby=\"end-title\"><div class=\"confirm\"><h2 id=\"end-title\">End ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 38, "<p id=\"warning-text\"></p><button type=\"button\" id=\"stay\" class=\"button primary\">Stay</button> <button type=\"button\" id=\"dismiss\" class=\"button\">Dismiss</button></div><div id=\"messages\" class=\"v-messages\" role=\"log\" aria-label=\"Messages\"></div><template id=\"message\"><div class=\"v-message\">")
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = icon("message").Render(ctx, templ_7745c5c3_Buffer)
+		if templ_7745c5c3_Err != nil {
+			return templ_7745c5c3_Err
+		}
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "<div><p class=\"v-from\"></p><p class=\"v-text\"></p></div><button type=\"button\" class=\"button\">OK</button></div></template><dialog id=\"end-dialog\" class=\"v-dialog\" aria-labelledby=\"end-title\"><div class=\"confirm\"><h2 id=\"end-title\">End ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var22 string
 		templ_7745c5c3_Var22, templ_7745c5c3_Err = templ.JoinStringErrs(p.App)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 106, Col: 34}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 117, Col: 34}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var22))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "?</h2><p>The app closes for good, in every window that shows it. What is not saved is lost.</p><p class=\"muted\">To come back later, close this page instead: the app waits for you for a while.</p><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close>Cancel</button> <button type=\"button\" id=\"end-sure\" class=\"button primary\">End session</button></div></div></dialog> <dialog id=\"clip-dialog\" class=\"v-dialog\" aria-labelledby=\"clip-title\"><div class=\"confirm\"><h2 id=\"clip-title\">Clipboard</h2><p class=\"muted\">What was last copied in ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, "?</h2><p>The app closes for good, in every window that shows it. What is not saved is lost.</p><p class=\"muted\">To come back later, close this page instead: the app waits for you for a while.</p><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close>Cancel</button> <button type=\"button\" id=\"end-sure\" class=\"button primary\">End session</button></div></div></dialog> <dialog id=\"clip-dialog\" class=\"v-dialog\" aria-labelledby=\"clip-title\"><div class=\"confirm\"><h2 id=\"clip-title\">Clipboard</h2><p class=\"muted\">What was last copied in ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var23 string
 		templ_7745c5c3_Var23, templ_7745c5c3_Err = templ.JoinStringErrs(p.App)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 118, Col: 52}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 129, Col: 52}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var23))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 40, " is here. Write or paste something else to take it there.</p><div class=\"field\"><label for=\"clip-text\" class=\"sr\">Text</label> <textarea id=\"clip-text\" rows=\"6\" spellcheck=\"false\"></textarea></div><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close>Close</button> <button type=\"button\" id=\"clip-copy\" class=\"button\">Copy to this device</button> <button type=\"button\" id=\"clip-send\" class=\"button primary\">Send to ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, " is here. Write or paste something else to take it there.</p><div class=\"field\"><label for=\"clip-text\" class=\"sr\">Text</label> <textarea id=\"clip-text\" rows=\"6\" spellcheck=\"false\"></textarea></div><div class=\"buttons\"><button type=\"button\" class=\"button\" data-close>Close</button> <button type=\"button\" id=\"clip-copy\" class=\"button\">Copy to this device</button> <button type=\"button\" id=\"clip-send\" class=\"button primary\">Send to ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
 		var templ_7745c5c3_Var24 string
 		templ_7745c5c3_Var24, templ_7745c5c3_Err = templ.JoinStringErrs(p.App)
 		if templ_7745c5c3_Err != nil {
-			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 126, Col: 80}
+			return templ.Error{Err: templ_7745c5c3_Err, FileName: `viewer.templ`, Line: 137, Col: 80}
 		}
 		_, templ_7745c5c3_Err = templ_7745c5c3_Buffer.WriteString(templ.EscapeString(templ_7745c5c3_Var24))
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 41, "</button></div></div></dialog></div>")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 42, "</button></div></div></dialog></div>")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

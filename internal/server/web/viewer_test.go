@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -34,6 +35,14 @@ func (s *said) EndStream(ctx context.Context, who control.Who, id int64) error {
 		return err
 	}
 	s.Status, s.Reason = session.Disconnected, "ended by its user"
+	return nil
+}
+
+func (s *said) Shown(ctx context.Context, who control.Who, id int64, n uint32) error {
+	if _, err := s.Stream(ctx, who, id); err != nil {
+		return err
+	}
+	s.Messages = slices.DeleteFunc(s.Messages, func(m session.Message) bool { return m.N <= n })
 	return nil
 }
 
@@ -78,10 +87,20 @@ func TestViewerPage(t *testing.T) {
 		ann.get("/streams/7/socket").is(c.socket)
 	}
 	streams.Status, streams.Reason = session.Connected, ""
-	for _, of := range []string{"", "/state", "/socket"} {
+	for _, of := range []string{"", "/state", "/socket", "/events"} {
 		ann.get("/streams/8" + of).is(404)
 		s.as("olga").get("/streams/7" + of).is(404)
 	}
+	// What administrators have to say, until the page has shown it.
+	streams.Messages = []session.Message{{N: 1, By: session.Actor{Role: session.Admin, Name: "olga"}, Text: "Save </script>"}, {N: 2, Text: "now"}}
+	ann.get("/streams/7/state").is(200).has(`"messages":[{"n":1,"from":"olga","text":"Save `, `"n":2`)
+	ann.get("/streams/7").is(200).lacks("Save </script>")
+	s.as("olga").post("/streams/7/shown", vals("n", "1")).is(404)
+	for _, n := range []string{"", "x", "-1", "5000000000"} {
+		ann.post("/streams/7/shown", vals("n", n), "HX-Request", "true").is(400)
+	}
+	ann.post("/streams/7/shown", vals("n", "1"), "HX-Request", "true").is(204)
+	ann.get("/streams/7/state").is(200).has(`"messages":[{"n":2`)
 	if streams.viewed != 2 {
 		t.Errorf("%d sockets were opened", streams.viewed)
 	}

@@ -19,6 +19,7 @@ import (
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
 )
 
@@ -54,7 +55,7 @@ func newSite(t *testing.T) *site {
 func emptySite(t *testing.T) *site {
 	t.Helper()
 	ctx := t.Context()
-	st, err := sqlite.Open(ctx, t.TempDir())
+	st, err := sqlite.Open(ctx, sqlitetest.Folder(t))
 	if err != nil {
 		t.Fatal(err)
 	}

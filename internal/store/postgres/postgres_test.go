@@ -17,7 +17,7 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		s, err := postgres.Open(t.Context(), pgtest.Database(t), postgres.WithClock(now))
+		s, err := postgres.Open(t.Context(), pgtest.Made(t), postgres.WithClock(now))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -71,6 +71,9 @@ func WithClock(now func() time.Time) Option {
 // the other one changes: with this database, changes are told within the process.
 var ErrInUse = errors.New("another server is using this folder")
 
+// FileName is the database's name in its folder.
+const FileName = "leasehold.db"
+
 // Open opens the database file in the folder, and brings its schema up to date. It returns
 // ErrInUse while another process has it open.
 func Open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
@@ -94,7 +97,7 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 	dsn := func(extra ...string) string {
 		v := url.Values{"_pragma": append([]string{"busy_timeout(10000)", "journal_mode(WAL)", "synchronous(FULL)", "foreign_keys(1)", "cache_size(-65536)", "temp_store(MEMORY)"}, extra...)}
 		// Escaped: in a folder's name # and ? are letters as others are.
-		path := (&url.URL{Path: filepath.ToSlash(filepath.Join(folder, "leasehold.db"))}).EscapedPath()
+		path := (&url.URL{Path: filepath.ToSlash(filepath.Join(folder, FileName))}).EscapedPath()
 		return "file:" + path + "?" + v.Encode()
 	}
 	s := &Store{

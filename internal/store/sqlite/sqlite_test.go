@@ -17,6 +17,7 @@ import (
 
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqlite"
+	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/store/storetest"
 )
 
@@ -24,7 +25,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
 	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		s, err := sqlite.Open(t.Context(), t.TempDir(), sqlite.WithClock(now))
+		s, err := sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(now))
 		if err != nil {
 			t.Fatal(err)
 		}

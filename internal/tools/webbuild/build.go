@@ -82,11 +82,15 @@ func (b build) bundle() ([]file, error) {
 		}
 		files = append(files, f)
 	}
+	icons, err := b.icons()
+	if err != nil {
+		return nil, err
+	}
 	m, err := json.MarshalIndent(manifest, "", "  ")
 	if err != nil {
 		return nil, err
 	}
-	return append(files, file{name: "manifest.json", data: append(m, '\n')}), nil
+	return append(files, icons, file{name: "manifest.json", data: append(m, '\n')}), nil
 }
 
 // logicalName takes the hash out of a file's name: app-AB12CD34.css becomes app.css.

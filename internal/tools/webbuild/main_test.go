@@ -15,7 +15,7 @@ func project(t *testing.T, script string) build {
 	dir := t.TempDir()
 	b := build{src: filepath.Join(dir, "web"), out: filepath.Join(dir, "dist"), budget: 250 << 10}
 	for name, text := range map[string]string{
-		"web/node_modules/.keep": "", "web/src/app.ts": script, "web/src/app.css": "body { color: red }\n",
+		"web/src/icons.txt": "clock\n", "web/node_modules/@tabler/icons/icons/outline/clock.svg": "<svg>\n  <path stroke=\"none\" d=\"M0 0h24\" />\n  <path d=\"M1 1\" />\n</svg>\n", "web/src/app.ts": script, "web/src/app.css": "body { color: red }\n",
 		"web/src/viewer.ts": "console.log(2)\n", "web/src/viewer.css": "main { color: red }\n", "dist/.keep": "", "dist/app-OLD.js": "old",
 	} {
 		path := filepath.Join(dir, name)

@@ -2,6 +2,13 @@
 import { serverSays } from "../times";
 import { path } from "./dom";
 
+export interface Message {
+  n: number;
+  from: string;
+  text: string;
+  at: string;
+}
+
 export interface State {
   phase: "starting" | "live" | "ended";
   title: string;
@@ -9,6 +16,7 @@ export interface State {
   ends_at: string | null;
   idle_at: string | null;
   clipboard: boolean;
+  messages: Message[];
   now: string;
 }
 
