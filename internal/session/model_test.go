@@ -49,6 +49,9 @@ func TestRandomHistories(t *testing.T) {
 			if s.Status == session.Running && s.Lease == nil {
 				t.Fatalf("%s: running without a lease", what)
 			}
+			if s.Status.Ended() == s.EndedAt.IsZero() {
+				t.Fatalf("%s: %s, and ended at %v", what, s.Status, s.EndedAt)
+			}
 			if s.Ended > s.Stored || s.Stored > s.Wanted {
 				t.Fatalf("%s: ended %d, stored %d, wanted %d", what, s.Ended, s.Stored, s.Wanted)
 			}

@@ -52,7 +52,7 @@ type Session struct {
 	StartedAt      time.Time
 	FirstRunAt     time.Time
 	LastActivityAt time.Time // a run of the app or an act of a person, never a check-in
-	EndedAt        time.Time
+	EndedAt        time.Time // set if and only if the status is one that has [Status.Ended]
 	DeletedAt      time.Time // off the list, kept in the history
 
 	Lease *lease.Grant // the one out, nil if none

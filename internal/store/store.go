@@ -195,10 +195,15 @@ type SessionQuery struct {
 
 // Sort is the order of a list: a key, descending if it begins with "-". Rows of the same
 // key go by id in the same direction.
+//
+// A duration is [session.Session.Duration] at the moment of a walk's first page. The pages
+// that its tokens lead to go by the same moment, so that a session which does not end
+// meanwhile is neither skipped nor repeated; one that ends may come again where its
+// duration puts it, and one that begins comes before those of no duration.
 type Sort string
 
 // SortKeys are the keys that sessions can be sorted by.
-var SortKeys = []string{"id", "user", "email", "app", "provision", "delivery_method", "device", "status", "since", "started_at", "last_activity_at"}
+var SortKeys = []string{"id", "user", "email", "app", "provision", "delivery_method", "device", "status", "since", "started_at", "last_activity_at", "duration"}
 
 // SessionPage is one page of a list.
 type SessionPage struct {

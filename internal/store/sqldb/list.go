@@ -12,19 +12,14 @@ import (
 	"leasehold/internal/store"
 )
 
-// sortColumns are the columns behind store.SortKeys.
-var sortColumns = map[string]string{
-	"id": "id", "user": "user_sort", "email": "email_sort", "app": "app_sort", "provision": "provision_sort",
-	"delivery_method": "method_sort", "device": "agent_sort", "status": "status",
-	"since": "status_since", "started_at": "started_at", "last_activity_at": "last_activity_at",
-}
-
 // cursor is where a page begins: after (or before, going back) the row with this key.
 type cursor struct {
 	Query string `json:"q"` // fingerprint of the query it belongs to
 	Key   any    `json:"k"`
 	ID    int64  `json:"i"`
 	Back  bool   `json:"b,omitempty"`
+	// Moment is when a duration was the key, in microseconds; of other sorts 0.
+	Moment int64 `json:"t,omitempty"`
 }
 
 func fingerprint(q store.SessionQuery) string {
@@ -35,7 +30,8 @@ func fingerprint(q store.SessionQuery) string {
 
 func (c cursor) token() string { return base64.RawURLEncoding.EncodeToString([]byte(toJSON(c))) }
 
-func readCursor(token, print string) (*cursor, error) {
+// readCursor reads the token of a page, nil for the first one.
+func readCursor(token, print string, col sortColumn) (*cursor, error) {
 	if token == "" {
 		return nil, nil
 	}
@@ -46,77 +42,55 @@ func readCursor(token, print string) (*cursor, error) {
 	var c cursor
 	d := json.NewDecoder(strings.NewReader(string(b)))
 	d.UseNumber()
-	if err := d.Decode(&c); err != nil || c.Query != print {
-		return nil, store.ErrBadPageToken
-	}
-	switch k := c.Key.(type) {
-	case string:
-	case json.Number:
-		if c.Key, err = k.Int64(); err != nil {
-			return nil, store.ErrBadPageToken
-		}
-	default:
+	if err := d.Decode(&c); err != nil || c.Query != print || !c.of(col) {
 		return nil, store.ErrBadPageToken
 	}
 	return &c, nil
 }
 
+// of reads the key as one of the column, and reports whether it can be.
+func (c *cursor) of(col sortColumn) bool {
+	if (col.name == durationSort) != (c.Moment > 0) || c.Moment < 0 {
+		return false
+	}
+	switch k := c.Key.(type) {
+	case string:
+		return col.text && !strings.Contains(k, "\x00") // no text in a database has one
+	case json.Number:
+		n, err := k.Int64()
+		c.Key = n
+		return err == nil && !col.text
+	}
+	return false
+}
+
 // ListSessions implements store.Sessions. It pages by key: (sort column, id).
 func (t *Tx) ListSessions(q store.SessionQuery) (store.SessionPage, error) {
 	var page store.SessionPage
-	print := fingerprint(q)
-	cur, err := readCursor(q.PageToken, print)
-	if err != nil {
-		return page, err
-	}
-	name := strings.TrimPrefix(string(q.Sort), "-")
-	col, ok := sortColumns[name]
+	col, ok := sortColumns[strings.TrimPrefix(string(q.Sort), "-")]
 	if !ok {
 		return page, fmt.Errorf("sort %q: unknown", q.Sort)
 	}
-	desc := strings.HasPrefix(string(q.Sort), "-")
-	back := cur != nil && cur.Back
-	dir, cmp := "ASC", ">"
-	if desc != back {
-		dir, cmp = "DESC", "<"
+	o, err := orderOf(q, col, t.now)
+	if err != nil {
+		return page, err
 	}
 	p, err := t.planFor(q)
 	if err != nil || p.none {
 		return page, err
 	}
-	after := cond{"1 = 1", nil}
-	if cur != nil {
-		after = cond{"(s." + col + ", s.id) " + cmp + " (?, ?)", []any{cur.Key, cur.ID}}
-		if col == "id" {
-			after = cond{"s.id " + cmp + " ?", []any{cur.ID}}
-		}
-	}
-	query, args := p.keys(t, col, dir, after, q.PageSize+1)
-	type key struct {
-		id int64
-		k  any
-	}
-	var keys []key
-	err = t.each(query, args, func(r *sql.Rows) error {
-		var k key
-		err := r.Scan(&k.id, &k.k)
-		if b, ok := k.k.([]byte); ok {
-			k.k = string(b)
-		}
-		keys = append(keys, k)
-		return err
-	})
+	keys, err := t.pageKeys(p, o, q.PageSize+1)
 	if err != nil {
 		return page, err
 	}
 	more := len(keys) > q.PageSize
 	keys = keys[:min(len(keys), q.PageSize)]
-	if back {
+	if o.back() {
 		slices.Reverse(keys)
 	}
 	ids := make([]int64, len(keys))
 	for i, k := range keys {
-		ids[i] = k.id
+		ids[i] = k.ID
 	}
 	if page.Rows, err = t.SessionRows(ids); err != nil {
 		return page, err
@@ -125,13 +99,33 @@ func (t *Tx) ListSessions(q store.SessionQuery) (store.SessionPage, error) {
 		return page, nil
 	}
 	first, last := keys[0], keys[len(keys)-1]
-	if more || back {
-		page.Next = cursor{Query: print, Key: last.k, ID: last.id}.token()
+	if more || o.back() {
+		page.Next = last.token()
 	}
-	if cur != nil && (more || !back) {
-		page.Prev = cursor{Query: print, Key: first.k, ID: first.id, Back: true}.token()
+	if o.cur != nil && (more || !o.back()) {
+		first.Back = true
+		page.Prev = first.token()
 	}
 	return page, nil
+}
+
+// pageKeys finds at most limit rows, as the cursors of the pages after them.
+func (t *Tx) pageKeys(p *plan, o order, limit int) ([]cursor, error) {
+	query, args, err := t.keys(p, o, limit)
+	if err != nil || query == "" {
+		return nil, err
+	}
+	var keys []cursor
+	err = t.each(query, args, func(r *sql.Rows) error {
+		c := cursor{Query: p.print, Moment: o.moment}
+		err := r.Scan(&c.ID, &c.Key)
+		if b, ok := c.Key.([]byte); ok {
+			c.Key = string(b)
+		}
+		keys = append(keys, c)
+		return err
+	})
+	return keys, err
 }
 
 // CountSessions implements store.Sessions.

@@ -39,6 +39,7 @@ var sessionIndex = map[string]string{
 	"user_sort": "sessions_user_sort", "email_sort": "sessions_email_sort", "app_sort": "sessions_app_sort", "provision_sort": "sessions_provision_sort",
 	"method_sort": "sessions_method_sort", "agent_sort": "sessions_agent_sort",
 	"status_since": "sessions_since", "started_at": "sessions_started", "last_activity_at": "sessions_activity",
+	durationSort: "sessions_duration",
 }
 
 // cond is a condition with its arguments.
@@ -142,11 +143,28 @@ func (u set) complete() bool {
 	return !slices.ContainsFunc(u, func(r *ranges) bool { return r.more })
 }
 
+// of is what of the set can be in a half of the sessions, as far as statuses tell.
+func (u set) of(h half) (out set) {
+	for _, r := range u {
+		if len(r.texts) > 0 {
+			some := *r
+			some.texts = slices.DeleteFunc(slices.Clone(r.texts), func(s any) bool { return !h.has(session.Status(s.(string))) })
+			r = &some
+		}
+		if r.len() > 0 {
+			out = append(out, r)
+		}
+	}
+	return out
+}
+
 // plan is how the rows of a query are found.
 type plan struct {
 	print string
 	none  bool    // nothing can match
 	gone  []int64 // 0 for what is listed, 1 for what is deleted
+	plain []cond  // of what is asked for, what no index knows
+	sets  []set   // … and what one does
 	drive set     // read the rows by these ranges; nil: by the order asked for
 	whole bool    // drive has few rows
 	rest  cond    // what else is asked of them
@@ -169,21 +187,41 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 	if q.History {
 		p.gone = append(p.gone, 1)
 	}
-	plain, sets, err := t.asked(q)
-	if err != nil {
+	var err error
+	if p.plain, p.sets, err = t.asked(q); err != nil {
 		return nil, err
 	}
+	if err := t.choose(p, func(int) bool { return true }); err != nil {
+		return nil, err
+	}
+	t.plan = p
+	return p, nil
+}
+
+// half is the plan for one half of the rows of a plan that does not have few: some
+// statuses are of that half alone, so that it may be few or none.
+func (t *Tx) half(p *plan, h half) (*plan, error) {
+	hp := &plan{print: p.print, gone: p.gone, plain: p.plain}
+	for _, u := range p.sets {
+		hp.sets = append(hp.sets, u.of(h))
+	}
+	return hp, t.choose(hp, func(i int) bool { return hp.sets[i].values() < p.sets[i].values() })
+}
+
+// choose decides how to find what a plan asks for. Of the sets, those that may be small
+// are counted.
+func (t *Tx) choose(p *plan, may func(i int) bool) error {
 	best, fewest := -1, small+1
-	for i, u := range sets {
+	for i, u := range p.sets {
 		if u.values() == 0 {
 			p.none = true
 		}
-		if p.none || !u.complete() {
+		if p.none || !u.complete() || !may(i) {
 			continue
 		}
 		n, err := t.countSet(p.gone, u, fewest)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if n < fewest {
 			best, fewest = i, n
@@ -192,14 +230,14 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 	p.whole = best >= 0
 	if !p.whole {
 		// No set is small: take one that can be counted by its ranges.
-		best = slices.IndexFunc(sets, set.complete)
-		if best < 0 && len(sets) > 0 {
+		best = slices.IndexFunc(p.sets, set.complete)
+		if best < 0 && len(p.sets) > 0 {
 			best = 0
 		}
 	}
-	rest := slices.Clone(plain)
-	all := slices.Clone(plain)
-	for i, u := range sets {
+	rest := slices.Clone(p.plain)
+	all := slices.Clone(p.plain)
+	for i, u := range p.sets {
 		c := u.test(t.d)
 		all = append(all, c)
 		if i != best {
@@ -207,11 +245,10 @@ func (t *Tx) planFor(q store.SessionQuery) (*plan, error) {
 		}
 	}
 	if best >= 0 {
-		p.drive = sets[best]
+		p.drive = p.sets[best]
 	}
 	p.rest, p.all = and(rest...), and(all...)
-	t.plan = p
-	return p, nil
+	return nil
 }
 
 // asked takes a query apart: sets that indexes know, the most selective kinds first, and
@@ -355,44 +392,6 @@ func (t *Tx) countSet(gone []int64, u set, bound int) (n int, err error) {
 		}
 	}
 	return n, nil
-}
-
-// keys is a query for id and sort key of at most limit rows, sorted. after is where the
-// page begins.
-func (p *plan) keys(t *Tx, col, dir string, after cond, limit int) (string, []any) {
-	order := " ORDER BY s." + col + " " + dir
-	outer := " ORDER BY k " + dir
-	if col != "id" {
-		order, outer = order+", s.id "+dir, outer+", id "+dir
-	}
-	sel := "SELECT s.id AS id, s." + col + " AS k"
-	merge := !p.whole && p.drive != nil && col == "id" && p.drive.byID()
-	var parts []string
-	var args []any
-	part := func(column string, end string, limit int, cs ...cond) {
-		for _, g := range p.gone {
-			c := and(append([]cond{isGone(g), after}, cs...)...)
-			parts, args = append(parts, sel+t.from(column)+" WHERE "+c.sql+end+" LIMIT ?"), append(append(args, c.args...), limit)
-		}
-	}
-	switch {
-	case p.whole:
-		for _, r := range p.drive {
-			part(r.column, "", small, r.reach(t.d), p.rest)
-		}
-	case merge:
-		for _, r := range p.drive {
-			for i := range r.len() {
-				part(r.column, order, limit, r.single(i), p.rest)
-			}
-		}
-	default:
-		part(col, order, limit, p.all)
-		if len(parts) == 1 {
-			return parts[0], args
-		}
-	}
-	return "SELECT id, k FROM (SELECT * FROM (" + strings.Join(parts, ") p UNION SELECT * FROM (") + ") p) u" + outer + " LIMIT ?", append(args, limit)
 }
 
 // count counts the rows up to a bound.

@@ -18,7 +18,7 @@ var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
 	"run", "run_method", "progress", "problem", "viewers", "unwatched_since", "idle_at", "said", "told", "mark", "wanted", "stored", "ended",
-	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live",
+	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live", durationSort,
 }
 
 func sessionArgs(s *session.Session) []any {
@@ -26,7 +26,7 @@ func sessionArgs(s *session.Session) []any {
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
 		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Viewers), micros(s.UnwatchedSince), micros(s.IdleAt), int64(s.Said), int64(s.Told), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
-		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)),
+		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)), durationSortOf(s),
 	}
 }
 

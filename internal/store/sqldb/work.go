@@ -295,6 +295,9 @@ func (t *Tx) MatchingIDs(q store.SessionQuery, after int64, limit int) ([]int64,
 	if err != nil || p.none {
 		return nil, err
 	}
-	query, args := p.keys(t, "id", "ASC", cond{"s.id > ?", []any{after}}, limit)
+	query, args, err := t.keys(p, order{column: "id", cur: &cursor{ID: after}}, limit)
+	if err != nil {
+		return nil, err
+	}
 	return t.ids("SELECT id FROM ("+query+") m ORDER BY id", args...)
 }

@@ -320,7 +320,7 @@ func testHistory(t *testing.T, e *env) {
 	queries := []store.SessionQuery{{}, {Kind: session.Device}, {Statuses: []session.Status{session.Launched}}, {Q: "doe"}, {AppID: f.app.ID}, {From: e.clock.Now().Add(-time.Hour)}}
 	e.view(func(tx store.Tx) error {
 		for _, q := range queries {
-			for _, sort := range []store.Sort{"id", "-id", "-started_at", "since", "user", "-app"} {
+			for _, sort := range []store.Sort{"id", "-id", "-started_at", "since", "user", "-app", "duration", "-duration"} {
 				for _, history := range []bool{false, true} {
 					q.Sort, q.History, q.PageSize, q.PageToken = sort, history, 2, ""
 					want := listed

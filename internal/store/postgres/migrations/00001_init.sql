@@ -187,6 +187,7 @@ CREATE TABLE sessions (
 	deleted_at         BIGINT NOT NULL,
 	gone               BIGINT NOT NULL, -- 1 once deleted: every index leads with it, so that no list walks the history
 	live               BIGINT NOT NULL, -- its agent still has to do with it
+	duration_sort      BIGINT NOT NULL, -- of one that has ended how long it was, of another one its start, negated
 	order_id           BIGINT,
 	user_sort          TEXT NOT NULL,
 	email_sort         TEXT NOT NULL,
@@ -213,6 +214,7 @@ CREATE INDEX sessions_agent_sort ON sessions (gone, agent_sort, id);
 CREATE INDEX sessions_since ON sessions (gone, status_since, id);
 CREATE INDEX sessions_started ON sessions (gone, started_at, id);
 CREATE INDEX sessions_activity ON sessions (gone, last_activity_at, id);
+CREATE INDEX sessions_duration ON sessions (gone, duration_sort, id);
 
 -- One row a lease that is out. Renewals write only here, so there is no further index.
 CREATE TABLE leases (
