@@ -83,12 +83,24 @@ func benchLists(ctx context.Context, o *options, db *database, t *report) error 
 		{"by status", store.SessionQuery{Sort: "status"}},
 		{"by since", store.SessionQuery{Sort: "-since"}},
 		{"by last activity", store.SessionQuery{Sort: "last_activity_at"}},
+		{"by duration", store.SessionQuery{Sort: "duration"}},
+		{"by duration, longest first", store.SessionQuery{Sort: "-duration"}},
+		{"of device apps, by duration", store.SessionQuery{Kind: session.Device, Sort: "-duration"}},
+		{"running, by duration", store.SessionQuery{Statuses: []session.Status{session.Running}, Sort: "-duration"}},
+		{"removed, by duration", store.SessionQuery{Statuses: []session.Status{session.Removed}, Sort: "duration"}},
+		{"two statuses, by duration", store.SessionQuery{Statuses: []session.Status{session.Running, session.Removed}, Sort: "duration"}},
+		{"a common and a rare status, by duration", store.SessionQuery{Statuses: []session.Status{session.Removed, session.RenewalRequested}, Sort: "duration"}},
+		{"of a user, by duration", store.SessionQuery{UserID: 20_000, Sort: "-duration"}},
+		{"of the app with the most, by duration", store.SessionQuery{AppID: 1, Sort: "-duration"}},
+		{"begun 300 days ago or earlier, by duration", store.SessionQuery{To: time.Now().AddDate(0, 0, -300), Sort: "duration"}},
+		{"search, a status (running), by duration", store.SessionQuery{Q: "running", Sort: "-duration"}},
+		{"search, 2 letters, by duration", store.SessionQuery{Q: lower(user, 0, 2), Sort: "duration"}},
 	} {
 		if err := timeList(ctx, c, o, s, l.name, l.q, bare); err != nil {
 			return fmt.Errorf("%s: %w", l.name, err)
 		}
 	}
-	for _, sort := range []store.Sort{"-id", "user"} {
+	for _, sort := range []store.Sort{"-id", "user", "duration"} {
 		q, err := deep(ctx, c, o, sort, 5000)
 		if err != nil {
 			return err

@@ -209,19 +209,19 @@ func tables(n int) []table {
 		})},
 		{"names", cols("id kind ref text"), named},
 		{"sessions", cols(`id kind user_id app_id delivery_method_id provision_id agent_id status reason status_since before unneeded observed observed_since
-			run run_method progress problem viewers unwatched_since idle_at said told mark wanted stored ended started_at first_run_at last_activity_at ended_at deleted_at gone live user_sort email_sort app_sort provision_sort method_sort agent_sort`),
+			run run_method progress problem viewers unwatched_since idle_at said told mark wanted stored ended started_at first_run_at last_activity_at ended_at deleted_at gone live duration_sort user_sort email_sort app_sort provision_sort method_sort agent_sort`),
 			func(yield func([]any) bool) {
 				sessions(func(id int, st session.Status, user, app, dev int, at, since, deleted int64) bool {
-					observed, live, ended := "absent", 0, since
+					observed, live, ended, duration := "idle", 1, int64(0), -at
 					switch {
-					case st == session.Running || st == session.RenewalRequested:
-						observed, live, ended = "running", 1, 0
-					case st == session.Stopped || st == session.Evicted:
-						observed, live = "idle", 1
+					case st.Ended():
+						observed, live, ended, duration = "absent", 0, since, since-at
+					case st.Active():
+						observed = "running"
 					}
 					p := app % nProvisions
 					return yield([]any{id, "device", user + 1, app + 1, app + 1, p + 1, dev + 1, string(st), "", since, "", "", observed, since,
-						1, app + 1, 0, "", 0, 0, 0, 0, 0, 0, 0, 0, 0, at, at, since, ended, deleted, min(deleted, 1), live,
+						1, app + 1, 0, "", 0, 0, 0, 0, 0, 0, 0, 0, 0, at, at, since, ended, deleted, min(deleted, 1), live, duration,
 						strings.ToLower(o.users[user]), o.emails[user], strings.ToLower(o.apps[app]), strings.ToLower(o.provisions[p]), strings.ToLower(o.apps[app]) + ", installed", strings.ToLower(o.devices[dev])})
 				})
 			}},
