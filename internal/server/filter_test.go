@@ -1,7 +1,11 @@
 package server_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"maps"
 	"net/url"
 	"slices"
 	"testing"
@@ -100,5 +104,46 @@ func TestFilters(t *testing.T) {
 	}
 	for _, token := range []string{"x", "1.x", "x.y", "."} {
 		r.field("page_token", "GET", "/api/v1/sessions?older_seconds=1&page_token="+token, nil)
+	}
+}
+
+// TestForgedPageTokens: a token whose place cannot be one of its list is refused by name.
+func TestForgedPageTokens(t *testing.T) {
+	r := newRig(t)
+	app, _ := r.app("ann")
+	ann := r.signIn("ann", password)
+	for range 2 {
+		r.want(201, nil, "POST", "/api/v1/launches", ann, map[string]any{"app_id": app})
+	}
+	for sort, forged := range map[string][]map[string]any{
+		"duration":  {{"t": nil}, {"t": -1}, {"t": "now"}, {"t": 1e40}, {"k": "long"}, {"k": 1.5}, {"k": nil}, {"k": 1e40}, {"i": "x"}},
+		"-duration": {{"t": 0}, {"k": []int{1}}},
+		"user":      {{"t": 1}, {"k": 7}, {"k": "a\x00b"}},
+		"since":     {{"t": 1}, {"k": "ann"}},
+	} {
+		list := "/api/v1/sessions?page_size=1&sort=" + sort
+		var page struct {
+			Next string `json:"next_page_token"`
+		}
+		r.want(200, &page, "GET", list, r.token, nil)
+		b, err := base64.RawURLEncoding.DecodeString(page.Next)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.want(200, nil, "GET", list+"&page_token="+page.Next, r.token, nil)
+		for _, change := range forged {
+			place := map[string]any{}
+			d := json.NewDecoder(bytes.NewReader(b))
+			d.UseNumber()
+			if err := d.Decode(&place); err != nil {
+				t.Fatal(err)
+			}
+			maps.Copy(place, change)
+			j, err := json.Marshal(place)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r.field("page_token", "GET", list+"&page_token="+base64.RawURLEncoding.EncodeToString(j), nil)
+		}
 	}
 }

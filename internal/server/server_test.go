@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -371,6 +372,40 @@ func TestOpenAPI(t *testing.T) {
 		if doc.Paths[want] == nil {
 			t.Errorf("%s is not described", want)
 		}
+	}
+}
+
+// TestSortsAreDescribed: the document names every sort of the list, and each is one.
+func TestSortsAreDescribed(t *testing.T) {
+	r := newRig(t)
+	var doc struct {
+		Paths map[string]map[string]struct {
+			Parameters []struct {
+				Name   string
+				Schema struct {
+					Enum    []string
+					Default any
+				}
+			}
+		}
+	}
+	r.want(200, &doc, "GET", "/api/v1/openapi.json", "", nil)
+	var sorts []string
+	for _, p := range doc.Paths["/sessions"]["get"].Parameters {
+		if p.Name == "sort" {
+			sorts = p.Schema.Enum
+			if p.Schema.Default != "-id" {
+				t.Errorf("the default is %q", p.Schema.Default)
+			}
+		}
+	}
+	for _, want := range []string{"id", "-id", "started_at", "duration", "-duration"} {
+		if !slices.Contains(sorts, want) {
+			t.Errorf("%s is not among the sorts: %v", want, sorts)
+		}
+	}
+	for _, sort := range sorts {
+		r.want(200, nil, "GET", "/api/v1/sessions?sort="+sort, r.token, nil)
 	}
 }
 

@@ -135,11 +135,23 @@ func ofKind(e *invalid.Error, field string, agent int64, kind, its session.Kind)
 	return its
 }
 
+// sortKey is what a list of sessions is sorted by.
+type sortKey string
+
+// Schema names every key in both directions.
+func (sortKey) Schema(huma.Registry) *huma.Schema {
+	s := &huma.Schema{Type: huma.TypeString}
+	for _, key := range store.SortKeys {
+		s.Enum = append(s.Enum, key, "-"+key)
+	}
+	return s
+}
+
 type listInput struct {
 	Filter
-	Sort      string `query:"sort" default:"-id" doc:"A column, with - before it for descending"`
-	PageSize  int    `query:"page_size" default:"50" minimum:"1" maximum:"500"`
-	PageToken string `query:"page_token"`
+	Sort      sortKey `query:"sort" default:"-id" doc:"A column, with - before it for descending. A duration is that at the moment of the first page, also on the pages that its tokens lead to"`
+	PageSize  int     `query:"page_size" default:"50" minimum:"1" maximum:"500"`
+	PageToken string  `query:"page_token"`
 }
 
 // query is the list asked for. Spans of time count back from asOf, the moment of its first

@@ -129,7 +129,7 @@ func sessionColumns(q sessionQuery) []column {
 			col("email", "Email", "email", false),
 			col("app", "App name", "app", false),
 			col("started", "Start time", "started_at", true),
-			col("for", "Duration", "", false),
+			col("for", "Duration", "duration", true),
 			col("status", "Status", "status", false),
 			col("do", "Operations", "", false),
 		}

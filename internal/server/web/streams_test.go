@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -176,12 +177,68 @@ func TestStreamsSort(t *testing.T) {
 		{"App name", "s1 s2 s3", "s3 s2 s1"},
 		{"Start time", "s3 s2 s1", "s1 s2 s3"},
 		{"Status", "s1 s3 s2", "s2 s3 s1"}, // connected, starting
+		{"Duration", "s1 s2 s3", "s3 s2 s1"},
 	} {
 		for _, want := range []string{c.first, c.second} {
 			w.Run(fmt.Sprintf(`[...document.querySelectorAll('#list thead a')].find((a) => a.innerText.trim() === %q).click()`, c.header))
 			w.Wait(fmt.Sprintf(`document.querySelector('#list thead th[aria-sort]')?.innerText.trim() === %q && %s === %q`, c.header, order, want))
 		}
 	}
+}
+
+// TestStreamsByDuration: the list goes by how long sessions have been, those that have ended
+// among those that go on, first to last and back; a second click reverses.
+func TestStreamsByDuration(t *testing.T) {
+	s := newSite(t)
+	h := s.streams()
+	ann := control.WhoIs(s.ann, "test")
+	short := h.launch(ann, true)
+	h.end(short, "its user left")
+	long, middle := h.launch(ann, true), h.launch(ann, false)
+	d, err := s.c.Session(t.Context(), short)
+	s.must(err)
+	time.Sleep(d.Row.Duration(d.Now) + 10*time.Millisecond) // so that the others have been longer
+	olga := s.as("olga")
+	header := func(a *answer) string {
+		t.Helper()
+		_, after, _ := strings.Cut(a.body, `<th scope="col" class="w-for"`)
+		h, _, ok := strings.Cut(after, "</th>")
+		if !ok {
+			t.Fatal("there is no column of durations")
+		}
+		return h
+	}
+	first := []string{num(long), num(middle), num(short)}
+	for i, sort := range []string{"-duration", "duration"} {
+		a := olga.get(streamsPath + "?sort=" + sort).is(200)
+		same := func(a *answer, want ...string) *answer {
+			t.Helper()
+			if got := rowsOf(a); !slices.Equal(got, want) {
+				t.Errorf("%s: rows %v, want %v", a.path, got, want)
+			}
+			return a
+		}
+		if i == 1 {
+			slices.Reverse(first)
+		}
+		same(a, first...)
+		if got, want := header(a), []string{`aria-sort="descending"`, `aria-sort="ascending"`}[i]; !strings.Contains(got, want) || !strings.Contains(got, "sort="+[]string{"duration", "-duration"}[i]+`"`) {
+			t.Errorf("sorted by %s, its header is %s", sort, got)
+		}
+		one := same(olga.get(streamsPath+"?page_size=1&sort="+sort), first[0])
+		two := same(olga.get(link(t, one, "Next")), first[1])
+		same(olga.get(link(t, olga.get(link(t, two, "Next")), "Previous")), first[1])
+		same(olga.get(link(t, two, "Previous")), first[0])
+		last := same(olga.get(link(t, two, "Last")), first[2]).has(`aria-disabled="true">Next`)
+		same(olga.get(link(t, last, "Previous")), first[1])
+		same(olga.get(streamsPath+"?status=connected&status=starting&sort="+sort), slices.DeleteFunc(slices.Clone(first), func(id string) bool { return id == num(short) })...)
+		// A place in another order is none in this one.
+		olga.get(strings.Replace(link(t, one, "Next"), "duration", "started_at", 1)).is(400).has("This page of the list is gone")
+	}
+	if !strings.Contains(header(olga.get(streamsPath)), "sort=-duration") {
+		t.Error("the first click does not put the longest first")
+	}
+	olga.get(sessionsPath + "?sort=-duration").is(200)
 }
 
 // TestStreamMethodForm: an administrator makes and changes a streamed delivery method in the
