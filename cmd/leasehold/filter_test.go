@@ -86,8 +86,11 @@ func TestFilter(t *testing.T) {
 	if _, err := a.cli(t, "session", "list", "--host-id=6"); err != nil || !strings.Contains(a.sent[2], "host_id=6") {
 		t.Errorf("%v, sent %s", err, a.sent[2])
 	}
+	if _, err := a.cli(t, "session", "list", "--sort=-duration"); err != nil || !strings.Contains(a.sent[3], "sort=-duration") {
+		t.Errorf("%v, sent %s", err, a.sent[3:])
+	}
 	for _, bad := range [][]string{{"session", "evict"}, {"session", "evict", "1", "--all"}, {"session", "evict", "--status", "running"}, {"session", "evict", "1", "--device-id", "2"}, {"session", "list", "a", "-q", "b"}} {
-		if out, err := a.cli(t, bad...); err == nil || len(a.sent) > 3 {
+		if out, err := a.cli(t, bad...); err == nil || len(a.sent) > 4 {
 			t.Errorf("%v is taken: %s", bad, out)
 		}
 	}

@@ -128,7 +128,7 @@ type sessionList struct {
 	apiFlags
 	Text string `arg:"" optional:"" name:"text" help:"As --query."`
 	filterFlags
-	Sort      string `help:"Column to sort by, with - before it for descending." default:"-id"`
+	Sort      string `help:"Column to sort by, with - before it for descending, as --sort=-duration." default:"-id"`
 	PageSize  int    `help:"Rows a page, 1 to 500." default:"50"`
 	PageToken string `help:"From the page before."`
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
-	"time"
 
-	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
 
@@ -56,25 +54,4 @@ func FuzzCursor(f *testing.F) {
 			t.Fatal("a token of every sort")
 		}
 	})
-}
-
-// TestDurationSort: the column that durations are sorted by says of a session what its
-// duration is at any moment from its start on.
-func TestDurationSort(t *testing.T) {
-	start := time.Date(2026, 3, 2, 8, 0, 0, 0, time.UTC)
-	for _, end := range []time.Time{{}, start, start.Add(90 * time.Minute), start.Add(time.Microsecond), start.Add(-time.Hour)} {
-		s := &session.Session{StartedAt: start, EndedAt: end}
-		for _, later := range []time.Duration{0, time.Second, 1000 * time.Hour} {
-			now, d := start.Add(later), durationSortOf(s)
-			if d < 0 {
-				d += micros(now)
-			}
-			if want := s.Duration(now).Microseconds(); d != want {
-				t.Errorf("ended at %v, at %v: %d µs, want %d", end, now, d, want)
-			}
-			if h := half(!end.IsZero()); (durationSortOf(s) >= 0) != bool(h) {
-				t.Errorf("ended at %v: in the other half", end)
-			}
-		}
-	}
 }
