@@ -37,7 +37,11 @@ func newBatch(c *call) error {
 		if err != nil {
 			return invalid.Of("filter", "must be the list's query")
 		}
-		q, err := c.sessionQuery(v)
+		kind := session.Kind(cmp.Or(form.Get("kind"), string(session.Device)))
+		if kind != session.Device && kind != session.Stream {
+			return invalid.Of("kind", "must be device or stream")
+		}
+		q, err := c.sessionQueryOf(kind, v)
 		if err != nil {
 			return err
 		}

@@ -40,6 +40,15 @@ type sessionQuery struct {
 // sessionQuery reads the state from a URL's query. Numbers and dates that are none are
 // an [invalid.Error]; the rest is checked by the use case.
 func (c *call) sessionQuery(v url.Values) (sessionQuery, error) {
+	kind := session.Device
+	if strings.HasPrefix(c.r.URL.Path, streamsPath) {
+		kind = session.Stream
+	}
+	return c.sessionQueryOf(kind, v)
+}
+
+// sessionQueryOf is sessionQuery for a list of a kind, whichever page asks.
+func (c *call) sessionQueryOf(kind session.Kind, v url.Values) (sessionQuery, error) {
 	zone := time.UTC
 	if v.Get("from") != "" || v.Get("to") != "" {
 		set, err := c.Control.Settings(c.r.Context())
@@ -47,10 +56,6 @@ func (c *call) sessionQuery(v url.Values) (sessionQuery, error) {
 			return sessionQuery{}, err
 		}
 		zone = set.Location()
-	}
-	kind := session.Device
-	if strings.HasPrefix(c.r.URL.Path, streamsPath) {
-		kind = session.Stream
 	}
 	return readSessionQuery(kind, v, time.Now(), zone)
 }
