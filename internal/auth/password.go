@@ -15,10 +15,10 @@ import (
 )
 
 // Parameters of argon2id: the second recommended choice of RFC 9106, section 4, with
-// fewer passes and lanes so that a hash costs about 40 ms on one core.
+// fewer passes and lanes so that a hash costs about 40 ms on one core. argonMemory stands
+// beside: see memory.go.
 const (
 	argonTime    = 1
-	argonMemory  = 64 << 10 // KiB
 	argonThreads = 1
 	argonKey     = 32
 	argonSalt    = 16
