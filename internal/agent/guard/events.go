@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/room"
 )
 
 // EventType says what happened to a run.
@@ -72,8 +73,17 @@ type Event struct {
 type eventLog struct {
 	mu      sync.Mutex
 	f       *os.File
+	size    int64         // of the events
+	room    int64         // how large they may become, also on a disk that is full by then
 	changed chan struct{} // closed and replaced at each append
 }
+
+// Room for events is taken in steps. The last of it is kept for the last event: how a run
+// ended is told on a full disk too.
+const (
+	roomStep = 64 << 10
+	roomLast = 8 << 10
+)
 
 func openEvents(dir string) (*eventLog, error) {
 	f, err := os.OpenFile(filepath.Join(dir, eventsFile), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
@@ -89,7 +99,24 @@ func openEvents(dir string) (*eventLog, error) {
 			}
 		}
 	}
-	return &eventLog{f: f, changed: make(chan struct{})}, syncDir(dir)
+	l := &eventLog{f: f, changed: make(chan struct{})}
+	if l.size, err = f.Seek(0, io.SeekEnd); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return l, syncDir(dir)
+}
+
+// makeRoom sees to it that there is room for n bytes of events, and then for the last one.
+func (l *eventLog) makeRoom(n int64) error {
+	if l.size+n+roomLast <= l.room {
+		return nil
+	}
+	want := l.size + n + roomLast + roomStep
+	if err := room.Take(l.f, want); err != nil {
+		return err
+	}
+	l.room = want
+	return nil
 }
 
 func (l *eventLog) append(e Event) error {
@@ -100,11 +127,20 @@ func (l *eventLog) append(e Event) error {
 	if err != nil {
 		return err
 	}
+	b = append(b, '\n')
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, err := l.f.Write(append(b, '\n')); err != nil {
-		return fmt.Errorf("write an event: %w", err)
+	if e.Type != Exited {
+		if err := l.makeRoom(int64(len(b))); err != nil {
+			return fmt.Errorf("write an event: %w", err)
+		}
 	}
+	if _, err := l.f.Write(b); err != nil {
+		// Half a line would spoil the next. Cutting it off may give the room back too.
+		l.room = 0
+		return fmt.Errorf("write an event: %w", errors.Join(err, l.f.Truncate(l.size)))
+	}
+	l.size += int64(len(b))
 	if err := l.f.Sync(); err != nil {
 		return fmt.Errorf("write an event: %w", err)
 	}

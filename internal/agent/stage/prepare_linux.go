@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/room"
 )
 
 // errNoRoom means that the disk of the host is full.
@@ -31,7 +32,7 @@ var freeBytes = func(dir string) (uint64, error) {
 // Explain says for people what went wrong, where it is something that they can
 // do something about, and otherwise what the error says.
 func Explain(err error) string {
-	if errors.Is(err, errNoRoom) || errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) {
+	if errors.Is(err, errNoRoom) || room.Gone(err) {
 		return "The host's disk is full"
 	}
 	if errors.Is(err, account.ErrNone) {
