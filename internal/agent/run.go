@@ -158,6 +158,9 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 	default:
 		a.log.Error("the app could not be started", "session", s.Holder.Session, "run", run, "err", err)
 		a.tell(s, "could not be started: "+err.Error())
+		if r != nil && errors.Is(err, runner.ErrNotStarted) {
+			s.past = append(s.past, r)
+		}
 		a.exited(s, 0, a.Clock.Now(), "It could not be started: "+err.Error(), err.Error())
 	}
 }

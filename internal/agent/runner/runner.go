@@ -53,7 +53,8 @@ type Key struct{ Session, Run int64 }
 type Runner interface {
 	// Start starts the app and returns when it runs; the run does not depend
 	// on ctx after that. The error is ErrExists or ErrNotStarted; a run that
-	// did not start is over, with its events to be recovered.
+	// did not start is over, with its events to be recovered. Where anything is
+	// left of it, it is returned beside ErrNotStarted, to be forgotten.
 	Start(ctx context.Context, spec Spec) (Run, error)
 
 	// Recover returns every run that was started and not forgotten, in no

@@ -128,7 +128,8 @@ func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error
 		if errors.Is(err, stage.ErrExists) {
 			return nil, fmt.Errorf("start session %s: %w: %w", name(key), runner.ErrExists, err)
 		}
-		return nil, r.refuse(ctx, guarded, err)
+		err = r.refuse(ctx, guarded, err)
+		return r.left(key), err
 	}
 	run, err := r.inner.Start(ctx, guarded)
 	if err == nil {
@@ -137,7 +138,17 @@ func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error
 	if errors.Is(err, runner.ErrExists) || errors.Is(err, runner.ErrRefused) {
 		return nil, errors.Join(err, r.clean(ctx, dir))
 	}
-	return nil, r.giveUp(ctx, key, err)
+	err = r.giveUp(ctx, key, err)
+	return r.left(key), err
+}
+
+// left is what there is of a run that did not start; nil if nothing is.
+func (r *Runner) left(key runner.Key) runner.Run {
+	run, err := r.inner.Open(key)
+	if err != nil {
+		return nil
+	}
+	return r.wrap(run)
 }
 
 // guarded is the spec for the guard, whose app is the stage.

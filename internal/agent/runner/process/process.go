@@ -34,11 +34,17 @@ func New(root string, command func(dir string) []string) *Runner {
 
 // Start implements [runner.Runner].
 func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error) {
-	h, err := guard.Spawn(ctx, r.dir(runner.Key{Session: spec.Session, Run: spec.Run}), spec, r.command)
-	if err != nil {
-		return nil, err
+	key := runner.Key{Session: spec.Session, Run: spec.Run}
+	h, err := guard.Spawn(ctx, r.dir(key), spec, r.command)
+	if err == nil {
+		return &run{h}, nil
 	}
-	return &run{h}, nil
+	if errors.Is(err, runner.ErrNotStarted) {
+		if run, oerr := r.Open(key); oerr == nil {
+			return run, err
+		}
+	}
+	return nil, err
 }
 
 func (r *Runner) dir(key runner.Key) string {
