@@ -353,6 +353,58 @@ func TestStreamLapses(t *testing.T) {
 	})
 }
 
+// TestStreamCannotStart: a host that says why it cannot begin to start a session.
+func TestStreamCannotStart(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app := s.streamed("App", servertest.Terms{}, catalog.StreamSettings{ReconnectSeconds: 60})
+		h := s.host("one", 5)
+		l, err := s.Control.Launch(t.Context(), s.User, app, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := l.Session.ID
+		h.states[id] = &wire.SessionState{Session: id, State: session.IsAbsent}
+		h.say()
+		s.is(id, session.Starting) // it is only just beginning
+		h.states[id].Problem = "The host's disk is full"
+		h.say()
+		if st := s.Session(id); st.Status != session.Failed || st.Reason != "The host's disk is full" || st.EndedAt.IsZero() {
+			t.Errorf("%s, %q, ended at %v", st.Status, st.Reason, st.EndedAt)
+		}
+		if h.say(); h.states[id] != nil {
+			t.Error("the host is not told that it need not keep it")
+		}
+	})
+}
+
+// TestStreamLapsedEarlier: a host that tells after a lapse when the app had really ended.
+func TestStreamLapsedEarlier(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app := s.streamed("App", servertest.Terms{}, catalog.StreamSettings{ReconnectSeconds: 60})
+		h := s.host("one", 5)
+		l, err := s.Control.Launch(t.Context(), s.User, app, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id := l.Session.ID
+		h.up(id)
+		exited := s.now.Add(20 * time.Second).UTC()
+		for range 60 {
+			s.step(time.Second)
+		}
+		s.is(id, session.Disconnected)
+		now := s.now
+		s.now = exited // say dates its observations so
+		o := wire.Observation{Type: session.ObsExited, Session: id, Run: 1}
+		h.states[id] = &wire.SessionState{Session: id, State: session.IsIdle, Run: 1}
+		h.say(o)
+		s.now = now
+		if st := s.Session(id); !st.EndedAt.Equal(exited) || st.Status != session.Disconnected || st.Reason != "lease lapsed" {
+			t.Errorf("%s, %q, ended at %v, want %v", st.Status, st.Reason, st.EndedAt, exited)
+		}
+	})
+}
+
 // TestStreamsAreKept: a stream is listed as long as its history is kept, and then goes.
 func TestStreamsAreKept(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {

@@ -147,6 +147,10 @@ func (s *Session) exited(run uint32, at time.Time, src Source, reason string) {
 		s.ended(src.Agent, at, reason)
 	}
 	s.fire(EvExited, src.Agent, at, "")
+	if s.Kind == Stream && s.Status.Ended() && at.Before(s.EndedAt) {
+		// Its lease's end, or an administrator, had ended it before its host told when it did.
+		s.EndedAt = later(at, s.StartedAt)
+	}
 	s.see(IsIdle, at)
 	s.LastActivityAt = later(s.LastActivityAt, at)
 	if s.Lease != nil && s.Lease.Kind == lease.Floating && s.Lease.Run <= run {
@@ -227,6 +231,9 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 			s.exited(snap.Run, now, src, "")
 		}
 	case IsAbsent:
+		if snap.Problem != "" {
+			s.cannotStart(src.Agent, now, snap.Problem)
+		}
 		if s.Status != Launched && s.Status != Starting && !guard {
 			s.removed(0, now, src)
 		}

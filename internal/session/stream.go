@@ -51,6 +51,14 @@ func (s *Session) ended(by Actor, at time.Time, reason string) {
 	s.unwatched()
 }
 
+// cannotStart ends a stream that its host cannot even begin to start. A host needs nothing
+// that could be there later, so nobody is kept waiting.
+func (s *Session) cannotStart(by Actor, at time.Time, problem string) {
+	if s.Status == Starting {
+		s.fire(EvFailed, by, at, problem)
+	}
+}
+
 // End ends a stream because its user wants that: the status moves at once, what runs is
 // ended by its host. It reports whether the table lets it.
 func (s *Session) End(by Actor, reason string, now time.Time) bool {
