@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/room"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/lease"
 	"leasehold/internal/wire"
@@ -119,7 +120,10 @@ type Agent struct {
 	complete    bool            // guards that are alive were looked for, and all found
 	recovered   bool            // they were looked for: now runs may start
 	run         context.Context // of Run; nil outside
-	err         error           // the disk failed: nothing may be done any more
+	err         error           // the disk failed: nothing may be done any more that would have to be kept
+	holding     bool            // … and it is waited for; see hold
+	held        bool            // it was
+	carried     []carried       // meanwhile
 	link        Link
 	toldAt      lease.Instant // when a check-in was last wanted to tell how far packages are
 }
@@ -217,19 +221,40 @@ func (a *Agent) Identity() Identity {
 }
 
 // Run finds the runs that are alive and then checks in until ctx is done. It returns nil
-// then, and an error if the state folder cannot be written. It does not end any app.
+// then, and an error if the state folder cannot be written; that its disk is full passes,
+// and is waited for. It does not end any app.
 func (a *Agent) Run(ctx context.Context) error {
+	for {
+		err := a.live(ctx)
+		if !room.Gone(err) || ctx.Err() != nil {
+			return err
+		}
+		if err := a.hold(ctx); err != nil || ctx.Err() != nil {
+			return err
+		}
+	}
+}
+
+// begin lets jobs run beside the caller until the function that it returns is called, which
+// waits for them.
+func (a *Agent) begin(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer a.jobs.Wait()
-	defer cancel()
 	a.mu.Lock()
+	defer a.mu.Unlock()
 	a.run = ctx
-	a.mu.Unlock()
-	defer func() {
+	return ctx, func() {
 		a.mu.Lock()
 		a.run = nil
 		a.mu.Unlock()
-	}()
+		cancel()
+		a.jobs.Wait()
+	}
+}
+
+// live is Run while the state folder can be written.
+func (a *Agent) live(ctx context.Context) error {
+	ctx, end := a.begin(ctx)
+	defer end()
 	if err := a.recover(ctx); err != nil {
 		return err
 	}
@@ -263,7 +288,9 @@ func (a *Agent) Wake() {
 func (a *Agent) fail(err error) error {
 	if a.err == nil {
 		a.err = err
-		a.log.Error("the state folder cannot be written; apps go on under their guards", "err", err)
+		if !room.Gone(err) {
+			a.log.Error("the state folder cannot be written; apps go on under their guards", "err", err)
+		}
 		close(a.failed)
 		a.Wake()
 	}

@@ -101,36 +101,47 @@ func (a *Agent) offline(err error, next time.Duration) {
 
 // checkIn sends one check-in and applies its answer. It returns when the next is due.
 func (a *Agent) checkIn(ctx context.Context) (time.Duration, error) {
-	within := min(max(2*a.heartbeat(), 2*time.Second), 30*time.Second)
 	m, sent, err := a.request()
 	if err != nil {
 		return 0, err
 	}
-	c, cancel := context.WithTimeout(ctx, within)
-	answer, err := a.server.CheckIn(c, m)
-	cancel()
+	answer, err := a.send(ctx, m)
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.outstanding = 0
 	if err != nil {
 		return 0, err
 	}
-	if answer.Number != m.Number {
-		return 0, errors.New("agent: the answer is to another check-in")
-	}
 	if err := a.apply(answer, sent); err != nil {
 		return 0, err
 	}
+	return a.heard(m, answer), nil
+}
+
+// send brings a check-in to the server.
+func (a *Agent) send(ctx context.Context, m *wire.CheckIn) (*wire.Answer, error) {
+	within := min(max(2*a.heartbeat(), 2*time.Second), 30*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	answer, err := a.server.CheckIn(ctx, m)
+	if err == nil && answer.Number != m.Number {
+		err = errors.New("agent: the answer is to another check-in")
+	}
+	return answer, err
+}
+
+// heard notes that the server has answered. It returns when the next check-in is due. a.mu
+// is held.
+func (a *Agent) heard(m *wire.CheckIn, answer *wire.Answer) time.Duration {
 	if !a.link.OK {
 		a.log.Info("the server answers", "server", a.id.Server)
 	}
 	a.link.OK, a.link.Error, a.link.Since = true, "", a.Clock.Now().Wall
 	a.marks.Heard = a.link.Since
-	next := min(time.Duration(max(answer.NextMillis, 0))*time.Millisecond, longestPause)
 	if m.More {
-		next = 0
+		return 0
 	}
-	return next, nil
+	return min(time.Duration(max(answer.NextMillis, 0))*time.Millisecond, longestPause)
 }
 
 // request is the next check-in, and the moment from which a lease in its answer counts.
@@ -289,9 +300,23 @@ func (a *Agent) learn(set json.RawMessage) error {
 // longestLease bounds what is believed of a lease's length, so that no sum overflows.
 const longestLease = int64(10 * 365 * 24 * time.Hour / time.Second)
 
-// accept takes a lease, if it is one and the rules let it count, and tells the guard. A
-// lease that is forged, foreign or late is logged and dropped.
+// accept takes a lease, if it counts, and tells the guard.
 func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
+	s := a.take(l, number, sent)
+	if s == nil {
+		return nil
+	}
+	s.Problem = ""
+	if err := a.commit(s); err != nil {
+		return err
+	}
+	s.direct()
+	return nil
+}
+
+// take has a session hold a lease, if it is one and the rules let it count, and returns the
+// session. One that is forged, foreign or late is logged and dropped.
+func (a *Agent) take(l wire.Lease, number uint64, sent lease.Instant) *session {
 	c, err := a.keys.Verify(l.Token, a.id.AgentID)
 	if err != nil || c.Session != l.Session || c.LengthSeconds > longestLease {
 		a.log.Error("a lease was dropped: it is not one of this server for this device", "session", l.Session, "err", err)
@@ -307,12 +332,7 @@ func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 		a.log.Info("a lease was dropped", "session", c.Session, "generation", c.Generation, "run", c.Run, "err", err)
 		return nil
 	}
-	s.Problem = ""
-	if err := a.commit(s); err != nil {
-		return err
-	}
-	s.direct()
-	return nil
+	return s
 }
 
 // refused ends the run that was refused, after its warnings.

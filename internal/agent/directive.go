@@ -52,7 +52,7 @@ func (a *Agent) do(d wire.Directive) error {
 		if err := a.revoke(s, d); err != nil {
 			return err
 		}
-		return a.remove(s, reasonOf(d, "The app is being removed from this device."))
+		return a.remove(s, reasonOf(d, removing))
 	case wire.DirView:
 		if s != nil && s.Up != 0 && s.Holder.Running && !s.Closing && a.View != nil {
 			a.View(d.Session, s.Holder.Run, d.URL, d.Ticket)
@@ -103,7 +103,7 @@ func (a *Agent) revoke(s *session, d wire.Directive) error {
 		}
 		return nil
 	}
-	return a.close(s, reasonOf(d, "Your administrator has ended this session."), list...)
+	return a.close(s, reasonOf(d, endedByAdmin), list...)
 }
 
 // message shows the user of a running app what an administrator tells them, and then
@@ -117,6 +117,12 @@ func (a *Agent) message(s *session, m *wire.Message) error {
 	s.Told, s.Message = m.N, m
 	return a.commit(s, a.note(wire.Observation{Type: state.ObsTold, UpTo: uint64(m.N), Run: s.Holder.Run}))
 }
+
+// What users are told where the server gives no reason.
+const (
+	endedByAdmin = "Your administrator has ended this session."
+	removing     = "The app is being removed from this device."
+)
 
 func reasonOf(d wire.Directive, otherwise string) string {
 	if d.Reason != "" {

@@ -70,6 +70,8 @@ func (d *disk) replace(name string, b []byte) error {
 		err = syncDir(filepath.Dir(path))
 	}
 	if err != nil {
+		// Half of it is of no use, and takes up room.
+		_ = os.Remove(tmp)
 		return fmt.Errorf("agent: state: write %s: %w", name, err)
 	}
 	return d.at("after " + name)

@@ -337,7 +337,7 @@ func (w *world) launch() int64 {
 	w.t.Helper()
 	l := w.Launch(w.app.ID)
 	_, ticket := split(w.t, l.Link)
-	r, err := w.Control.Redeem(context.Background(), w.net.Agent, &wire.Redeem{V: wire.Version, Ticket: ticket}, "")
+	r, err := w.redeem(ticket)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -345,6 +345,10 @@ func (w *world) launch() int64 {
 		w.t.Fatal(err)
 	}
 	return l.Session.ID
+}
+
+func (w *world) redeem(ticket string) (*wire.Redeemed, error) {
+	return w.Control.Redeem(context.Background(), w.net.Agent, &wire.Redeem{V: wire.Version, Ticket: ticket}, "")
 }
 
 func (w *world) run(id int64, n int64) *fake.Run {

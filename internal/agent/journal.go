@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 
 	"leasehold/internal/wire"
 )
@@ -117,6 +118,12 @@ func (j *journal) acknowledged(seq uint64) error {
 		return nil
 	}
 	return j.rewrite(append([]wire.Observation(nil), j.entries[n:]...))
+}
+
+// passOver leaves out what the server has applied without writing that down: it is there
+// again when the journal is next read, and is told once more.
+func (j *journal) passOver(seq uint64) {
+	j.entries = slices.DeleteFunc(slices.Clone(j.entries), func(o wire.Observation) bool { return o.Seq <= seq })
 }
 
 // rewrite makes the journal anew with the entries that are left.

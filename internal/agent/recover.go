@@ -36,7 +36,7 @@ func (a *Agent) recover(ctx context.Context) error {
 			s.lost = true
 		case s.Holder.Running && s.run == nil:
 			// Killed between writing that it starts and starting it.
-			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.", "the host was restarted before it was up") && !a.host() {
+			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.", a.notUp()) && !a.host() {
 				a.again(s)
 			}
 		case s.Removing && !s.Holder.Running:
@@ -50,6 +50,14 @@ func (a *Agent) recover(ctx context.Context) error {
 		}
 	}
 	return a.err
+}
+
+// notUp is why a stream whose start was noted never began.
+func (a *Agent) notUp() string {
+	if a.held {
+		return a.diskFull()
+	}
+	return "the host was restarted before it was up"
 }
 
 // find attaches the runs that were found to their sessions. It returns, of those that are

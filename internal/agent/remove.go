@@ -31,6 +31,10 @@ func (a *Agent) Return(id int64) error {
 func (a *Agent) End(id int64, reason string) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if a.holding {
+		a.endHeld(a.sessions[id], reason)
+		return nil
+	}
 	s, err := a.session(id)
 	switch {
 	case err != nil:
@@ -55,7 +59,7 @@ func (a *Agent) Remove(id int64) error {
 	case s.Gone:
 		return nil
 	}
-	return a.remove(s, "The app is being removed from this device.")
+	return a.remove(s, removing)
 }
 
 // remove removes a session's app as soon as no run of it is alive. a.mu is held.

@@ -334,7 +334,7 @@ func (a *Agent) guide(ctx context.Context, s *session, r runner.Run, over <-chan
 // order gives a guard the order, or the end of the lease, that holds now.
 func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 	a.mu.Lock()
-	current := s.run == r && a.err == nil
+	current := s.run == r && (a.err == nil || a.holding)
 	closing, reason, name := s.Closing, s.Reason, s.App.Name
 	covered := s.Holder.Covered(a.clock.now())
 	var end boottime.Stamp

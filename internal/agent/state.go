@@ -16,6 +16,7 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"leasehold/internal/agent/room"
 	"leasehold/internal/filelock"
 	"leasehold/internal/lease"
 	"leasehold/internal/wire"
@@ -181,8 +182,21 @@ func (a *Agent) load() error {
 		}
 		a.sessions[r.Holder.Session] = newSession(r)
 	}
-	a.journal, err = openJournal(a.disk, a.marks.Epoch)
+	err = a.openJournal()
+	if room.Gone(err) {
+		// What is there is read; Run waits for what is to be written.
+		a.fail(err)
+		return nil
+	}
+	return err
+}
+
+// openJournal opens the journal and adds what a crash kept out of it.
+func (a *Agent) openJournal() error {
+	j, err := openJournal(a.disk, a.marks.Epoch)
+	a.journal = j
 	if errors.Is(err, errLostJournal) {
+		a.journal = &journal{disk: a.disk, epoch: a.marks.Epoch}
 		if a.marks.Reserved == 0 {
 			return a.nextEpoch(a.marks.Epoch) // the first start
 		}
