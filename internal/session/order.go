@@ -103,6 +103,10 @@ func (s *Session) settle(now time.Time, without lease.Rule) {
 	}
 }
 
+// ReasonLapsed is why a session is not running any more whose agent was not heard from until
+// its lease had certainly ended.
+const ReasonLapsed = "lease lapsed"
+
 // Tick is what time alone does: a lease that has certainly ended is no longer out, a
 // session without one is not running, and an order closes at its ETA. now is by the
 // lease clock. It reports whether anything changed.
@@ -113,7 +117,7 @@ func (s *Session) Tick(now time.Time, without lease.Rule) bool {
 		changed = true
 	}
 	if s.Lease == nil && (s.Status != Starting) && !without.Has(lease.LapseEnds) {
-		if s.fire(EvLapsed, Actor{Role: Server}, now, "lease lapsed") {
+		if s.fire(EvLapsed, Actor{Role: Server}, now, ReasonLapsed) {
 			// As far as anybody knows the app ran until now.
 			s.LastActivityAt = later(s.LastActivityAt, now)
 			changed = true

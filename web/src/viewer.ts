@@ -13,7 +13,9 @@ import { startWarnings, warn } from "./viewer/warn";
 
 // The codes of a close that are final; see docs/protocol.md.
 const ENDED = 4001;
+const UNREACHABLE = 4002;
 const REFUSED = 4003;
+const RESTART = 1012;
 
 const SHIFT = 0xffe1;
 
@@ -25,6 +27,8 @@ let tries = 0; // since the picture was last there
 let nextTry = 0; // when; 0: now or never
 let tryTimer = 0;
 let pollTimer = 0;
+let heard = 0; // when the socket last brought anything
+let unanswered = 0; // when the server was last asked in vain; 0: it has answered since
 
 /** Shows what the page is at: "shown" is the app, all else lies over it. */
 function phase(name: "starting" | "live" | "shown" | "away" | "ended" | "stopped", title = "", words = ""): void {
@@ -62,6 +66,7 @@ function connect(): void {
   nextTry = 0;
   if (rfb || stopped || state.phase !== "live") return;
   const socket = new WebSocket(`${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}/socket`, ["binary"]);
+  socket.addEventListener("message", () => (heard = Date.now()));
   // Before noVNC hears of it, which takes its picture away.
   socket.addEventListener("close", (e) => {
     if (rfb !== mine) return;
@@ -97,27 +102,31 @@ async function lost(code: number, reason: string): Promise<void> {
     phase("stopped", `${app} is not shown here`, words);
     return refresh(); // if it is over, that is said instead
   }
+  // Of an app whose host or display is lost nobody knows here whether it goes on.
   if (code === ENDED) state = { ...state, phase: "ended", title: `${app} has ended`, text: words };
-  else again(code === 1012 ? "The server is restarting." : words);
+  else again(code === RESTART ? "The server is restarting." : words, code !== UNREACHABLE);
   await refresh();
 }
 
 /** Comes back after a while: at once, then ever more slowly, not all pages together. */
-function again(words: string): void {
+function again(words: string, goesOn = true): void {
   const wait = tries === 0 ? 0 : Math.min(30_000, 500 * 2 ** tries) * (0.75 + Math.random() / 2);
   tries++;
   nextTry = Date.now() + wait;
   why = words;
+  certain = goesOn;
   countDown();
 }
 
 let why = "";
+let certain = true; // the app goes on, whatever was lost
 
 function countDown(): void {
   clearTimeout(tryTimer);
   if (nextTry === 0 || rfb || state.phase !== "live") return;
   const left = nextTry - Date.now();
-  phase("away", "Reconnecting…", `${why} ${app} goes on meanwhile.${left > 1500 ? ` Next try in ${Math.ceil(left / 1000)} s.` : ""}`.trim());
+  const app_ = state.text || (certain ? `${app} goes on meanwhile.` : "");
+  phase("away", "Reconnecting…", `${why} ${app_}${left > 1500 ? ` Next try in ${Math.ceil(left / 1000)} s.` : ""}`.trim());
   if (left <= 0) return connect();
   tryTimer = window.setTimeout(countDown, Math.min(left, 1000));
 }
@@ -150,8 +159,10 @@ function apply(): void {
 /** Asks the server how the session stands. */
 async function refresh(): Promise<void> {
   clearTimeout(pollTimer);
+  const began = Date.now();
   try {
     const fresh = await ask();
+    unanswered = 0;
     // The end may be known here before it is written down there.
     if (state.phase !== "ended" || fresh.phase === "ended") state = fresh;
     apply();
@@ -164,12 +175,32 @@ async function refresh(): Promise<void> {
       show("retry", false);
       return;
     }
-    // The server does not answer. What is on the screen says so.
+    noAnswer(e, began);
   }
   if (state.phase !== "ended") schedule();
 }
 
+/**
+ * The server does not answer. A network that drops everything tells the socket nothing, and
+ * its picture would stand still for ever: it is given up when the server has not answered
+ * twice in a row and nothing came meanwhile.
+ */
+function noAnswer(e: unknown, began: number): void {
+  if (!(e instanceof TypeError || e instanceof DOMException)) return; // it did, with an error
+  const before = unanswered;
+  unanswered = began;
+  if (before !== 0 && open_ && heard < before) {
+    keepPicture();
+    closePicture();
+    again("The server does not answer.");
+  }
+}
+
 function schedule(): void {
+  if (unanswered !== 0) {
+    pollTimer = window.setTimeout(() => void refresh(), 3000);
+    return;
+  }
   const often = state.phase === "starting" ? 1000 : state.idle_at ? 5000 : document.hidden ? 60_000 : 12_000;
   pollTimer = window.setTimeout(() => void refresh(), often);
 }

@@ -102,7 +102,11 @@ func stateOf(v *control.StreamView, now time.Time) viewerState {
 		s.Messages[i] = viewerMessage{m.N, m.By.Name, m.Text, m.At.UTC()}
 	}
 	because := ""
-	if v.Reason != "" {
+	switch v.Reason {
+	case "":
+	case session.ReasonLapsed:
+		because = "Its host was cut off for too long, and has closed it."
+	default:
 		because = strings.TrimSuffix(title(v.Reason), ".") + "."
 	}
 	switch v.Status {

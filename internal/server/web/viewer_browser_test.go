@@ -277,6 +277,8 @@ func TestViewerInTheBrowser(t *testing.T) {
 	s.cut()
 	w.Wait(`document.querySelector('#viewer').dataset.phase === 'away' && !document.querySelector('#still').hidden`)
 	w.Wait(`document.querySelector('#cover-title').textContent === 'Reconnecting…' && document.querySelector('#cover-text').textContent.includes('Next try in')`)
+	// Whether the app goes on there nobody knows: that is not promised.
+	w.Wait(`document.querySelector('#cover-text').textContent.includes('goes on while its host does') && !document.querySelector('#cover-text').textContent.includes('meanwhile')`)
 	w.Hush()
 	s.connected()
 	s.away.Store(false)
@@ -286,6 +288,12 @@ func TestViewerInTheBrowser(t *testing.T) {
 	s.cut()
 	s.http.CloseClientConnections()
 	w.Wait(`document.querySelector('#viewer').dataset.phase === 'away'`)
+	s.down.Store(false)
+	s.seen(w) // by itself
+	// A network that drops everything tells the socket nothing: the page asks, and finds out.
+	s.down.Store(true)
+	w.Run(`document.dispatchEvent(new Event('visibilitychange'))`)
+	w.Wait(`document.querySelector('#viewer').dataset.phase === 'away' && document.querySelector('#cover-title').textContent === 'Reconnecting…' && !document.querySelector('#still').hidden`)
 	s.down.Store(false)
 	s.seen(w) // by itself
 	w.Write("y\r")

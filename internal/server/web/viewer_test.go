@@ -74,6 +74,7 @@ func TestViewerPage(t *testing.T) {
 		{session.Connected, "", viewLive, "Connecting to MATLAB <2026>…", "", 204},
 		{session.Unknown, "", viewLive, "Connecting to MATLAB <2026>…", "has not been heard from", 204},
 		{session.Disconnected, "nobody used it for 1 hour", viewEnded, "MATLAB <2026> has ended", "Nobody used it for 1 hour.", 409},
+		{session.Disconnected, session.ReasonLapsed, viewEnded, "MATLAB <2026> has ended", "Its host was cut off for too long, and has closed it.", 409},
 		{session.Killed, "Exam is over.", viewEnded, "An administrator ended MATLAB <2026>", "Exam is over.", 409},
 		{session.Failed, "", viewEnded, "MATLAB <2026> did not start", "did not say why", 409},
 	} {
