@@ -6,12 +6,18 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
+
+	"github.com/coder/websocket"
 
 	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
@@ -19,6 +25,7 @@ import (
 	"leasehold/internal/directory"
 	"leasehold/internal/lease"
 	"leasehold/internal/server/agentapi"
+	"leasehold/internal/server/gateway"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqlite"
@@ -82,12 +89,21 @@ func (s *Server) Serve(log *slog.Logger) {
 	}
 	done := make(chan struct{})
 	routes := auth.NewRoutes()
-	api := &agentapi.Server{Control: s.Control, Log: log, Done: done, ClientIP: func(r *http.Request) string {
+	g := gateway.New(gateway.Config{Issue: s.Control.OpenTunnel, Done: done, Log: log})
+	api := &agentapi.Server{Control: s.Control, Log: log, Done: done, Tunnels: tunnels{g}, ClientIP: func(r *http.Request) string {
 		host, _, _ := net.SplitHostPort(r.RemoteAddr)
 		return host
 	}}
 	api.Register(routes)
-	hs := httptest.NewServer(routes)
+	mux := http.NewServeMux()
+	mux.Handle("/", routes)
+	mux.HandleFunc("GET "+pathView+"{session}", func(w http.ResponseWriter, r *http.Request) {
+		id, _ := strconv.ParseInt(r.PathValue("session"), 10, 64)
+		if err := g.View(w, r, id); err != nil {
+			log.Debug("stream", "session", id, "err", err)
+		}
+	})
+	hs := httptest.NewServer(mux)
 	s.URL = hs.URL
 	s.Control.PublicURL = hs.URL
 	ctx, cancel := context.WithCancel(context.Background())
@@ -98,11 +114,33 @@ func (s *Server) Serve(log *slog.Logger) {
 	}()
 	s.t.Cleanup(func() {
 		close(done)
+		_ = g.Shutdown(ctx) // what was hijacked is not the HTTP server's any more
 		hs.CloseClientConnections()
 		hs.Close()
 		cancel()
 		<-kept
 	})
+}
+
+// tunnels says in the agents' API's words that nobody waits.
+type tunnels struct{ *gateway.Gateway }
+
+func (t tunnels) Tunnel(w http.ResponseWriter, r *http.Request, session int64, ticket string) error {
+	err := t.Gateway.Tunnel(w, r, session, ticket)
+	if errors.Is(err, gateway.ErrNobodyWaits) {
+		err = fmt.Errorf("%w: %w", store.ErrNotFound, err)
+	}
+	return err
+}
+
+// pathView is where a served server's gateway lets in whoever asks.
+const pathView = "/test/view/"
+
+// Watch opens the display of a session as a browser does, without its page and without
+// asking who it is.
+func (s *Server) Watch(ctx context.Context, session int64) (*websocket.Conn, error) {
+	c, _, err := websocket.Dial(ctx, fmt.Sprintf("ws%s%s%d", strings.TrimPrefix(s.URL, "http"), pathView, session), nil)
+	return c, err
 }
 
 // Terms are those of an app for a test.
@@ -142,6 +180,18 @@ func (s *Server) App(name string, terms Terms) (*catalog.App, *catalog.DeliveryM
 		s.t.Fatal(err)
 	}
 	return app, dm
+}
+
+// Seats limits how many may run an app at once by a delivery method.
+func (s *Server) Seats(dm int64, n int) {
+	s.t.Helper()
+	_, err := s.Control.UpdateDeliveryMethod(context.Background(), s.Admin, dm, func(d *catalog.DeliveryMethod) error {
+		d.Licence.Seats = n
+		return nil
+	})
+	if err != nil {
+		s.t.Fatal(err)
+	}
 }
 
 // EnrolmentKey makes a key for players.

@@ -3,267 +3,17 @@
 package host_test
 
 import (
-	"bytes"
-	"context"
-	"errors"
 	"fmt"
-	"log/slog"
 	"os"
-	"os/exec"
-	"os/signal"
-	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
-	"leasehold/internal/agent"
-	"leasehold/internal/agent/guard"
-	"leasehold/internal/agent/host"
-	"leasehold/internal/agent/runner"
-	"leasehold/internal/agent/runner/display"
-	"leasehold/internal/agent/stage"
-	"leasehold/internal/catalog"
-	"leasehold/internal/control"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
-	"leasehold/internal/wire"
 )
-
-// The test binary is also the host, its guards and their stages.
-const envRole = "LEASEHOLD_TEST_ROLE"
-
-var sample string // the built sample app, where every account can run it
-
-func TestMain(m *testing.M) {
-	if role := os.Getenv(envRole); role != "" {
-		os.Exit(play(role, os.Args[1]))
-	}
-	dir, err := os.MkdirTemp("", "host-test")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
-}
-
-func play(role, dir string) int {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
-	defer stop()
-	code := 0
-	var err error
-	switch role {
-	case "guard":
-		err = guard.Main(ctx, dir)
-	case "stage":
-		code, err = stage.Run(ctx, dir)
-	case "clean":
-		err = stage.Clean(ctx, dir)
-	case "host":
-		var h *host.Host
-		if h, err = open(dir); err == nil {
-			err = h.Run(ctx)
-			h.Close()
-		}
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		code = max(code, 1)
-	}
-	return code
-}
-
-// open is a host with two slots, whose state and sessions are in dir.
-func open(dir string) (*host.Host, error) {
-	as := func(role string) func(string) []string {
-		self, err := os.Executable()
-		if err != nil {
-			panic(err)
-		}
-		// The race detector would hold each for a second at its exit.
-		return func(dir string) []string {
-			return []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", envRole + "=" + role, self, dir}
-		}
-	}
-	return host.Open(host.Config{
-		Dir: filepath.Join(dir, "state"), Slots: 2, Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Displays: display.Config{Sessions: filepath.Join(dir, "s"), Guard: as("guard"), Stage: as("stage"), Clean: as("clean")},
-	})
-}
-
-// machine is a host's process and its folder.
-type machine struct {
-	t   *testing.T
-	dir string
-	mu  sync.Mutex
-	out bytes.Buffer
-	cmd *exec.Cmd
-}
-
-func (m *machine) Write(b []byte) (int, error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.out.Write(b)
-}
-
-// enrol makes a stream host of a server's. At the end of the test nothing of it is left.
-func enrol(t *testing.T, s *servertest.Server) *machine {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "lh")
-	if err == nil {
-		err = os.Chmod(dir, 0o711)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	m := &machine{t: t, dir: dir}
-	if _, err := agent.Enrol(t.Context(), filepath.Join(dir, "state"), s.URL, s.EnrolmentKeyFor(wire.Host), "HOST-1", "test", wire.Host); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		m.kill(syscall.SIGKILL)
-		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
-		defer cancel()
-		r, err := display.New(display.Config{
-			Runs: filepath.Join(dir, "state", "runs"), Sessions: filepath.Join(dir, "s"),
-			Clean: func(dir string) []string { return []string{"true"} },
-		})
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		runs, err := r.Recover(ctx)
-		if err != nil {
-			t.Error(err)
-		}
-		for _, run := range runs {
-			if _, err := runner.End(ctx, run, "end of the test"); err != nil {
-				t.Error(err)
-			}
-		}
-		if t.Failed() {
-			m.mu.Lock()
-			t.Logf("the host wrote:\n%s", m.out.String())
-			m.mu.Unlock()
-		}
-		os.RemoveAll(dir)
-	})
-	return m
-}
-
-func (m *machine) start() {
-	m.t.Helper()
-	self, err := os.Executable()
-	if err != nil {
-		m.t.Fatal(err)
-	}
-	m.cmd = exec.Command(self, m.dir)
-	m.cmd.Env = append(os.Environ(), envRole+"=host", "GORACE=atexit_sleep_ms=0")
-	m.cmd.Stdout, m.cmd.Stderr = m, m
-	m.cmd.WaitDelay = time.Second // guards hold the output open for nobody
-	if err := m.cmd.Start(); err != nil {
-		m.t.Fatal(err)
-	}
-}
-
-func (m *machine) kill(sig syscall.Signal) {
-	if m.cmd != nil {
-		_ = m.cmd.Process.Signal(sig)
-		_ = m.cmd.Wait()
-		m.cmd = nil
-	}
-}
-
-// nothing waits until nothing of any session is on the machine.
-func (m *machine) nothing(pids ...int) {
-	m.t.Helper()
-	servertest.Eventually(m.t, long, "nothing is left of it", func() bool {
-		entries, err := os.ReadDir(filepath.Join(m.dir, "s"))
-		for _, pid := range pids {
-			if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(b), ") Z ") {
-				return false
-			}
-		}
-		return err == nil && len(entries) == 0
-	})
-}
-
-const long = 60 * time.Second
-
-// organisation is a server with a streamed app, whose processes write their numbers down. Its
-// leases live three heartbeats, which are in seconds.
-func organisation(t *testing.T, heartbeat int, args ...string) (s *servertest.Server, app int64, pids func() []int) {
-	s = servertest.New(t, control.Config{Force: 3 * time.Second, Wait: 30 * time.Second, Heartbeat: time.Second})
-	s.Serve(nil)
-	dir, err := os.MkdirTemp("", "pids")
-	if err == nil {
-		err = os.Chmod(dir, 0o777)
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	if args == nil {
-		// Each session has an account of its own.
-		args = []string{"sh", "-c", `exec "$0" --pid-file "$1/$$"`, sample, dir}
-	}
-	a, _ := s.App("Sample", servertest.Terms{
-		Packages: []catalog.Package{{Type: catalog.Command, Command: args}},
-		Stream:   &catalog.StreamSettings{Geometry: "800x600", ReconnectSeconds: 300}, Heartbeat: heartbeat,
-	})
-	return s, a.ID, func() (list []int) {
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			n, _ := strconv.Atoi(e.Name())
-			list = append(list, n)
-		}
-		return list
-	}
-}
-
-// launch waits until a host takes sessions, and launches.
-func launch(t *testing.T, s *servertest.Server, app int64) int64 {
-	t.Helper()
-	var l *control.Launched
-	servertest.Eventually(t, long, "a host has room", func() bool {
-		var err error
-		l, err = s.Control.Launch(t.Context(), s.User, app, 0)
-		var refused *session.Refusal
-		if err != nil && !errors.As(err, &refused) {
-			t.Fatal(err)
-		}
-		return err == nil
-	})
-	if want := fmt.Sprintf("%s/streams/%d", s.URL, l.Session.ID); l.URL != want || l.Link != "" || l.Session.Status != session.Starting || l.Session.AgentName != "HOST-1" {
-		t.Errorf("launched %+v, want %s", l, want)
-	}
-	return l.Session.ID
-}
-
-func is(t *testing.T, s *servertest.Server, id int64, want session.Status) *session.Session {
-	t.Helper()
-	servertest.Eventually(t, long, fmt.Sprintf("session %d is %s", id, want), func() bool { return s.Session(id).Status == want })
-	return s.Session(id)
-}
 
 // A session comes up on a real display, goes on under renewed leases, and is killed.
 func TestStreamIsKilled(t *testing.T) {
@@ -335,12 +85,14 @@ func TestStreamEnds(t *testing.T) {
 			m.start()
 			id := launch(t, s, app)
 			is(t, s, id, session.Connected)
+			m.displays()
 			tt.end(t, s, id, pids()[0])
 			st := is(t, s, id, session.Disconnected)
 			if st.Reason != tt.want || st.EndedAt.IsZero() {
 				t.Errorf("reason %q, ended %v", st.Reason, st.EndedAt)
 			}
 			m.nothing(pids()...)
+			m.forgotten()
 		})
 	}
 }
@@ -354,7 +106,8 @@ func TestStreamFails(t *testing.T) {
 		want string
 	}{
 		{"no such program", []string{"/no/such/app"}, "/no/such/app"},
-		{"it exits at once", []string{"sh", "-c", "echo no licence here >&2; exit 3"}, "no licence here"},
+		{"it exits at once", []string{"sh", "-c", "echo no licence here >&2; exit 3"}, "The app ended at its start with exit code 3: no licence here"},
+		{"it is killed at once", []string{"sh", "-c", "kill -9 $$"}, "The app ended at its start by a signal (killed)"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -366,6 +119,7 @@ func TestStreamFails(t *testing.T) {
 				t.Errorf("reason %q", st.Reason)
 			}
 			m.nothing()
+			m.forgotten()
 		})
 	}
 }
@@ -384,9 +138,14 @@ func TestHostDies(t *testing.T) {
 		t.Errorf("a third session on two slots: %v", err)
 	}
 	began := pids()
+	m.displays()
 	m.kill(syscall.SIGKILL)
-	is(t, s, stays, session.Unknown)
-	is(t, s, killed, session.Unknown)
+	for _, id := range []int64{stays, killed} {
+		if st := is(t, s, id, session.Unknown); st.Reason != "nothing heard from the host" || !st.EndedAt.IsZero() {
+			t.Errorf("unknown: reason %q, ended %v", st.Reason, st.EndedAt)
+		}
+	}
+	first := s.Session(stays).Lease
 	s.Act(killed, session.Kill, "")
 	if st := s.Session(killed); st.Status != session.Killed || !st.Order.Open() {
 		t.Errorf("killed while the host is away: %s, order %+v", st.Status, st.Order)
@@ -399,17 +158,23 @@ func TestHostDies(t *testing.T) {
 	if by := s.Session(killed).Order.ClosedBy; by != session.ByAgent {
 		t.Errorf("closed by %q", by)
 	}
-	alive := 0
+	living := 0
 	for _, pid := range began {
-		if b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid)); err == nil && !strings.Contains(string(b), ") Z ") {
-			alive++
+		if alive(pid) {
+			living++
 		}
 	}
-	if now := pids(); alive != 1 || len(now) != 2 {
-		t.Errorf("%d of %v are alive, now there are %v", alive, began, now)
+	if now := pids(); living != 1 || len(now) != 2 {
+		t.Errorf("%d of %v are alive, now there are %v", living, began, now)
 	}
+	// It is truly connected: it goes on under leases that are granted from now on.
+	servertest.Eventually(t, long, "its lease is renewed", func() bool {
+		l := s.Session(stays).Lease
+		return l != nil && l.GrantedAt.After(first.GrantedAt)
+	})
 	s.Act(stays, session.Kill, "")
 	m.nothing(began...)
+	m.forgotten()
 }
 
 // A host that dies and never comes back: the guards end its sessions with their leases, and
