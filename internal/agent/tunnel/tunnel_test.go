@@ -46,10 +46,52 @@ type world struct {
 	end     context.CancelCauseFunc // ends the host's tunnels
 
 	mu    sync.Mutex
-	wires []net.Conn // the host's connections to the server
+	wires []*wire // the host's connections to the server
+}
+
+// wire is a connection through something that may stop to forward and tell nobody: neither
+// end then hears that the other one has closed.
+type wire struct {
+	net.Conn
+	dropped atomic.Bool
+	closed  chan struct{}
+	once    sync.Once
+}
+
+func (w *wire) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	for w.dropped.Load() {
+		if err != nil {
+			<-w.closed
+			return 0, net.ErrClosed
+		}
+		n, err = w.Conn.Read(p)
+	}
+	return n, err
+}
+
+func (w *wire) Write(p []byte) (int, error) {
+	if w.dropped.Load() {
+		return len(p), nil
+	}
+	return w.Conn.Write(p)
+}
+
+func (w *wire) Close() error {
+	w.once.Do(func() { close(w.closed) })
+	if w.dropped.Load() {
+		return w.SetReadDeadline(time.Unix(1, 0))
+	}
+	return w.Conn.Close()
 }
 
 func newWorld(t *testing.T, dial func(context.Context) (net.Conn, error)) *world {
+	t.Helper()
+	return newWorldWith(t, 0, dial)
+}
+
+// newWorldWith has both ends of a tunnel wait for signs of life as long as a keep-alive.
+func newWorldWith(t *testing.T, keepAlive time.Duration, dial func(context.Context) (net.Conn, error)) *world {
 	t.Helper()
 	w := &world{t: t, tunnels: make(chan error, 100), done: make(chan struct{})}
 	ctx, end := context.WithCancelCause(context.Background())
@@ -59,21 +101,23 @@ func newWorld(t *testing.T, dial func(context.Context) (net.Conn, error)) *world
 	var hosts sync.WaitGroup
 	transport := &http.Transport{DialContext: func(ctx context.Context, network, addr string) (net.Conn, error) {
 		conn, err := new(net.Dialer).DialContext(ctx, network, addr)
-		if err == nil {
-			w.mu.Lock()
-			w.wires = append(w.wires, conn)
-			w.mu.Unlock()
+		if err != nil {
+			return nil, err
 		}
-		return conn, err
+		c := &wire{Conn: conn, closed: make(chan struct{})}
+		w.mu.Lock()
+		w.wires = append(w.wires, c)
+		w.mu.Unlock()
+		return c, nil
 	}}
 	w.Gateway = gateway.New(gateway.Config{
-		Done: w.done, Log: slog.New(slog.DiscardHandler), Wait: 5 * time.Second,
+		Done: w.done, Log: slog.New(slog.DiscardHandler), Wait: 5 * time.Second, KeepAlive: keepAlive,
 		Issue: func(context.Context, int64) (string, error) {
 			ticket := fmt.Sprint(tickets.Add(1))
 			hosts.Go(func() {
 				w.tunnels <- tunnel.Serve(ctx, tunnel.Options{
 					URL: base + "/tunnel/" + ticket, Header: http.Header{"Authorization": {"Bearer 1.secret"}},
-					Client: &http.Client{Transport: transport}, Dial: dial, Input: func() { w.inputs.Add(1) },
+					Client: &http.Client{Transport: transport}, Dial: dial, Input: func() { w.inputs.Add(1) }, KeepAlive: keepAlive,
 				})
 			})
 			return ticket, nil
@@ -95,6 +139,9 @@ func newWorld(t *testing.T, dial func(context.Context) (net.Conn, error)) *world
 	t.Cleanup(func() {
 		end(nil)
 		hosts.Wait()
+		for _, c := range w.wires {
+			c.Conn.Close()
+		}
 		close(w.done)
 		if err := w.Shutdown(context.Background()); err != nil {
 			t.Error(err)
@@ -279,6 +326,48 @@ func TestEnds(t *testing.T) {
 			}
 			if _, err := display.Read(make([]byte, 1)); err == nil {
 				t.Error("the display is still connected")
+			}
+		})
+	}
+}
+
+// What lies between host and server stops to forward and tells nobody. Each end finds out by
+// itself, in bounded time: the browser is told, and the display is let go of.
+func TestHalfOpen(t *testing.T) {
+	const keepAlive = 200 * time.Millisecond
+	const bound = keepAlive*9/4 + 2*time.Second // the promise, and a busy machine
+	for _, sends := range []bool{false, true} {
+		t.Run(fmt.Sprintf("the display sends %v", sends), func(t *testing.T) {
+			dial, displays := fake(t)
+			w := newWorldWith(t, keepAlive, dial)
+			b, viewer := w.browser()
+			display := <-displays
+			defer display.Close()
+			write(t, display, []byte("RFB 003.008\n"))
+			expect(t, viewer, "RFB 003.008\n")
+			w.mu.Lock()
+			for _, c := range w.wires {
+				c.dropped.Store(true)
+			}
+			w.mu.Unlock()
+			began := time.Now()
+			if sends {
+				write(t, display, []byte("a picture that goes nowhere"))
+			}
+			if code, reason := closed(b); code != wslink.Unreachable || reason != "the connection to the host is lost" {
+				t.Errorf("the browser is told %d %q", code, reason)
+			}
+			if took := time.Since(began); took > bound {
+				t.Errorf("the browser is told after %v", took)
+			}
+			if err := <-w.tunnels; !errors.Is(err, wslink.ErrDead) {
+				t.Errorf("Serve: %v", err)
+			}
+			if took := time.Since(began); took > bound {
+				t.Errorf("the host finds out after %v", took)
+			}
+			if _, err := io.Copy(io.Discard, display); err != nil {
+				t.Errorf("the display: %v", err)
 			}
 		})
 	}
