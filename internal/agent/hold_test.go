@@ -83,7 +83,7 @@ func TestFullDisk(t *testing.T) {
 // The disk is full from any write in the life of a session on, for a while. It passes, and
 // all is as if it had not been, but for what was asked for meanwhile and refused.
 func TestFullAtEveryWrite(t *testing.T) {
-	for n := int64(1); n < 40; n++ {
+	for n := int64(1); n < 40; n += stride {
 		inWorld(t, servertest.Terms{Kind: lease.Floating}, func(w *world) {
 			if err := w.end(); err != nil {
 				t.Fatal(err)
