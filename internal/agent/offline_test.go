@@ -125,6 +125,7 @@ func TestFixedRenewed(t *testing.T) {
 	inWorld(t, fixed, func(w *world) {
 		id := w.launch()
 		w.pass(time.Second)
+		w.beats.Store(int64(time.Minute))
 		for range 20 {
 			w.pass(10 * time.Minute)
 			if i := w.info(id); i.LeaseSeconds == nil || *i.LeaseSeconds < 3500 {

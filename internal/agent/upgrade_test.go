@@ -213,6 +213,7 @@ func TestUpgradePutOffForADay(t *testing.T) {
 		}
 		w.apps.set(func() { w.apps.block = nil })
 		w.net.set(func() { w.net.down = true })
+		w.slowly()
 		w.pass(24*time.Hour - 10*time.Minute)
 		w.net.set(func() { w.net.down = false })
 		w.pass(5 * time.Minute)
