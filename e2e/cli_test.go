@@ -66,6 +66,28 @@ func TestCommandLine(t *testing.T) {
 		t.Errorf("export of no period: %v: %s", err, text)
 	}
 
+	// What its user is told stands in the player's own words, once it was shown.
+	cli(nil, "message", fmt.Sprint(id), "--text", "The fire drill begins.")
+	var told struct {
+		Messages []struct {
+			From, Text string
+			ShownAt    *time.Time `json:"shown_at"`
+		}
+	}
+	eventually(t, 20*time.Second, "the message is shown", func() bool {
+		root.call("GET", fmt.Sprintf("/sessions/%d/messages", id), nil, &told)
+		return len(told.Messages) == 1 && told.Messages[0].ShownAt != nil
+	})
+	if m := told.Messages[0]; m.From != adminName || m.Text != "The fire drill begins." {
+		t.Errorf("message: %+v", m)
+	}
+	if out := d.out.tail(1000); !strings.Contains(out, "MESSAGE from "+adminName) || !strings.Contains(out, "The fire drill begins.") {
+		t.Errorf("the player wrote: %s", out)
+	}
+	if text, err := command(t, env, "session", "message", "--all", "--status", "stopped", "--text", "x", "--dry-run"); err != nil || !strings.Contains(text, "would message 0") {
+		t.Errorf("message to none: %v: %s", err, text)
+	}
+
 	var one session
 	cli(&one, "evict", fmt.Sprint(id), "--reason", "Fire drill", "--json")
 	if one.Status != "evicted" || one.Order == nil || one.Order.Reason != "Fire drill" || one.Order.ClosedAt != nil {

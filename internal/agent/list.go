@@ -38,6 +38,8 @@ type Info struct {
 	Upgrade *Upgrade `json:"upgrade,omitempty"` // a newer version
 	Problem string   `json:"problem,omitempty"`
 	Reason  string   `json:"reason,omitempty"` // why it is being closed
+	// Message is the last one from an administrator in this run.
+	Message *wire.Message `json:"message,omitempty"`
 }
 
 // What becomes of a newer version.
@@ -85,7 +87,7 @@ func (r *record) info(now lease.Instant) Info {
 	i := Info{
 		Session: r.Holder.Session, App: r.App.Name, User: r.App.User, Run: r.Holder.Run,
 		Licence: r.Holder.Kind, Problem: r.Problem, Reason: r.Reason,
-		Method: r.App.DeliveryMethod, Upgrade: r.upgrade(now),
+		Method: r.App.DeliveryMethod, Upgrade: r.upgrade(now), Message: r.Message,
 	}
 	i.Problem = cmp.Or(i.Problem, r.Reason, r.Ended)
 	if r.Holder.Running && r.Closes > now {

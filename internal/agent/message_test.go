@@ -74,6 +74,10 @@ func TestMessage(t *testing.T) {
 			t.Errorf("order %+v", s.Order)
 		}
 
+		if m := w.info(id).Message; m == nil || m.Text != "And starts at six." {
+			t.Errorf("the player's page has %+v", m)
+		}
+
 		// Neither a new start of the agent nor a lost journal shows it again.
 		w.end()
 		w.start()
@@ -85,6 +89,9 @@ func TestMessage(t *testing.T) {
 		w.Act(id, session.Tell, "Too late.")
 		w.run(id, 1).Exit(0)
 		w.pass(time.Second)
+		if m := w.info(id).Message; m != nil {
+			t.Errorf("after the run the player's page has %+v", m)
+		}
 		w.net.set(func() { w.net.down = false })
 		w.pass(2 * time.Minute)
 		var refused *session.RefusedError

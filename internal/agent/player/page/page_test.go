@@ -17,6 +17,7 @@ import (
 
 	"leasehold/internal/agent"
 	"leasehold/internal/lease"
+	"leasehold/internal/wire"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -29,7 +30,8 @@ func sample(now time.Time, offline bool) State {
 		Device: "LAB-204", Server: "https://apps.example.org", Now: now,
 		Link: agent.Link{OK: true, Since: now},
 		Sessions: []agent.Info{
-			{Session: 48213, App: "MATLAB", Status: agent.Running, Run: 3, Licence: lease.Fixed, LeaseSeconds: seconds(3*86400 + 5000)},
+			{Session: 48213, App: "MATLAB", Status: agent.Running, Run: 3, Licence: lease.Fixed, LeaseSeconds: seconds(3*86400 + 5000),
+				Message: &wire.Message{N: 2, From: "olga", Text: "The licence server stops at five.\nSave <before> that.", At: now.Add(-time.Minute)}},
 			{Session: 48220, App: "SPSS Statistics", Status: agent.Closing, Run: 1, Licence: lease.Floating, LeaseSeconds: seconds(102), ClosesSeconds: seconds(102),
 				Reason: "Maintenance tonight.", Problem: "Maintenance tonight."},
 			{Session: 48231, App: "Field Report", Status: agent.Stopped, Run: 2, Licence: lease.Fixed, LeaseSeconds: seconds(7600),
