@@ -176,7 +176,7 @@ func newServer(t testing.TB, more ...string) *server {
 	s := &server{addr: freePort(t), http: &http.Client{Timeout: 10 * time.Second}}
 	s.url = "http://" + s.addr
 	args := []string{"server", "--listen", s.addr, "--force", force.String(), "--wait", "5s", "--heartbeat", "1s", "--log-level", "warn"}
-	if !strings.Contains(strings.Join(more, " "), "--database-url") {
+	if all := strings.Join(more, " "); !strings.Contains(all, "--database-url") && !strings.Contains(all, "--data ") {
 		args = append(args, "--data", filepath.Join(t.TempDir(), "data"))
 	}
 	s.program = program{t: t, name: "the server", args: append(args, more...),

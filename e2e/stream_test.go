@@ -127,7 +127,8 @@ func (w *window) seeApp() {
 // TestStreams: a streamed app in the browser, from its launch to each of its ends, and the
 // screen that ends them.
 func TestStreams(t *testing.T) {
-	s := newServer(t)
+	data := filepath.Join(t.TempDir(), "data")
+	s := newServer(t, "--data", data)
 	s.up()
 	root := s.signIn(adminName, adminPassword)
 	org := seed(root)
@@ -173,6 +174,10 @@ func TestStreams(t *testing.T) {
 
 	// A kill: the viewer says so, and the processes are gone.
 	second := launchStream(ann, "Writer")
+	root.call("POST", fmt.Sprintf("/sessions/%d/message", second), object{"text": "The exam ends."}, nil)
+	ann.Wait(`document.querySelector('.v-text')?.textContent === 'The exam ends.'`)
+	admin.Open(fmt.Sprintf("/admin/sessions/%d", second))
+	admin.Wait(`document.querySelector('main').innerText.includes('message shown')`)
 	admin.Open("/admin/streams")
 	admin.act(second, "kill", "it hangs")
 	admin.awaitRow(second, "killed")
@@ -215,4 +220,10 @@ func TestStreams(t *testing.T) {
 			t.Errorf("session %d is killed, and was not ticked", id)
 		}
 	}
+
+	// What was exported is what the database has.
+	for _, id := range ids[5:] {
+		root.call("POST", fmt.Sprintf("/sessions/%d/kill", id), object{}, nil)
+	}
+	compareExport(t, exportStreams(t, admin.Window), streamsInDatabase(t, filepath.Join(data, "leasehold.db")))
 }
