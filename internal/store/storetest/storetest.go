@@ -59,7 +59,7 @@ func Run(t *testing.T, open Open) {
 		{"session", testSession}, {"messages", testMessages}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
-		{"sorted by duration", testDurations}, {"many sorted by duration", testManyDurations}, {"paging by duration", testPagingByDuration},
+		{"lists by duration", testDurations}, {"lists of many by duration", testManyDurations}, {"paging by duration", testPagingByDuration},
 		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
 		{"lease clock", testClock}, {"lease clock leaps", testLeap}, {"reopen", testSeen},
 		{"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
