@@ -197,5 +197,9 @@ func (w *Window) Key(k string) {
 func (w *Window) Click(selector string) {
 	w.T.Helper()
 	w.Wait(fmt.Sprintf(`document.querySelector(%q)`, selector))
-	w.Do(chromedp.Click(selector))
+	ctx, cancel := context.WithTimeout(w.ctx, within) // for it to be seen
+	defer cancel()
+	if err := chromedp.Do(ctx, chromedp.Click(selector)); err != nil {
+		w.T.Fatalf("click on %s: %v\nthe page: %v", selector, err, w.Run("location.href + '\\n' + document.body.innerText.slice(0, 2000)"))
+	}
 }
