@@ -58,7 +58,7 @@ func (c *hostEnrolCmd) Run(ctx context.Context, std *stdio) error {
 
 type hostRunCmd struct {
 	hostState
-	Slots     int        `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
+	Slots     *int       `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
 	Sessions  string     `help:"Folder for the sessions' homes and sockets, which go when they end." type:"path" env:"LEASEHOLD_HOST_SESSIONS" placeholder:"DIR"`
 	Memory    int64      `help:"Memory of one session in MiB, where the system can limit it; 0: no limit." default:"0" env:"LEASEHOLD_HOST_MEMORY" placeholder:"MIB"`
 	Processes int        `help:"Processes of one session, where the system can limit them; 0: no limit." default:"512" env:"LEASEHOLD_HOST_PROCESSES" placeholder:"N"`
@@ -68,9 +68,9 @@ type hostRunCmd struct {
 
 // Run is leasehold host run.
 func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
-	slots := c.Slots
-	if slots == 0 {
-		slots = 2 * runtime.NumCPU()
+	slots := 2 * runtime.NumCPU()
+	if c.Slots != nil {
+		slots = *c.Slots
 	}
 	var e invalid.Error
 	e.Range("--slots", slots, 1, wire.MaxSessions)

@@ -35,6 +35,10 @@ async function post(form: HTMLFormElement): Promise<void> {
   try {
     const url = form.getAttribute("action")!;
     const response = await fetchHTML(url, { method: "POST", body: bodyOf(form) });
+    if (response.redirected && new URL(response.url).pathname === "/sign-in") {
+      if (button) button.disabled = false;
+      return complain("You are signed out, and nothing was done. Sign in in another tab, and try again here.");
+    }
     // It has a page of its own, where it goes on.
     if (response.redirected) return location.assign(response.url);
     const page = parse(await response.text());
@@ -59,7 +63,7 @@ async function post(form: HTMLFormElement): Promise<void> {
 export function showKeys(): void {
   const keys: [string, string][] = [
     ["/", "Search"], ["j", "Next row"], ["k", "Previous row"], ["x", "Tick the row"], ["Enter", "Open the row"],
-    ["e", "Evict or expire"], ["Esc", "Close, or go back"], ["?", "Show these keys"],
+    ["e", $("table.streams") ? "Kill" : "Evict or expire"], ["Esc", "Close, or go back"], ["?", "Show these keys"],
   ];
   const box = document.createElement("div");
   const head = document.createElement("h1");
@@ -92,7 +96,7 @@ function showActions(row: HTMLElement): void {
   const box = document.createElement("div");
   const head = document.createElement("h1");
   head.id = "dialog-title";
-  head.textContent = [".w-app", ".w-user", ".w-dev"].map((s) => $(s, row)?.textContent?.trim()).filter(Boolean).join(" · ");
+  head.textContent = [".w-app", ".w-user", ".w-name .over", ".w-dev"].map((s) => $(s, row)?.textContent?.trim()).filter(Boolean).join(" · ");
   box.append(head);
   const add = (name: string, href: string, act: boolean) => {
     const a = document.createElement("a");

@@ -23,7 +23,7 @@ export function setCurrent(row: HTMLElement | null, scroll = true): void {
   if (row && scroll) row.scrollIntoView({ block: "nearest" });
 }
 
-export const ticked = (): HTMLInputElement[] => $$<HTMLInputElement>("#list tbody .w-tick input:checked");
+export const ticked = (): HTMLInputElement[] => $$<HTMLInputElement>("#list tbody .w-tick input:checked:not(:disabled)");
 
 function countTicks(): void {
   const out = $("[data-ticked]");

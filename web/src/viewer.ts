@@ -7,7 +7,7 @@ import { enterBar, showBar, startBar } from "./viewer/bar";
 import { allowClipboard, give, startClipboard, take } from "./viewer/clipboard";
 import { app, bar, box, button, byId, dialogOf, note, open, path, root, screen, show, still, text } from "./viewer/dom";
 import { startKeys } from "./viewer/keys";
-import { startMessages, tellMessages } from "./viewer/messages";
+import { forgetMessages, startMessages, tellMessages } from "./viewer/messages";
 import { ask, Gone, SignedOut, type State } from "./viewer/state";
 import { startWarnings, warn } from "./viewer/warn";
 
@@ -146,6 +146,7 @@ function apply(): void {
     still.hidden = true;
     dialogOf("end-dialog").close();
     unlisten();
+    forgetMessages();
     phase("ended", state.title, state.text);
     if (document.activeElement === box || document.activeElement === document.body) byId("cover").querySelector<HTMLElement>(".v-again button")?.focus();
   } else if (state.phase === "starting") {
@@ -173,6 +174,10 @@ async function refresh(): Promise<void> {
       phase("stopped", e instanceof Gone ? "There is no such session" : "You are signed out", e instanceof Gone ? "It may be another person’s, or be over for long." : `${app} goes on for a while. Sign in to come back to it.`);
       show("sign-in", e instanceof SignedOut);
       show("retry", false);
+      show("end-form", false); // it is nobody's to end now
+      show("left", false);
+      unlisten();
+      forgetMessages();
       return;
     }
     noAnswer(e, began);

@@ -29,7 +29,13 @@ func Reserve(registry string, r Range, holder string) (uid int, err error) {
 	if r.First <= 0 || r.Last < r.First {
 		return 0, fmt.Errorf("reserve an account: no range: %d to %d", r.First, r.Last)
 	}
-	if err := os.MkdirAll(registry, 0o700); err != nil {
+	// What it lies in holds the sessions too, unless they were told another place, and their
+	// accounts must get through there.
+	err = os.MkdirAll(filepath.Dir(registry), 0o711)
+	if err == nil {
+		err = os.MkdirAll(registry, 0o700)
+	}
+	if err != nil {
 		return 0, fmt.Errorf("reserve an account: %w", err)
 	}
 	lock, err := os.OpenFile(filepath.Join(registry, "lock"), os.O_RDWR|os.O_CREATE, 0o600)

@@ -69,6 +69,21 @@ func TestReserve(t *testing.T) {
 	}
 }
 
+// The accounts of sessions get through the folder in which those are kept that are lent.
+func TestThroughTheRegistry(t *testing.T) {
+	root := t.TempDir()
+	registry := filepath.Join(root, "leasehold", "accounts")
+	if _, err := account.Reserve(registry, account.Range{First: 61_000, Last: 61_500}, t.TempDir()); err != nil {
+		t.Fatal(err)
+	}
+	for dir, want := range map[string]os.FileMode{filepath.Dir(registry): 0o011, registry: 0} {
+		info, err := os.Stat(dir)
+		if err != nil || info.Mode()&0o011 != want {
+			t.Errorf("%s: %v, %v", dir, info.Mode(), err)
+		}
+	}
+}
+
 // Numbers that the machine knows, or that something runs as, are not lent.
 func TestNotLent(t *testing.T) {
 	registry := filepath.Join(t.TempDir(), "accounts")

@@ -2,6 +2,7 @@ package web
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"leasehold/internal/browsertest"
@@ -65,7 +66,19 @@ func TestEvictInTheBrowser(t *testing.T) {
 	w.Wait(`document.querySelector('#dialog[open] [data-cancel]')`)
 	w.Key("\r")
 	w.Wait(`!document.querySelector('#dialog[open]') && document.activeElement === ` + row + `.querySelector('[data-act]')`)
-	w.Quiet()
+
+	// Whoever is signed out meanwhile keeps what they wrote, and learns that nothing was done.
+	w.Run(row + `.querySelector('[data-act]').click()`)
+	w.Wait(`document.querySelector('#dialog[open] [name=reason]')`)
+	w.Run(`document.querySelector('#dialog [name=reason]').value = 'Term is over'`)
+	w.Run(`fetch('/sign-out', {method: 'POST'})`)
+	w.Run(`document.querySelector('#dialog form').requestSubmit()`)
+	w.Wait(`document.querySelector('#toasts').innerText.includes('You are signed out, and nothing was done.') && document.querySelector('#dialog [name=reason]').value === 'Term is over'`)
+	for _, n := range w.Hush() {
+		if !strings.Contains(n, "/events") && !strings.Contains(n, "401") { // the list hears of it too
+			t.Errorf("the browser complains: %s", n)
+		}
+	}
 }
 
 func TestLiveInTheBrowser(t *testing.T) {

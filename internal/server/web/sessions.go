@@ -128,8 +128,8 @@ func sessionColumns(q sessionQuery) []column {
 			col("name", "Name", "user", false),
 			col("email", "Email", "email", false),
 			col("app", "App name", "app", false),
-			col("started", "Start time", "started_at", true),
-			col("for", "Duration", "duration", true),
+			col("started", "Start time", "started_at", false),
+			col("for", "Duration", "duration", false),
 			col("status", "Status", "status", false),
 			col("do", "Operations", "", false),
 		}
@@ -241,7 +241,9 @@ func statusOf(s *session.Session, now time.Time) status {
 		st.ETA = o.ETA
 	case ordered && now.Sub(o.ClosedAt) < 24*time.Hour:
 		st.Closed = o.ClosedAt
-	case s.Status.Ended() && s.Observed == session.IsRunning:
+	case s.Status.Ended() && s.Observed == session.IsRunning && (s.Kind == session.Device || s.Lease != nil):
+		// A stream runs under its lease only, so that without one it is over, whatever its host
+		// was last heard to say.
 		st.Extra = "still seen running"
 	case s.Kind == session.Stream:
 		st.Extra = streamDetail(s)

@@ -17,6 +17,7 @@ import (
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/export"
+	"leasehold/internal/lease"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
 	"leasehold/internal/wire"
@@ -160,6 +161,25 @@ func TestStreamsScreen(t *testing.T) {
 	s.as("ann").get(streamsPath).is(403)
 }
 
+// A stream whose lease is over is not running, whatever its host was last heard to say; a
+// device's app may be, in the authorisation wait.
+func TestEndedStreamIsNotSeenRunning(t *testing.T) {
+	now := time.Now()
+	for _, c := range []struct {
+		s    session.Session
+		want string
+	}{
+		{session.Session{Kind: session.Stream, Status: session.Disconnected}, ""},
+		{session.Session{Kind: session.Stream, Status: session.Killed, Lease: &lease.Grant{}}, "still seen running"},
+		{session.Session{Kind: session.Device, Status: session.Expired}, "still seen running"},
+	} {
+		c.s.Observed = session.IsRunning
+		if got := statusOf(&c.s, now).Extra; (got == "still seen running") != (c.want != "") {
+			t.Errorf("%s: %q", c.s.Status, got)
+		}
+	}
+}
+
 // TestStreamsSort: a click on a header sorts by it, a second click reverses.
 func TestStreamsSort(t *testing.T) {
 	s := newSite(t)
@@ -175,9 +195,9 @@ func TestStreamsSort(t *testing.T) {
 		{"Session ID", "s1 s2 s3", "s3 s2 s1"},
 		{"Name", "s1 s3 s2", "s2 s3 s1"}, // Ann Berg, olga
 		{"App name", "s1 s2 s3", "s3 s2 s1"},
-		{"Start time", "s3 s2 s1", "s1 s2 s3"},
+		{"Start time", "s1 s2 s3", "s3 s2 s1"},
 		{"Status", "s1 s3 s2", "s2 s3 s1"}, // connected, starting
-		{"Duration", "s1 s2 s3", "s3 s2 s1"},
+		{"Duration", "s3 s2 s1", "s1 s2 s3"},
 	} {
 		for _, want := range []string{c.first, c.second} {
 			w.Run(fmt.Sprintf(`[...document.querySelectorAll('#list thead a')].find((a) => a.innerText.trim() === %q).click()`, c.header))
@@ -235,8 +255,8 @@ func TestStreamsByDuration(t *testing.T) {
 		// A place in another order is none in this one.
 		olga.get(strings.Replace(link(t, one, "Next"), "duration", "started_at", 1)).is(400).has("This page of the list is gone")
 	}
-	if !strings.Contains(header(olga.get(streamsPath)), "sort=-duration") {
-		t.Error("the first click does not put the longest first")
+	if !strings.Contains(header(olga.get(streamsPath)), `sort=duration"`) {
+		t.Error("the first click does not put the shortest first")
 	}
 	olga.get(sessionsPath + "?sort=-duration").is(200)
 }

@@ -430,7 +430,7 @@ func viewerView(p viewerPage) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "<div><p class=\"v-from\"></p><p class=\"v-text\"></p></div><button type=\"button\" class=\"button\">OK</button></div></template><dialog id=\"end-dialog\" class=\"v-dialog\" aria-labelledby=\"end-title\"><div class=\"confirm\"><h2 id=\"end-title\">End ")
+		templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 39, "<div><p class=\"v-from\"></p><p class=\"v-text\"></p></div><button type=\"button\" class=\"button\">Close</button></div></template><dialog id=\"end-dialog\" class=\"v-dialog\" aria-labelledby=\"end-title\"><div class=\"confirm\"><h2 id=\"end-title\">End ")
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
