@@ -30,7 +30,11 @@ tests() { go test -json -count=1 "$@" | bin/ran -notes "$notes"; }
 explorer() {
   tests -timeout 15m -run "$single" ./internal/session ./internal/store/... ./internal/control
 }
-race() { tests -race -timeout 20m -skip "$single" $(go list ./... | grep -v '^leasehold/e2e$'); }
+# The pages take as long as half of the others together, so they come first.
+race() {
+  local pages=leasehold/internal/server/web
+  tests -race -timeout 20m -skip "$single" $pages $(go list ./... | grep -vx -e leasehold/e2e -e $pages)
+}
 browser() { tests -timeout 15m ./e2e; }
 covered() { bin/ran -notes "$notes" -check docs/reference-coverage.md; }
 
