@@ -100,7 +100,7 @@ func (r *Result) judge(a session.Action) {
 		return
 	}
 	r.Status = r.Row.Status
-	if err := session.Check(a, r.Row.Kind, r.Row.Status, r.Row.Observed == session.IsRunning, !r.Row.DeletedAt.IsZero()); err != nil {
+	if err := r.Row.Check(a); err != nil {
 		r.Reason = err.Error()
 		return
 	}

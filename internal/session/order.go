@@ -39,8 +39,7 @@ func (o *Order) Open() bool { return o != nil && o.ClosedAt.IsZero() }
 // It returns a [*RefusedError], and changes nothing, where the table has no such arrow, or
 // too many messages wait.
 func (s *Session) Act(a Action, by Actor, reason string, now time.Time, unauthorised time.Duration) error {
-	running := s.Observed == IsRunning
-	if err := Check(a, s.Kind, s.Status, running, !s.DeletedAt.IsZero()); err != nil {
+	if err := s.Check(a); err != nil {
 		return err
 	}
 	if a == Tell {

@@ -167,9 +167,9 @@ func (s *Session) Actions() []Action {
 	return Allowed(s.Kind, s.Status, s.Observed == IsRunning)
 }
 
-// Tellable reports whether a message to the session's user makes sense now.
-func (s *Session) Tellable() bool {
-	return Check(Tell, s.Kind, s.Status, s.Observed == IsRunning, !s.DeletedAt.IsZero()) == nil
+// Check returns why an action does not apply to the session now, or nil where it does.
+func (s *Session) Check(a Action) *RefusedError {
+	return Check(a, s.Kind, s.Status, s.Observed == IsRunning, !s.DeletedAt.IsZero())
 }
 
 // Duration is how long the session has been active: to its end, or to now.

@@ -195,7 +195,7 @@ func Allowed(k Kind, s Status, running bool) []Action {
 }
 
 // Check returns the [*RefusedError] that Act would, or nil where the action applies now.
-func Check(a Action, k Kind, s Status, running, deleted bool) error {
+func Check(a Action, k Kind, s Status, running, deleted bool) *RefusedError {
 	switch {
 	case deleted:
 		return deletedError(a, k, s)

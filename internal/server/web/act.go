@@ -124,7 +124,7 @@ func confirmationOf(d *control.Detail, a session.Action) confirmation {
 		f.Happens = theApp(r) + " is still starting. It is not started any further."
 		f.Not = fmt.Sprintf("It does not take the app away: %s can launch %s anew from the portal.", who, r.AppName)
 	}
-	if session.Check(a, r.Kind, r.Status, r.Observed == session.IsRunning, !r.DeletedAt.IsZero()) != nil {
+	if r.Check(a) != nil {
 		f.Off, f.Not = true, ""
 		f.Happens = fmt.Sprintf("The session is %s. %s does not apply to it.", label(string(r.Status)), title(string(a)))
 	}

@@ -37,7 +37,7 @@ func sessionPage(c *call) error {
 	if v.Order != nil && !v.Order.ETA.IsZero() {
 		v.Row.Status.ETA = time.Time{} // the order counts down, once on the page is enough
 	}
-	if d.Row.Tellable() {
+	if d.Row.Check(session.Tell) == nil {
 		v.Message = row.path() + "/" + string(session.Tell)
 	}
 	if v.Deleted.IsZero() {
