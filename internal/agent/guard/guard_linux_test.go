@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"slices"
@@ -15,10 +14,9 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/sampletest"
 )
 
 // The test binary is also the guard, and a player that can be killed.
@@ -54,24 +52,7 @@ func TestMain(m *testing.M) {
 		fmt.Println("started")
 		select {}
 	}
-	dir, err := os.MkdirTemp("", "guard-test")
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(sampletest.Run(m, &sample))
 }
 
 // command is the guard's command line: this binary, told by its environment.

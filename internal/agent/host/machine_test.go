@@ -23,14 +23,13 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/account"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/host"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
+	"leasehold/internal/agent/sampletest"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
@@ -56,27 +55,7 @@ func TestMain(m *testing.M) {
 	if !set {
 		_ = flag.Set("test.parallel", "4")
 	}
-	dir, err := os.MkdirTemp("", "host-test")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(sampletest.Run(m, &sample))
 }
 
 func play(role, dir string) int {

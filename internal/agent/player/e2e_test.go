@@ -25,13 +25,12 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/player"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
+	"leasehold/internal/agent/sampletest"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/servertest"
@@ -56,27 +55,10 @@ func TestMain(m *testing.M) {
 		defer stop()
 		os.Exit(status(runPlayer(ctx, os.Args[1])))
 	}
-	dir, err := os.MkdirTemp("", "player-test")
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
 	// No dialogs: the warnings are looked for on the terminal.
 	os.Unsetenv("DISPLAY")
 	os.Unsetenv("WAYLAND_DISPLAY")
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(sampletest.Run(m, &sample))
 }
 
 func status(err error) int {

@@ -13,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	"go.uber.org/goleak"
-
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
+	"leasehold/internal/agent/sampletest"
 	"leasehold/internal/agent/stage"
 )
 
@@ -38,27 +37,7 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	dir, err := os.MkdirTemp("", "display-test")
-	if err == nil {
-		err = os.Chmod(dir, 0o755)
-	}
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(sampletest.Run(m, &sample))
 }
 
 // play is what the test binary does in another role.

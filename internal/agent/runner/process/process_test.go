@@ -6,19 +6,17 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"syscall"
 	"testing"
 	"time"
-
-	"go.uber.org/goleak"
 
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
 	"leasehold/internal/agent/runner/runnertest"
+	"leasehold/internal/agent/sampletest"
 )
 
 const envGuard = "LEASEHOLD_TEST_GUARD"
@@ -34,24 +32,7 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
-	dir, err := os.MkdirTemp("", "process-test")
-	if err != nil {
-		panic(err)
-	}
-	sample = filepath.Join(dir, "leasehold-sample")
-	if out, err := exec.Command("go", "build", "-o", sample, "leasehold/cmd/leasehold-sample").CombinedOutput(); err != nil {
-		fmt.Fprintf(os.Stderr, "build the sample app: %v\n%s", err, out)
-		os.Exit(1)
-	}
-	code := m.Run()
-	os.RemoveAll(dir)
-	if code == 0 {
-		if err := goleak.Find(); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			code = 1
-		}
-	}
-	os.Exit(code)
+	os.Exit(sampletest.Run(m, &sample))
 }
 
 func command(dir string) []string {
