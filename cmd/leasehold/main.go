@@ -17,9 +17,6 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// version is set when a release is built.
-var version = "dev"
-
 // CLI is the command line.
 type CLI struct {
 	Config kong.ConfigFlag `help:"A JSON file with settings: {\"server\": {\"listen\": …}}." type:"existingfile"`
@@ -41,13 +38,6 @@ type CLI struct {
 type stdio struct {
 	In       io.Reader
 	Out, Err io.Writer
-}
-
-type versionCmd struct{}
-
-func (versionCmd) Run(std *stdio) error {
-	_, err := fmt.Fprintln(std.Out, "leasehold", version)
-	return err
 }
 
 func main() {
