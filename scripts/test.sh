@@ -28,7 +28,7 @@ notes=$(mktemp)
 trap 'rm -f "$notes"' EXIT
 tests() { go test -json -count=1 "$@" | bin/ran -notes "$notes"; }
 explorer() {
-  tests -timeout 15m -run "$single" ./internal/session ./internal/store/... ./internal/control
+  tests -timeout 15m -run "$single" ./internal/lease ./internal/session ./internal/store/... ./internal/control
 }
 # The pages take as long as half of the others together, so they come first.
 race() {

@@ -32,6 +32,7 @@ type serverCmd struct {
 	Force        time.Duration `help:"From asking an app to close to ending it by force." default:"10s" env:"LEASEHOLD_FORCE"`
 	Wait         time.Duration `help:"How long an app may run before it is authorised, besides its warnings." default:"30s" env:"LEASEHOLD_WAIT"`
 	Heartbeat    time.Duration `help:"Heartbeat of an agent with no live session." default:"5m" env:"LEASEHOLD_HEARTBEAT"`
+	RestoredFor  time.Duration `name:"restored-for" help:"With --restored: the longest lease that may be out, if it is longer than the restored database says." env:"LEASEHOLD_RESTORED_FOR"`
 	Restored     bool          `help:"The database was restored from a backup: no new seat until every lease from before must be over." env:"LEASEHOLD_RESTORED"`
 	LogLevel     slog.Level    `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
 }
@@ -131,7 +132,10 @@ func (c *serverCmd) serve(ctx context.Context, std *stdio, log *slog.Logger, st 
 		return errors.New("LEASEHOLD_ADMIN_USER and LEASEHOLD_ADMIN_PASSWORD: give both or neither")
 	}
 	if c.Restored {
-		if err := s.Control.Restored(ctx); err != nil {
+		if err := s.Control.RestartClock(ctx); err != nil {
+			return fmt.Errorf("--restored: %w", err)
+		}
+		if err := s.Control.Restored(ctx, c.RestoredFor); err != nil {
 			return fmt.Errorf("--restored: %w", err)
 		}
 	}

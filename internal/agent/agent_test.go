@@ -54,7 +54,7 @@ func TestLaunchAndRenew(t *testing.T) {
 		}
 		w.pass(time.Hour)
 		s := w.want(id, session.Running)
-		if !s.Lease.GrantedAt.After(first.ExpiresAt) || !w.run(id, 1).Alive() {
+		if s.Lease.GrantedAt <= first.ExpiresAt || !w.run(id, 1).Alive() {
 			t.Errorf("not renewed: %+v", s.Lease)
 		}
 		w.run(id, 1).Exit(0)
@@ -108,12 +108,13 @@ func TestServerGone(t *testing.T) {
 	inWorld(t, floating, func(w *world) {
 		id := w.launch()
 		w.pass(10 * time.Second)
-		l := w.want(id, session.Running).Lease
+		w.want(id, session.Running)
+		ends := w.Row(id).LeaseEnds
 		w.net.set(func() { w.net.down = true })
 		w.pass(time.Hour)
 		e := exit(t, w.run(id, 1))
-		if e.At.Wall.After(l.ExpiresAt) || e.At.Wall.Before(l.ExpiresAt.Add(-2*time.Second)) {
-			t.Errorf("ended at %v, its lease at %v", e.At.Wall, l.ExpiresAt)
+		if e.At.Wall.After(ends) || e.At.Wall.Before(ends.Add(-2*time.Second)) {
+			t.Errorf("ended at %v, its lease at %v", e.At.Wall, ends)
 		}
 		// It comes back and hears the real time.
 		w.net.set(func() { w.net.down = false })
@@ -225,8 +226,8 @@ func TestCountsFromSending(t *testing.T) {
 		if took := exit(t, w.run(id, 1)).At.Wall.Sub(sent); took > 300*time.Second+60*time.Second {
 			t.Errorf("it ran for %v", took)
 		}
-		l := w.Session(id).Lease
-		if l != nil && exit(t, w.run(id, 1)).At.Wall.After(l.ExpiresAt) {
+		r := w.Row(id)
+		if r.Lease != nil && exit(t, w.run(id, 1)).At.Wall.After(r.LeaseEnds) {
 			t.Error("the app outlived its lease")
 		}
 	})
@@ -260,8 +261,8 @@ func TestForgedAndForeignLeases(t *testing.T) {
 		w.net.set(func() {
 			w.net.edit = func(a *wire.Answer) {
 				for i, l := range a.Leases {
-					g := &lease.Grant{Session: l.Session, Generation: 1, Run: 1, GrantedAt: time.Now()}
-					a.Leases[i].Token, _ = key.Sign(g, w.net.Agent, time.Hour)
+					g := &lease.Grant{Session: l.Session, Generation: 1, Run: 1}
+					a.Leases[i].Token, _ = key.Sign(g, w.net.Agent, time.Hour, time.Now())
 				}
 				a.Keys = nil
 			}

@@ -197,6 +197,9 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
 		Method: s.App.DeliveryMethod, Told: s.Told, Problem: plain(s.problem()),
 	}
+	if st.Holds {
+		st.LeftMillis = h.LeftMillis(now)
+	}
 	switch {
 	case h.Running:
 		st.State, st.RunMethod = state.IsRunning, s.App.DeliveryMethod

@@ -52,7 +52,8 @@ func TestDaysOffline(t *testing.T) {
 		w.slowly()
 		id := w.launch()
 		w.pass(10 * time.Second)
-		end := w.want(id, session.Running).Lease.ExpiresAt
+		w.want(id, session.Running)
+		end := w.Row(id).LeaseEnds
 		w.offline()
 		w.pass(10 * time.Hour)
 		w.run(id, 1).Exit(0)

@@ -61,8 +61,8 @@ func (c *Control) NewToken(ctx context.Context, username, password, from string)
 	token, h := secret()
 	var expires time.Time
 	err = c.Store.Update(ctx, func(tx store.Tx) error {
-		expires = tx.Now().Add(TokenLife).Truncate(time.Second)
-		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, CreatedAt: tx.Now(), ExpiresAt: expires})
+		expires = tx.WallNow().Add(TokenLife).Truncate(time.Second)
+		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, CreatedAt: tx.WallNow(), ExpiresAt: expires})
 	})
 	return token, expires, err
 }
@@ -120,10 +120,8 @@ func (c *Control) DeleteWebSession(ctx context.Context, token string) error {
 }
 
 // clearExpired clears tokens and browser sessions that have expired.
-func (c *Control) clearExpired(ctx context.Context) {
-	if err := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteExpired() }); err != nil && ctx.Err() == nil {
-		c.Log.Error("clear expired sign-ins", "err", err)
-	}
+func (c *Control) clearExpired(ctx context.Context) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteExpired() })
 }
 
 // WhoIs is the user as the use cases know callers.
@@ -180,14 +178,14 @@ func (c *Control) createAdmin(ctx context.Context, username, name, password, fro
 	}
 	u.PasswordHash = auth.HashPassword(password)
 	err := c.Store.Update(ctx, func(tx store.Tx) error {
-		u.CreatedAt = tx.Now()
+		u.CreatedAt = tx.WallNow()
 		if err := tx.CreateUser(u); err != nil {
 			return taken("username", err)
 		}
 		if err := tx.SetSetting(settingSetup, ""); err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: "server", From: from, Action: "user.create",
+		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", From: from, Action: "user.create",
 			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done", Reason: "the first administrator"})
 	})
 	return u, err

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leasehold/internal/invalid"
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -45,7 +46,7 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 			return err
 		}
 		before := store.Clone(s)
-		if err := v.act(s, action, who.Actor(), reason, tx.Now()); err != nil {
+		if err := v.act(s, action, who.Actor(), reason, tx.LeaseNow()); err != nil {
 			return err
 		}
 		if err := tx.SaveSession(before, s); err != nil {
@@ -57,7 +58,7 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		}
 		row = rows[0]
 		return tx.AddAudit(store.AuditEntry{
-			At: tx.Now(), Actor: who.Actor().String(), From: who.From, Action: "session." + string(action),
+			At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "session." + string(action),
 			Target: fmt.Sprintf("session %d", id), Name: row.UserName + ", " + row.AppName, Reason: reason, Outcome: "done",
 		})
 	})
@@ -114,7 +115,7 @@ func (s *Settings) reasonGiven(reason string) error {
 }
 
 // act carries out an action on a locked session.
-func (v view) act(s *session.Session, action session.Action, by session.Actor, reason string, now time.Time) error {
+func (v view) act(s *session.Session, action session.Action, by session.Actor, reason string, now lease.Now) error {
 	set, err := v.settings()
 	if err != nil {
 		return err

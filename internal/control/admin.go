@@ -24,7 +24,7 @@ func (c *Control) admin(ctx context.Context, who Who, action, reason string, do 
 		if err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: who.Actor().String(), From: who.From,
+		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
 			Action: action, Target: target, Name: name, Reason: reason, Outcome: "done"})
 	})
 }
@@ -73,7 +73,7 @@ func (c *Control) CreateApp(ctx context.Context, who Who, a *catalog.App) error 
 		return err
 	}
 	return c.admin(ctx, who, "app.create", "", func(tx store.Tx) (string, string, error) {
-		a.CreatedAt = tx.Now()
+		a.CreatedAt = tx.WallNow()
 		err := taken("name", tx.CreateApp(a))
 		return fmt.Sprintf("app %d", a.ID), a.Name, err
 	})
@@ -111,7 +111,7 @@ func (c *Control) DeleteApp(ctx context.Context, who Who, id int64, end Ending) 
 		if err != nil {
 			return "", "", err
 		}
-		a.DeletedAt = tx.Now()
+		a.DeletedAt = tx.WallNow()
 		if err := c.left(tx, who, end, store.OfApp, id); err != nil {
 			return "", "", err
 		}
@@ -182,7 +182,7 @@ func (c *Control) CreateDeliveryMethod(ctx context.Context, who Who, d *catalog.
 		if err := c.checkMethod(tx, d); err != nil {
 			return "", "", err
 		}
-		d.CreatedAt = tx.Now()
+		d.CreatedAt = tx.WallNow()
 		err := tx.CreateDeliveryMethod(d)
 		return fmt.Sprintf("delivery method %d", d.ID), d.Name, err
 	})
@@ -219,7 +219,7 @@ func (c *Control) DeleteDeliveryMethod(ctx context.Context, who Who, id int64, e
 		if err != nil {
 			return "", "", err
 		}
-		d.DeletedAt = tx.Now()
+		d.DeletedAt = tx.WallNow()
 		if err := c.left(tx, who, end, store.OfMethod, id); err != nil {
 			return "", "", err
 		}
@@ -284,7 +284,7 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 		u.PasswordHash = auth.HashPassword(password)
 	}
 	return c.admin(ctx, who, "user.create", "", func(tx store.Tx) (string, string, error) {
-		u.CreatedAt = tx.Now()
+		u.CreatedAt = tx.WallNow()
 		if err := knownGroups(tx, u.GroupIDs); err != nil {
 			return "", "", err
 		}
@@ -376,7 +376,7 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending)
 				return "", "", ErrLastAdmin
 			}
 		}
-		u.DeletedAt = tx.Now()
+		u.DeletedAt = tx.WallNow()
 		if err := c.left(tx, who, end, store.OfUser, id); err != nil {
 			return "", "", err
 		}

@@ -33,7 +33,7 @@ func (c *Control) NewEnrolmentKey(ctx context.Context, who Who, kind wire.AgentK
 	}
 	key, h := secret()
 	err := c.admin(ctx, who, "enrolment-key.create", "", func(tx store.Tx) (string, string, error) {
-		k := &store.EnrolmentKey{Kind: kind, Hash: h, CreatedAt: tx.Now(), ExpiresAt: tx.Now().Add(EnrolmentKeyLife), CreatedBy: who.Username, Simulated: simulated, Ownership: ownership}
+		k := &store.EnrolmentKey{Kind: kind, Hash: h, CreatedAt: tx.WallNow(), ExpiresAt: tx.WallNow().Add(EnrolmentKeyLife), CreatedBy: who.Username, Simulated: simulated, Ownership: ownership}
 		err := tx.CreateEnrolmentKey(k)
 		return fmt.Sprintf("enrolment key %d", k.ID), string(kind), err
 	})
@@ -58,17 +58,18 @@ func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.
 		if err != nil {
 			return err
 		}
-		if k.Kind != m.Kind || !tx.Now().Before(k.ExpiresAt) {
+		if k.Kind != m.Kind || !tx.WallNow().Before(k.ExpiresAt) {
 			return ErrBadKey
 		}
-		a.CreatedAt, a.LastSeenAt, a.Simulated, a.Ownership = tx.Now(), tx.Now(), k.Simulated, k.Ownership
+		a.CreatedAt, a.Simulated, a.Ownership = tx.WallNow(), k.Simulated, k.Ownership
+		a.Seen = store.Seen{At: tx.WallNow(), Lease: tx.LeaseNow().Earliest}
 		if err := tx.CreateAgent(a); err != nil {
 			return err
 		}
 		if k.Simulated {
 			return nil // thousands of them are no news
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: "agent " + a.Name, From: from, Action: "agent.enrol",
+		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "agent " + a.Name, From: from, Action: "agent.enrol",
 			Target: fmt.Sprintf("%s %d", a.Kind, a.ID), Name: a.Name, Outcome: "done"})
 	})
 	if err != nil {

@@ -19,7 +19,7 @@ const (
 	MaxBatch    = 1_000_000 // sessions in one
 	MaxTicked   = 10_000    // of which by their ids
 	BatchAtOnce = 1000      // up to which the caller waits for the outcome
-	freezeStep  = 5000      // ids in one transaction
+	freezeStep  = 1000      // ids in one transaction
 	batchStep   = 200       // sessions acted on in one transaction
 )
 
@@ -94,7 +94,7 @@ func (c *Control) Preview(ctx context.Context, who Who, r BatchRequest) (*BatchV
 	}
 	b := &store.Batch{Action: r.Action, Reason: r.Reason, Filter: r.Filter, By: who.Actor(), From: who.From, State: store.BatchFreezing}
 	if err := c.Store.Update(ctx, func(tx store.Tx) error {
-		b.CreatedAt = tx.Now()
+		b.CreatedAt = tx.WallNow()
 		return tx.CreateBatch(b)
 	}); err != nil {
 		return nil, err
@@ -154,7 +154,7 @@ func (c *Control) Batch(ctx context.Context, who Who, id int64) (*BatchView, err
 	}
 	v := &BatchView{}
 	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		*v = BatchView{Now: tx.Now()}
+		*v = BatchView{Now: tx.WallNow()}
 		if v.Batch, err = tx.Batch(id); err != nil || v.State != store.BatchPreview {
 			return err
 		}
@@ -250,11 +250,11 @@ func (c *Control) RunBatch(ctx context.Context, who Who, id int64, reason string
 		if err := v.said(b.Action, b.Reason); err != nil {
 			return err
 		}
-		b.State, b.StartedAt = store.BatchRunning, tx.Now()
+		b.State, b.StartedAt = store.BatchRunning, tx.WallNow()
 		if err := tx.SaveBatch(b); err != nil {
 			return err
 		}
-		return tx.AddAudit(audited(b, tx.Now(), who, "begun"))
+		return tx.AddAudit(audited(b, tx.WallNow(), who, "begun"))
 	})
 	if err != nil {
 		return nil, err
@@ -277,11 +277,11 @@ func (c *Control) StopBatch(ctx context.Context, who Who, id int64) (*BatchView,
 		if err != nil || b.State == store.BatchDone || b.State == store.BatchStopped {
 			return err
 		}
-		b.State, b.FinishedAt = store.BatchStopped, tx.Now()
+		b.State, b.FinishedAt = store.BatchStopped, tx.WallNow()
 		if err := tx.SaveBatch(b); err != nil {
 			return err
 		}
-		return tx.AddAudit(audited(b, tx.Now(), who, "stopped: "+counted(b)))
+		return tx.AddAudit(audited(b, tx.WallNow(), who, "stopped: "+counted(b)))
 	})
 	if err != nil {
 		return nil, err
@@ -337,7 +337,12 @@ func (c *Control) batchStep(ctx context.Context, id int64) (more bool, err error
 		if err != nil {
 			return err
 		}
-		for _, item := range items {
+		t := newTurn()
+		for i, item := range items {
+			if i > 0 && t.over() {
+				more = true
+				break
+			}
 			s, err := v.batchItem(b, &item)
 			if err != nil {
 				return err
@@ -353,9 +358,9 @@ func (c *Control) batchStep(ctx context.Context, id int64) (more bool, err error
 				return err
 			}
 		}
-		if more = len(items) == batchStep; !more {
-			b.State, b.FinishedAt = store.BatchDone, tx.Now()
-			entry := audited(b, tx.Now(), Who{}, "done: "+counted(b))
+		if more = more || len(items) == batchStep; !more {
+			b.State, b.FinishedAt = store.BatchDone, tx.WallNow()
+			entry := audited(b, tx.WallNow(), Who{}, "done: "+counted(b))
 			entry.Actor, entry.From = b.By.String(), b.From
 			if err := tx.AddAudit(entry); err != nil {
 				return err
@@ -380,7 +385,7 @@ func (v view) batchItem(b *store.Batch, item *store.BatchItem) (*session.Session
 	before := store.Clone(s)
 	item.Status = s.Status
 	var refused *session.RefusedError
-	switch err := v.act(s, b.Action, b.By, b.Reason, v.tx.Now()); {
+	switch err := v.act(s, b.Action, b.By, b.Reason, v.tx.LeaseNow()); {
 	case errors.As(err, &refused):
 		item.Reason = refused.Why
 		return s, nil

@@ -16,9 +16,6 @@ import (
 	"leasehold/internal/wire"
 )
 
-// settingRestored is the setting that holds when a restored database was noticed.
-const settingRestored = "restored_at"
-
 // CheckIn is an agent's heartbeat: it applies what the agent observed and answers with
 // what the server wants. from is the address it came from. What it changes is committed before it returns.
 // It returns an [invalid.Error] or wire.ErrVersion for a message that is not right.
@@ -48,11 +45,17 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 			return nil, err
 		}
 	}
-	c.seen.mark(agent, out.now)
+	if out.restored {
+		c.Log.Warn("the database is behind its agents: it was restored; new seats wait", "agent", agent)
+		if err := c.Store.RestartClock(ctx); err != nil {
+			c.Log.Error("lease clock", "err", err)
+		}
+	}
+	c.seen.mark(agent, store.Seen{At: out.now.Wall, Lease: out.now.Earliest})
 	c.Hub.Changed(out.changed...)
 	ring := c.keys.Load()
 	for i, g := range out.grants {
-		token, err := ring.sign.Sign(g, agent, out.lengths[i])
+		token, err := ring.sign.Sign(g, agent, out.lengths[i], out.now.Wall)
 		if err != nil {
 			return nil, err
 		}
@@ -85,7 +88,9 @@ type outcome struct {
 	grants  []*lease.Grant
 	lengths []time.Duration
 	changed []int64
-	now     time.Time
+	// restored says that this check-in showed the database to be behind its agents.
+	restored bool
+	now      lease.Now
 }
 
 // checkIn is one check-in in one transaction.
@@ -98,7 +103,7 @@ type checkIn struct {
 	src      session.Source
 	where    directory.Where
 	set      *Settings
-	now      time.Time
+	now      lease.Now
 	out      *outcome
 	readonly bool
 
@@ -108,7 +113,7 @@ type checkIn struct {
 }
 
 func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from string, readonly bool) (*outcome, error) {
-	ci := &checkIn{Control: c, tx: tx, m: m, readonly: readonly, now: tx.Now()}
+	ci := &checkIn{Control: c, tx: tx, m: m, readonly: readonly, now: tx.LeaseNow()}
 	ci.out = &outcome{now: ci.now, answer: &wire.Answer{V: wire.Version, Number: m.Number}}
 	if err := ci.load(agentID); err != nil {
 		return nil, err
@@ -215,27 +220,6 @@ func (ci *checkIn) load(agentID int64) (err error) {
 	return nil
 }
 
-// restored notes that the database is behind this agent, and so behind others: no new
-// seat is granted until every lease from before must be over.
-func (ci *checkIn) restored() error {
-	if ci.readonly {
-		return errMustWrite
-	}
-	ci.Log.Warn("the database is behind its agents: it was restored; new seats wait", "agent", ci.agent.ID)
-	return ci.tx.SetSetting(settingRestored, ci.now.Format(time.RFC3339Nano))
-}
-
-// Restored says that the database was restored from a backup: it has forgotten leases, so
-// no new seat is granted until every lease from before must be over. Holders are renewed.
-func (c *Control) Restored(ctx context.Context) error {
-	return c.Store.Update(ctx, func(tx store.Tx) error {
-		if err := tx.SetSetting(settingRestored, tx.Now().Format(time.RFC3339Nano)); err != nil {
-			return err
-		}
-		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: "server", Action: "database.restored", Target: "server", Outcome: "done"})
-	})
-}
-
 // journal applies the entries that are new, each once, in order.
 func (ci *checkIn) journal() error {
 	m, ag, a := ci.m, ci.agent, ci.out.answer
@@ -265,8 +249,8 @@ func (ci *checkIn) journal() error {
 		if s != nil {
 			was := s.Status
 			at := o.At.UTC().Truncate(time.Microsecond)
-			if at.After(ci.now) {
-				at = ci.now
+			if at.After(ci.now.Wall) {
+				at = ci.now.Wall
 			}
 			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, Method: o.Method, At: at}, ci.src)
 			if was == session.Launched && s.Status != session.Launched {
@@ -329,7 +313,7 @@ func (ci *checkIn) supersede(s *session.Session) error {
 			ci.sessions[old.ID], ci.before[old.ID] = old, store.Clone(old)
 			ci.order = append(ci.order, old.ID)
 		}
-		old.Supersede(ci.now)
+		old.Supersede(ci.now.Wall)
 	}
 	return nil
 }
@@ -362,10 +346,14 @@ func (ci *checkIn) reconcile() {
 
 func snapshot(st *wire.SessionState) session.Snapshot {
 	out := session.Snapshot{
-		Up: st.Up, Viewers: st.Viewers,
+		Left: time.Duration(st.LeftMillis) * time.Millisecond,
+		Up:   st.Up, Viewers: st.Viewers,
 		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
 		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
 		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Told: st.Told, Progress: st.Progress, Problem: st.Problem,
+	}
+	if !st.Holds || st.LeftMillis == 0 {
+		out.Left = -1 // it does not say
 	}
 	for _, t := range []struct {
 		from *time.Time
@@ -376,80 +364,6 @@ func snapshot(st *wire.SessionState) session.Snapshot {
 		}
 	}
 	return out
-}
-
-// ask decides on a lease for every session that the agent lists.
-func (ci *checkIn) ask() error {
-	restored, err := ci.restoredAt()
-	if err != nil {
-		return err
-	}
-	for i := range ci.m.Sessions {
-		st := &ci.m.Sessions[i]
-		s, err := ci.own(st.Session, fmt.Sprintf("sessions.%d.session", i))
-		if err != nil {
-			return err
-		}
-		if s == nil {
-			continue
-		}
-		method := s.LeaseDeliveryMethod()
-		dm, err := ci.view.method(method)
-		if err != nil {
-			return err
-		}
-		if dm == nil {
-			continue
-		}
-		terms := dm.Terms(ci.set.force())
-		var failed error
-		grant, refusal := s.Ask(snapshot(st), session.Asking{
-			Now: ci.now, Terms: terms, Agent: ci.src.Agent,
-			Hold: ci.now.Before(restored.Add(terms.Length() + terms.Margin(terms.Length()))),
-			Entitled: func() *session.Refusal {
-				_, r, err := ci.view.decide(s.UserID, s.AppID, method, ci.where, ci.now)
-				failed = errors.Join(failed, err)
-				return r
-			},
-			Seat: func() (bool, *session.Refusal) {
-				if ci.readonly {
-					failed = errMustWrite
-					return false, nil
-				}
-				ok, err := ci.takeSeat(s, dm)
-				failed = errors.Join(failed, err)
-				if ok || err != nil {
-					return ok, nil
-				}
-				return false, ci.noSeat(s, dm)
-			},
-		})
-		if failed != nil {
-			return failed
-		}
-		if grant != nil {
-			ci.out.grants = append(ci.out.grants, grant)
-			ci.out.lengths = append(ci.out.lengths, terms.Length())
-		}
-		if refusal != nil {
-			if err := ci.refuse(s, refusal); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-func (ci *checkIn) restoredAt() (time.Time, error) {
-	v, err := ci.tx.Setting(settingRestored)
-	if v == "" || err != nil {
-		return time.Time{}, err
-	}
-	t, err := time.Parse(time.RFC3339Nano, v)
-	if err != nil {
-		return t, fmt.Errorf("control: setting %s: %w", settingRestored, err)
-	}
-	return t, nil
 }
 
 // save stores what changed.

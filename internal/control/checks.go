@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leasehold/internal/directory"
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -27,7 +28,7 @@ const checkScan = 200
 // is looked at again, by whichever node comes first.
 func check(tx store.Tx, by session.Actor, from string, end Ending, scope store.Scope, refs ...int64) error {
 	for _, ref := range refs {
-		err := tx.AddCheck(&store.Check{Scope: scope, Ref: ref, EndRunning: end.Now, Reason: end.Reason, By: by, From: from, CreatedAt: tx.Now()})
+		err := tx.AddCheck(&store.Check{Scope: scope, Ref: ref, EndRunning: end.Now, Reason: end.Reason, By: by, From: from, CreatedAt: tx.WallNow()})
 		if err != nil {
 			return err
 		}
@@ -107,13 +108,18 @@ func (c *Control) checkStep(ctx context.Context) (bool, error) {
 		if err != nil {
 			return err
 		}
-		for _, id := range ids {
+		t := newTurn()
+		for i, id := range ids {
+			if i > 0 && t.over() {
+				next = ids[i-1]
+				break
+			}
 			s, err := tx.LockSession(id)
 			if err != nil {
 				return err
 			}
 			before := store.Clone(s)
-			if err := v.recheck(s, k, tx.Now()); err != nil {
+			if err := v.recheck(s, k, tx.LeaseNow()); err != nil {
 				return err
 			}
 			if !changed(before, s) {
@@ -135,7 +141,8 @@ func (c *Control) checkStep(ctx context.Context) (bool, error) {
 }
 
 // recheck looks at a locked session's entitlement again.
-func (v view) recheck(s *session.Session, k *store.Check, now time.Time) error {
+func (v view) recheck(s *session.Session, k *store.Check, at lease.Now) error {
+	now := at.Wall
 	if s.Status.Ended() || !s.DeletedAt.IsZero() {
 		return nil
 	}
@@ -174,7 +181,7 @@ func (v view) recheck(s *session.Session, k *store.Check, now time.Time) error {
 		if why == "" {
 			why = refusal.Message
 		}
-		return v.act(s, end, k.By, why, now)
+		return v.act(s, end, k.By, why, at)
 	}
 	return nil
 }
@@ -203,13 +210,13 @@ func (c *Control) turn(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		from := tx.Now()
+		from := tx.WallNow()
 		if mark != "" {
 			if from, err = time.Parse(time.RFC3339Nano, mark); err != nil {
 				return fmt.Errorf("control: mark of the duty %s: %w", dutyTurns, err)
 			}
 		}
-		ids, err := tx.ProvisionsTurned(from, tx.Now())
+		ids, err := tx.ProvisionsTurned(from, tx.WallNow())
 		if err != nil {
 			return err
 		}
@@ -225,6 +232,6 @@ func (c *Control) turn(ctx context.Context) error {
 				return err
 			}
 		}
-		return tx.MarkDuty(dutyTurns, term, tx.Now().Format(time.RFC3339Nano))
+		return tx.MarkDuty(dutyTurns, term, tx.WallNow().Format(time.RFC3339Nano))
 	})
 }

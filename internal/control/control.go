@@ -58,10 +58,7 @@ type Control struct {
 	seen      seenBuffer
 	hashes    chan struct{} // bounds password hashing
 	sweeps    sweeper
-	beat      struct {
-		mu   sync.Mutex
-		last time.Duration // reading of Elapsed at the last Tick
-	}
+	locked    locked
 }
 
 type keyring struct {
@@ -119,13 +116,12 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: make(chan struct{}, 2)}
-	c.seen.at = map[int64]time.Time{}
+	c.seen.at = map[int64]store.Seen{}
 	if c.Elapsed == nil {
 		start := time.Now()
 		c.Elapsed = func() time.Duration { return time.Since(start) }
 	}
-	c.beat.last = c.Elapsed()
-	if _, err := cfg.Store.Tick(ctx, 0); err != nil {
+	if err := cfg.Store.Tick(ctx); err != nil {
 		return nil, fmt.Errorf("control: start the lease clock: %w", err)
 	}
 	if err := c.loadKeys(ctx); err != nil {
@@ -149,7 +145,7 @@ func (c *Control) loadKeys(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		keys = []store.SigningKey{{ID: k.ID, PKCS8: der, CreatedAt: tx.Now()}}
+		keys = []store.SigningKey{{ID: k.ID, PKCS8: der, CreatedAt: tx.WallNow()}}
 		return tx.AddSigningKey(keys[0])
 	})
 	if err != nil {
@@ -177,72 +173,6 @@ func (c *Control) loadKeys(ctx context.Context) error {
 // JWKS is the set of public keys that verify leases (RFC 7517).
 func (c *Control) JWKS() json.RawMessage { return c.keys.Load().jwks }
 
-// clearEvery is how often expired sign-ins are cleared; they are not good before that either.
-const clearEvery = 10 * time.Minute
-
-// Run keeps time until ctx is done: the lease clock, lapses, orders due, last-seen times.
-// Any number of nodes may run it; each pass is harmless when another did the same.
-func (c *Control) Run(ctx context.Context) {
-	t := time.NewTicker(time.Second)
-	defer t.Stop()
-	clear := time.NewTicker(clearEvery)
-	defer clear.Stop()
-	for {
-		select {
-		case <-clear.C:
-			c.clearExpired(ctx)
-		case <-ctx.Done():
-			// What was seen last is worth a moment more.
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-			c.FlushSeen(last)
-			cancel()
-			return
-		case <-t.C:
-			c.Beat(ctx)
-			c.work(ctx)
-		}
-	}
-}
-
-// work does what is left to do beside requests: checks, batches, the daily housekeeping.
-func (c *Control) work(ctx context.Context) {
-	for _, w := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"check entitlements", c.Check}, {"batches", c.RunBatches}, {"housekeeping", c.HousekeepDaily}} {
-		if err := w.do(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error(w.name, "err", err)
-		}
-	}
-}
-
-// Beat does once what Run does every second.
-func (c *Control) Beat(ctx context.Context) {
-	c.beat.mu.Lock()
-	now := c.Elapsed()
-	unexplained, err := c.Store.Tick(ctx, now-c.beat.last)
-	if err == nil {
-		c.beat.last = now
-	}
-	c.beat.mu.Unlock()
-	if err != nil {
-		if ctx.Err() == nil {
-			c.Log.Error("lease clock", "err", err)
-		}
-		return
-	}
-	if unexplained > 0 {
-		c.Log.Warn("the clock was not watched, or leapt: leases and orders are put off", "by", unexplained)
-	}
-	if err := c.watchStreams(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("watch streams", "err", err)
-	}
-	if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("sweep", "err", err)
-	}
-	c.FlushSeen(ctx)
-}
-
 // secret returns a new secret of 256 bits and its hash as it is stored. Secrets are typed
 // on command lines, so none may look like a flag, as base64 with its minus can.
 func secret() (string, []byte) {
@@ -255,30 +185,4 @@ func secret() (string, []byte) {
 func hash(s string) []byte {
 	h := sha256.Sum256([]byte(s))
 	return h[:]
-}
-
-// seenBuffer keeps when agents were last heard from until it is written, in bulk.
-type seenBuffer struct {
-	mu sync.Mutex
-	at map[int64]time.Time
-}
-
-func (b *seenBuffer) mark(agent int64, at time.Time) {
-	b.mu.Lock()
-	b.at[agent] = at
-	b.mu.Unlock()
-}
-
-// FlushSeen writes the last-seen times that wait.
-func (c *Control) FlushSeen(ctx context.Context) {
-	c.seen.mu.Lock()
-	at := c.seen.at
-	c.seen.at = make(map[int64]time.Time, len(at))
-	c.seen.mu.Unlock()
-	if len(at) == 0 {
-		return
-	}
-	if err := c.Store.MarkSeen(ctx, at); err != nil {
-		c.Log.Error("last-seen times", "err", err)
-	}
 }

@@ -150,6 +150,9 @@ func (d *device) request() *wire.CheckIn {
 		i.Lapse(d.now())
 		st := wire.SessionState{Session: id, State: session.IsIdle, Run: i.Run, Mark: i.Mark, Stored: i.Stored, Ended: i.Ended(), Seen: i.Seen,
 			Method: i.what.DeliveryMethod, Holds: i.Lease != nil && i.Lease.Generation > i.Stored && (i.Kind == lease.Fixed || i.Lease.Run == i.Run)}
+		if st.Holds {
+			st.LeftMillis = i.LeftMillis(d.now())
+		}
 		if i.Running {
 			st.State, st.Guard, st.RunMethod = session.IsRunning, true, i.runMethod
 		}

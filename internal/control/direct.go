@@ -141,6 +141,9 @@ func (ci *checkIn) pace() error {
 			next = min(next, lease.NextCheckIn(dm.Terms(ci.set.force()), rand.Float64()))
 		}
 	}
+	if !ci.now.Signs && len(ci.m.Sessions) > 0 {
+		next = min(next, lease.Period) // leases can be granted then
+	}
 	if ci.m.More || a.NextEpoch != 0 || a.JumpTo != 0 {
 		next = 0 // the agent has more to say, or has to say it again
 	}

@@ -63,7 +63,7 @@ func (c *Control) Export(ctx context.Context, who Who, q store.SessionQuery, o e
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWait)
 	defer cancel()
 	noted := c.Store.Update(late, func(tx store.Tx) error {
-		return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: who.Actor().String(), From: who.From,
+		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
 			Action: ActionExport, Target: "sessions", Name: selection(q), Outcome: outcome})
 	})
 	if err != nil {
@@ -85,7 +85,7 @@ func (c *Control) export(ctx context.Context, q store.SessionQuery, yield func([
 		var page store.SessionPage
 		var now time.Time
 		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-			now = tx.Now()
+			now = tx.WallNow()
 			page, err = tx.ListSessions(q)
 			return err
 		})

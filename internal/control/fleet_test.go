@@ -398,7 +398,7 @@ func (f *fleet) look() {
 	}
 	for _, s := range f.sessions(true) {
 		i := where[s.ID]
-		if o := s.Order; o.Open() && o.ETA.Before(f.s.now) {
+		if o := s.Order; o.Open() && o.ETA < f.s.leaseNow().Earliest {
 			f.fatal("the order of session %d is open after its ETA: %+v", s.ID, o)
 		} else if o != nil && !o.Open() && i != nil && i.Running && i.authorised && i.Mark < o.UpTo {
 			f.fatal("the order of session %d is closed and the app runs on: %+v, %+v", s.ID, o, i.Holder)

@@ -35,7 +35,7 @@ func (c *Control) CreateGroup(ctx context.Context, who Who, g *directory.Group) 
 		return err
 	}
 	return c.admin(ctx, who, "group.create", "", func(tx store.Tx) (string, string, error) {
-		g.CreatedAt = tx.Now()
+		g.CreatedAt = tx.WallNow()
 		if err := usersExist(tx, g.UserIDs); err != nil {
 			return "", "", err
 		}
@@ -122,7 +122,7 @@ func (c *Control) CreateProvision(ctx context.Context, who Who, p *directory.Pro
 		if err := checkProvision(tx, p); err != nil {
 			return "", "", err
 		}
-		p.CreatedAt = tx.Now()
+		p.CreatedAt = tx.WallNow()
 		err := taken("name", tx.CreateProvision(p))
 		if err == nil {
 			// It may bring back what was no longer needed.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -100,7 +101,7 @@ func (c *Control) NextHousekeeping(ctx context.Context) (next time.Time, err err
 			return err
 		}
 		last, err := tx.DutyMark(dutyHousekeeping)
-		next = s.nextHousekeeping(tx.Now(), last)
+		next = s.nextHousekeeping(tx.WallNow(), last)
 		return err
 	})
 	return next, err
@@ -124,7 +125,7 @@ func (c *Control) HousekeepDaily(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		day, _ := s.due(tx.Now())
+		day, _ := s.due(tx.WallNow())
 		last := c.housekept.Load()
 		due = last == nil || *last < day
 		return nil
@@ -149,7 +150,7 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 		if s, err = c.settings(tx); err != nil {
 			return err
 		}
-		now = tx.Now()
+		now = tx.WallNow()
 		h.Day, began = s.today(now)
 		if daily {
 			h.Day, began = s.due(now)
@@ -181,7 +182,7 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 			if _, err := tx.DeleteBatches(now.Add(-keepPreviews), now.Add(-keepBatches), 100); err != nil {
 				return err
 			}
-			return tx.AddAudit(store.AuditEntry{At: tx.Now(), Actor: by.String(), From: from, Action: ActionHousekeeping, Target: "housekeeping", Name: h.Day, Outcome: h.String()})
+			return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: by.String(), From: from, Action: ActionHousekeeping, Target: "housekeeping", Name: h.Day, Outcome: h.String()})
 		})
 	}
 	if drop := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DropDuty(dutyHousekeeping, term) }); drop != nil && !errors.Is(drop, store.ErrHeld) {
@@ -204,7 +205,7 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings, term int64, began, now time.Time, by session.Actor) error {
 	k := &housekeeper{Control: c, ctx: ctx, term: term, dry: h.DryRun}
 	for _, status := range session.Deletable {
-		n, err := k.each(status, time.Time{}, began, func(s *session.Session) bool { return s.DeleteBefore(began, now) })
+		n, err := k.each(status, time.Time{}, began, func(s *session.Session, _ lease.Now) bool { return s.DeleteBefore(began, now) })
 		if err != nil {
 			return err
 		}
@@ -217,7 +218,10 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 		if d := cl.After(periods); d > 0 {
 			quiet = now.Add(-d)
 		}
-		n, err := k.each(cl.Status, quiet, time.Time{}, func(s *session.Session) bool { return s.Clean(periods, now) })
+		n, err := k.each(cl.Status, quiet, time.Time{}, func(s *session.Session, at lease.Now) bool {
+			at.Wall = now // of the whole run
+			return s.Clean(periods, at)
+		})
 		if err != nil {
 			return err
 		}
@@ -231,7 +235,7 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 		if !status.Ended() {
 			continue
 		}
-		if _, err := k.each(status, time.Time{}, kept, func(s *session.Session) bool { return s.Outlived(kept) }); err != nil {
+		if _, err := k.each(status, time.Time{}, kept, func(s *session.Session, _ lease.Now) bool { return s.Outlived(kept) }); err != nil {
 			return err
 		}
 	}
@@ -250,7 +254,7 @@ type housekeeper struct {
 
 // each lets do change the sessions of a status, those without activity since quiet and of
 // that status since before since, and counts those that it changed.
-func (k *housekeeper) each(status session.Status, quiet, since time.Time, do func(*session.Session) bool) (total int, err error) {
+func (k *housekeeper) each(status session.Status, quiet, since time.Time, do func(*session.Session, lease.Now) bool) (total int, err error) {
 	for after := int64(0); ; {
 		var ids []int64
 		if err := k.Store.View(k.ctx, func(tx store.Tx) (err error) {
@@ -262,16 +266,21 @@ func (k *housekeeper) each(status session.Status, quiet, since time.Time, do fun
 		if len(ids) == 0 {
 			return total, nil
 		}
-		after = ids[len(ids)-1]
+		began := after
 		var moved, agents []int64
 		work := func(tx store.Tx) error {
-			moved, agents = moved[:0], agents[:0]
+			moved, agents, after = moved[:0], agents[:0], began
+			t := newTurn()
 			if !k.dry {
 				if err := tx.KeepDuty(dutyHousekeeping, k.term, dutyHold); err != nil {
 					return err
 				}
 			}
 			for _, id := range ids {
+				if after > began && t.over() {
+					break
+				}
+				after = id
 				get := tx.LockSession
 				if k.dry {
 					get = tx.Session
@@ -281,7 +290,7 @@ func (k *housekeeper) each(status session.Status, quiet, since time.Time, do fun
 					return err
 				}
 				before := store.Clone(s)
-				if !do(s) {
+				if !do(s, tx.LeaseNow()) {
 					continue
 				}
 				moved = append(moved, id)
@@ -321,21 +330,30 @@ func (k *housekeeper) forget(before time.Time) (total int, err error) {
 		return total, err
 	}
 	for {
-		n := 0
+		n, more := 0, false
 		err := k.Store.Update(k.ctx, func(tx store.Tx) error {
 			if err := tx.KeepDuty(dutyHousekeeping, k.term, dutyHold); err != nil {
 				return err
 			}
 			ids, err := tx.Forgettable(before, housekeepBatch)
-			n = len(ids)
-			for _, id := range ids {
-				if err == nil {
-					err = tx.ForgetSession(id)
-				}
+			if err != nil {
+				return err
 			}
-			return err
+			n, more = 0, len(ids) == housekeepBatch
+			t := newTurn()
+			for _, id := range ids {
+				if n > 0 && t.over() {
+					more = true
+					break
+				}
+				if err := tx.ForgetSession(id); err != nil {
+					return err
+				}
+				n++
+			}
+			return nil
 		})
-		if total += n; err != nil || n < housekeepBatch {
+		if total += n; err != nil || !more {
 			return total, err
 		}
 	}

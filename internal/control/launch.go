@@ -89,7 +89,7 @@ func (c *Control) offers(tx store.Tx, who Who) ([]Offer, error) {
 		if a == nil || !a.DeletedAt.IsZero() {
 			continue
 		}
-		_, refusal, err := v.decide(who.UserID, a.ID, m, whereFrom(who.From, nil), tx.Now())
+		_, refusal, err := v.decide(who.UserID, a.ID, m, whereFrom(who.From, nil), tx.WallNow())
 		if err != nil {
 			return nil, err
 		}
@@ -155,7 +155,7 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 			if d.Kind == session.Stream {
 				at.Ownership = directory.Organisation
 			}
-			p, r, err := v.decide(who.UserID, app, d.ID, at, tx.Now())
+			p, r, err := v.decide(who.UserID, app, d.ID, at, tx.WallNow())
 			if err != nil {
 				return err
 			}
@@ -174,7 +174,7 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 			return refusal
 		}
 		by := session.Actor{Role: session.User, Name: who.Username}
-		s := session.Launch(dm.Kind, who.UserID, app, dm.ID, provision.ID, by, tx.Now())
+		s := session.Launch(dm.Kind, who.UserID, app, dm.ID, provision.ID, by, tx.LeaseNow())
 		switch {
 		case host != 0:
 			s.AgentID = host
@@ -196,7 +196,7 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 			out.URL = fmt.Sprintf("%s/streams/%d", c.PublicURL, s.ID)
 			return nil
 		}
-		ticket, err := c.keys.Load().sign.SignTicket(s.ID, tx.Now())
+		ticket, err := c.keys.Load().sign.SignTicket(s.ID, tx.WallNow())
 		if err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 	var out *wire.Redeemed
 	var bound int64
 	err := c.Store.Update(ctx, func(tx store.Tx) error {
-		id, over, err := c.keys.Load().verify.VerifyTicket(m.Ticket, tx.Now())
+		id, over, err := c.keys.Load().verify.VerifyTicket(m.Ticket, tx.WallNow())
 		if err != nil {
 			return err
 		}
@@ -267,7 +267,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 			if err != nil {
 				return err
 			}
-			if _, refusal, err := v.decide(s.UserID, s.AppID, s.DeliveryMethodID, whereFrom(from, ag), tx.Now()); err != nil {
+			if _, refusal, err := v.decide(s.UserID, s.AppID, s.DeliveryMethodID, whereFrom(from, ag), tx.WallNow()); err != nil {
 				return err
 			} else if refusal != nil {
 				return refusal
@@ -277,7 +277,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 			if err := tx.SaveSession(before, s); err != nil {
 				return err
 			}
-			if err := tx.RecordDevice(s.UserID, agent, tx.Now()); err != nil {
+			if err := tx.RecordDevice(s.UserID, agent, tx.WallNow()); err != nil {
 				return err
 			}
 			bound = id

@@ -46,7 +46,7 @@ func (c *Control) ListSessions(ctx context.Context, q store.SessionQuery) (*List
 	}
 	out := &List{}
 	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		out.Now = tx.Now()
+		out.Now = tx.WallNow()
 		if out.SessionPage, err = tx.ListSessions(q); err != nil {
 			return err
 		}
@@ -91,7 +91,7 @@ type Detail struct {
 func (c *Control) Session(ctx context.Context, id int64) (*Detail, error) {
 	d := &Detail{}
 	err := c.Store.View(ctx, func(tx store.Tx) error {
-		*d = Detail{Now: tx.Now()}
+		*d = Detail{Now: tx.WallNow()}
 		rows, err := tx.SessionRows([]int64{id})
 		if err != nil {
 			return err
@@ -137,9 +137,9 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	if err != nil {
 		return nil, err
 	}
-	next := set.nextHousekeeping(tx.Now(), last)
+	next := set.nextHousekeeping(tx.WallNow(), last)
 	p := session.Prospects{
-		Now: tx.Now(), LastSeen: r.LastSeenAt, Periods: set.Periods(),
+		Now: tx.LeaseNow(), LastSeen: r.Seen.At, Periods: set.Periods(),
 		Housekeeping: func(t time.Time) time.Time { return set.runFrom(t, next) },
 		Day:          func(t time.Time) time.Time { _, began := set.today(t); return began },
 		History:      time.Duration(set.HistoryDays) * 24 * time.Hour,
@@ -151,7 +151,7 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	if dm != nil {
 		p.Terms = dm.Terms(set.force())
 		if st := dm.Stream; st != nil {
-			p.Silent = r.LastSeenAt.Add(session.SilentAfter)
+			p.Silent = p.Now.Shown(r.Seen.Lease.Add(session.SilentAfter))
 			p.Reconnect, p.Longest = time.Duration(st.ReconnectSeconds)*time.Second, time.Duration(st.MaxSeconds)*time.Second
 		}
 		if next, err := v.method(dm.SuccessorID); err != nil {
@@ -191,7 +191,7 @@ func (v view) notRenewed(s *session.Session) (string, error) {
 		}
 		where = whereFrom("", a)
 	}
-	_, refusal, err := v.decide(s.UserID, s.AppID, s.LeaseDeliveryMethod(), where, v.tx.Now())
+	_, refusal, err := v.decide(s.UserID, s.AppID, s.LeaseDeliveryMethod(), where, v.tx.WallNow())
 	if refusal != nil {
 		return session.NotEntitled, err
 	}
@@ -203,7 +203,7 @@ func (c *Control) SessionRows(ctx context.Context, ids []int64) ([]store.Session
 	var rows []store.SessionRow
 	var now time.Time
 	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		now = tx.Now()
+		now = tx.WallNow()
 		rows, err = tx.SessionRows(ids)
 		return err
 	})

@@ -130,9 +130,9 @@ func (g Grounds) without(user, app int64) *directory.Provision {
 // end ends a session that is left, by the first action that applies once it is flagged, and
 // returns that; "" if none does.
 func (v view) end(s *session.Session, who Who, reason string) (session.Action, error) {
-	s.NotNeeded(session.UnneededEntitlement, v.tx.Now())
+	s.NotNeeded(session.UnneededEntitlement, v.tx.WallNow())
 	if as := s.Actions(); len(as) > 0 {
-		return as[0], v.act(s, as[0], who.Actor(), reason, v.tx.Now())
+		return as[0], v.act(s, as[0], who.Actor(), reason, v.tx.LeaseNow())
 	}
 	return "", nil
 }

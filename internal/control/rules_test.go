@@ -40,6 +40,7 @@ type stepped struct {
 	elapsed time.Duration
 	url     string
 	db      string
+	dsn     string // of PostgreSQL
 	from    string // the address that agents come from
 	client  *http.Client
 	// lose, if set, decides which answers never arrive.
@@ -56,28 +57,31 @@ func each(t *testing.T, do func(t *testing.T, s *stepped)) {
 // fresh is another server, on a new database of the same kind.
 func (s *stepped) fresh(t *testing.T) *stepped {
 	db := s.db
-	s = &stepped{t: t, db: db, now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC)}
+	s = &stepped{t: t, db: db, now: time.Date(2026, 3, 1, 9, 0, 0, 0, time.UTC).Add(-lease.Period)}
 	clock := func() time.Time {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		return s.now
 	}
+	boot := func() time.Duration {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.elapsed
+	}
 	var st store.Store
 	var err error
 	if db == "sqlite" {
-		st, err = sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(clock))
+		st, err = sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(clock), sqlite.WithBoot(boot))
 	} else {
-		st, err = postgres.Open(t.Context(), pgtest.Made(t), postgres.WithClock(clock))
+		s.dsn = pgtest.Made(t)
+		st, err = postgres.Open(t.Context(), s.dsn, postgres.WithClock(clock), postgres.WithBoot(boot))
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { st.Close() })
-	s.Server = servertest.With(t, st, control.Config{Elapsed: func() time.Duration {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		return s.elapsed
-	}})
+	s.Server = servertest.With(t, st, control.Config{Elapsed: boot})
+	s.step(lease.Period) // with the second tick it reads the lease clock
 	routes := auth.NewRoutes()
 	(&agentapi.Server{Control: s.Control, Log: slog.New(slog.DiscardHandler), ClientIP: func(*http.Request) string { return s.from }}).Register(routes)
 	hs := httptest.NewServer(routes)
@@ -106,11 +110,25 @@ func (s *stepped) step(d time.Duration) {
 	s.Control.Beat(s.t.Context())
 }
 
+// leaseNow is a look at the clocks.
+func (s *stepped) leaseNow() (n lease.Now) {
+	s.t.Helper()
+	if err := s.Store.View(s.t.Context(), func(tx store.Tx) error { n = tx.LeaseNow(); return nil }); err != nil {
+		s.t.Fatal(err)
+	}
+	return n
+}
+
 func (s *stepped) agent(name string) *simulate.Agent {
 	s.t.Helper()
 	a, err := simulate.Enrol(s.t.Context(), s.client, s.url, s.EnrolmentKey(), name)
 	if err != nil {
 		s.t.Fatal(err)
+	}
+	a.Clock = func() time.Duration {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		return s.elapsed
 	}
 	return a
 }
@@ -173,7 +191,7 @@ func TestOneLife(t *testing.T) {
 		s.is(id, session.Running)
 		s.Act(id, session.Evict, "exam")
 		s.is(id, session.Evicted)
-		if o := s.Session(id).Order; !o.Open() || !o.DeliveredAt.IsZero() || o.ETA.Before(o.RequestedAt) {
+		if o := s.Session(id).Order; !o.Open() || !o.DeliveredAt.IsZero() || o.Promised.Before(o.RequestedAt) {
 			t.Fatalf("order %+v", o)
 		}
 		s.say(a) // the order arrives, the app closes
@@ -221,14 +239,14 @@ func TestRenewalIsQuiet(t *testing.T) {
 		id := s.running(a, app.ID)
 		before, first := len(s.history(id)), s.Session(id).Lease.ExpiresAt
 		s.say(a)
-		if got := s.Session(id).Lease.ExpiresAt; !got.Equal(first) {
+		if got := s.Session(id).Lease.ExpiresAt; got != first {
 			t.Error("renewed before a heartbeat has passed")
 		}
 		for range 5 {
 			s.step(time.Minute)
 			s.say(a)
 		}
-		if got := s.Session(id).Lease.ExpiresAt; !got.Equal(first.Add(5 * time.Minute)) {
+		if got := s.Session(id).Lease.ExpiresAt; got != first.Add(5*time.Minute) {
 			t.Errorf("the lease ends %v, want %v", got, first.Add(5*time.Minute))
 		}
 		if n := len(s.history(id)); n != before {
@@ -246,10 +264,10 @@ func TestLapse(t *testing.T) {
 		id := s.running(a, app.ID)
 		free := s.Session(id).Lease.FreeAt
 		terms := dm.Terms(10 * time.Second)
-		if want := terms.Length() + terms.Margin(terms.Length()); free.Sub(s.now) != want {
-			t.Fatalf("the seat is free after %v, want %v", free.Sub(s.now), want)
+		if want := terms.Length() + terms.Margin(terms.Length()); free.Sub(s.leaseNow().Latest) != want {
+			t.Fatalf("the seat is free after %v, want %v", free.Sub(s.leaseNow().Latest), want)
 		}
-		s.step(free.Sub(s.now) - time.Second)
+		s.step(free.Sub(s.leaseNow().Latest) - time.Second)
 		s.is(id, session.Running)
 		second := s.added(b, app.ID)
 		if err := b.Start(second); err != nil {
@@ -261,7 +279,7 @@ func TestLapse(t *testing.T) {
 		}
 		s.step(time.Second)
 		s.is(id, session.Stopped)
-		if r := s.Session(id).Reason; r != "lease lapsed" {
+		if r := s.Session(id).Reason; r != "lease lapsed: nothing heard from LAB-1 since 2026-03-01 09:00:00 UTC" {
 			t.Errorf("reason %q", r)
 		}
 		b.Exit(second)
@@ -280,13 +298,13 @@ func TestOrderLapses(t *testing.T) {
 		a := s.agent("LAB-1")
 		id := s.running(a, app.ID)
 		s.Act(id, session.Evict, "")
-		eta := s.Session(id).Order.ETA
-		s.step(eta.Sub(s.now) - time.Second)
+		eta, told := s.Session(id).Order.ETA, s.Row(id).OrderETA
+		s.step(eta.Sub(s.leaseNow().Latest) - time.Second)
 		if !s.Session(id).Order.Open() {
 			t.Fatal("closed before its ETA")
 		}
 		s.step(time.Second)
-		if o := s.Session(id).Order; o.Open() || o.ClosedBy != session.ByLapse || !o.ClosedAt.Equal(eta) {
+		if o := s.Session(id).Order; o.Open() || o.ClosedBy != session.ByLapse || !o.ClosedAt.Equal(told) {
 			t.Fatalf("order %+v", o)
 		}
 		// A later report refines, and never opens it again.
@@ -467,7 +485,15 @@ func TestRestoredDatabase(t *testing.T) {
 		app, dm := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60, Seats: 5})
 		a, b := s.agent("LAB-1"), s.agent("LAB-2")
 		id := s.running(a, app.ID)
-		if err := s.Control.Restored(t.Context()); err != nil {
+		if err := s.Store.RestartClock(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Control.Restored(t.Context(), 0); !errors.Is(err, lease.ErrNoReading) {
+			t.Fatalf("without a reading of the restarted clock: %v", err)
+		}
+		s.step(lease.Period)
+		s.step(lease.Period)
+		if err := s.Control.Restored(t.Context(), 0); err != nil {
 			t.Fatal(err)
 		}
 		other := s.running(b, app.ID)

@@ -68,7 +68,7 @@ func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {
 	}
 	ci.out.answer.Refusals = append(ci.out.answer.Refusals, wire.Refusal{Session: s.ID, Run: s.Run, Code: r.Code, Message: r.Message})
 	return ci.tx.AddDenial(store.Denial{
-		At: ci.now, Session: s.ID, Run: s.Run, UserID: s.UserID, AppID: s.AppID,
+		At: ci.now.Wall, Session: s.ID, Run: s.Run, UserID: s.UserID, AppID: s.AppID,
 		DeliveryMethodID: s.DeliveryMethodID, AgentID: s.AgentID, Code: r.Code, Message: r.Message,
 	})
 }

@@ -26,7 +26,7 @@ func pickHost(tx store.Tx, d *catalog.DeliveryMethod) (int64, *session.Refusal, 
 			return 0, &session.Refusal{Code: session.RefusedNoSeat, Message: allSeats(d.Licence.Seats) + " Try again when somebody has closed the app."}, nil
 		}
 	}
-	seen := tx.Now().Add(-session.SilentAfter)
+	seen := tx.LeaseNow().Earliest.Add(-session.SilentAfter)
 	hosts, err := tx.Hosts(d.Stream.Pool, seen)
 	if err != nil {
 		return 0, nil, err
@@ -128,7 +128,7 @@ func (c *Control) EndStream(ctx context.Context, who Who, id int64) error {
 			return err
 		}
 		before := store.Clone(s)
-		if !s.End(session.Actor{Role: session.User, Name: who.Username}, "ended by its user", tx.Now()) {
+		if !s.End(session.Actor{Role: session.User, Name: who.Username}, "ended by its user", tx.WallNow()) {
 			return nil
 		}
 		host = s.AgentID
@@ -152,7 +152,7 @@ func (c *Control) Shown(ctx context.Context, who Who, id int64, n uint32) error 
 			return err
 		}
 		before := store.Clone(s)
-		s.Shown(n, tx.Now())
+		s.Shown(n, tx.WallNow())
 		return tx.SaveSession(before, s)
 	})
 	if err == nil {
@@ -181,7 +181,7 @@ func (c *Control) OpenTunnel(ctx context.Context, id int64) (ticket string, err 
 		}
 		host = s.AgentID
 		ticket, _ = secret()
-		return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: id, Agent: host, Node: cmp.Or(c.NodeURL, c.PublicURL), ExpiresAt: tx.Now().Add(TunnelLife)})
+		return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: id, Agent: host, Node: cmp.Or(c.NodeURL, c.PublicURL), ExpiresAt: tx.LeaseNow().About(TunnelLife)})
 	})
 	if err != nil {
 		return "", err
@@ -215,42 +215,18 @@ func (ci *checkIn) viewers() error {
 func (c *Control) watchStreams(ctx context.Context) error {
 	var ids []int64
 	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		ids, err = tx.StreamsDue(tx.Now().Add(-session.StartWithin), tx.Now().Add(-session.SilentAfter), sweepBatch)
+		ids, err = tx.StreamsDue(tx.LeaseNow().Earliest.Add(-session.SilentAfter), sweepBatch)
 		return err
 	})
 	if err != nil || len(ids) == 0 {
 		return err
 	}
-	var moved, agents []int64
-	err = c.Store.Update(ctx, func(tx store.Tx) error {
-		moved, agents = nil, nil
-		for _, id := range ids {
-			s, err := tx.LockSession(id)
-			if err != nil {
-				return err
-			}
-			host, err := orNil(tx.Agent(s.AgentID))
-			if err != nil {
-				return err
-			}
-			var heard time.Time
-			if host != nil {
-				heard = host.LastSeenAt
-			}
-			before := store.Clone(s)
-			if !s.Overdue(heard, tx.Now()) {
-				continue
-			}
-			if err := tx.SaveSession(before, s); err != nil {
-				return err
-			}
-			moved, agents = append(moved, id), append(agents, s.AgentID)
-		}
-		return nil
+	err = c.inTurns(ctx, ids, func(tx store.Tx, s *session.Session) (bool, error) {
+		host, err := c.agentOf(tx, s)
+		return err == nil && s.Overdue(host.Contact(), tx.LeaseNow()), err
 	})
 	if err != nil {
 		return fmt.Errorf("control: streams: %w", err)
 	}
-	c.told(moved, agents)
 	return nil
 }

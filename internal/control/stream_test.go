@@ -344,7 +344,7 @@ func TestStreamLapses(t *testing.T) {
 			s.step(time.Second)
 		}
 		st := s.Session(gone)
-		if st.Status != session.Disconnected || st.Reason != "lease lapsed" || st.Lease != nil {
+		if st.Status != session.Disconnected || !strings.HasPrefix(st.Reason, session.ReasonLapsed+": ") || st.Lease != nil {
 			t.Errorf("%s, %q, %+v", st.Status, st.Reason, st.Lease)
 		}
 		if got := fmt.Sprint(s.history(gone)); got != "[starting connected unknown disconnected]" {
@@ -399,7 +399,7 @@ func TestStreamLapsedEarlier(t *testing.T) {
 		h.states[id] = &wire.SessionState{Session: id, State: session.IsIdle, Run: 1}
 		h.say(o)
 		s.now = now
-		if st := s.Session(id); !st.EndedAt.Equal(exited) || st.Status != session.Disconnected || st.Reason != "lease lapsed" {
+		if st := s.Session(id); !st.EndedAt.Equal(exited) || st.Status != session.Disconnected || !strings.HasPrefix(st.Reason, session.ReasonLapsed+": ") {
 			t.Errorf("%s, %q, ended at %v, want %v", st.Status, st.Reason, st.EndedAt, exited)
 		}
 	})

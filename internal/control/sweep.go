@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"reflect"
+	"slices"
 	"sync"
 
 	"leasehold/internal/session"
@@ -28,61 +29,51 @@ const (
 func (c *Control) Sweep(ctx context.Context) error {
 	c.sweeps.mu.Lock()
 	defer c.sweeps.mu.Unlock()
+	tried := map[int64]bool{} // in this pass: what is locked stays due
 	for ctx.Err() == nil {
-		var ids []int64
+		var due, over []int64
 		next := int64(0)
-		err := c.Store.View(ctx, func(tx store.Tx) error {
-			due, err := tx.OrdersDue(sweepBatch)
-			if err != nil {
+		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
+			if due, err = tx.OrdersDue(sweepBatch); err != nil {
 				return err
 			}
-			var over []int64
 			over, next, err = tx.LeasesOver(c.sweeps.after, sweepScan, sweepBatch)
-			ids = append(due, over...)
 			return err
 		})
 		if err != nil {
 			return err
 		}
 		c.sweeps.after = next
-		if err := c.tick(ctx, ids); err != nil {
-			return err
-		}
-		if len(ids) < sweepBatch {
+		full := len(due)+len(over) >= sweepBatch
+		ids := slices.DeleteFunc(append(due, over...), func(id int64) bool { return tried[id] })
+		if len(ids) == 0 {
 			return nil
+		}
+		for _, id := range ids {
+			tried[id] = true
+		}
+		if err := c.tick(ctx, ids); err != nil || !full {
+			return err
 		}
 	}
 	return ctx.Err()
 }
 
-// tick lets time act on sessions.
+// tick lets time act on sessions, a turn after the other. What somebody else has locked is
+// left for the next pass.
 func (c *Control) tick(ctx context.Context, ids []int64) error {
-	if len(ids) == 0 {
-		return nil
-	}
-	var moved []int64
-	err := c.Store.Update(ctx, func(tx store.Tx) error {
-		moved = moved[:0]
-		for _, id := range ids {
-			s, err := tx.LockSession(id)
-			if err != nil {
-				return err
-			}
-			before := store.Clone(s)
-			if !s.Tick(tx.Now(), 0) {
-				continue
-			}
-			if err := tx.SaveSession(before, s); err != nil {
-				return err
-			}
-			moved = append(moved, id)
-		}
-		return nil
+	return c.inTurns(ctx, ids, func(tx store.Tx, s *session.Session) (bool, error) {
+		ag, err := c.agentOf(tx, s)
+		return err == nil && s.Tick(tx.LeaseNow(), ag.Contact(), 0), err
 	})
-	if err == nil {
-		c.Hub.Changed(moved...)
+}
+
+// agentOf returns the agent of a session, nil if it has none.
+func (c *Control) agentOf(tx store.Tx, s *session.Session) (*store.Agent, error) {
+	if s.AgentID == 0 {
+		return nil, nil
 	}
-	return err
+	return orNil(tx.Agent(s.AgentID))
 }
 
 // changed reports whether a session differs from its copy.

@@ -17,7 +17,7 @@ func (ci *checkIn) upgrade() error {
 		if err != nil {
 			return err
 		}
-		s.Upgrade(snapshot(st), to, ci.now)
+		s.Upgrade(snapshot(st), to, ci.now.Wall)
 	}
 	return nil
 }
@@ -35,7 +35,7 @@ func (ci *checkIn) successor(s *session.Session) (to session.Successor, err erro
 		if dm.AppID != s.AppID || dm.Kind != s.Kind || dm.PackageFor(ci.agent.OS, ci.agent.Arch) == nil {
 			continue
 		}
-		p, refusal, err := ci.view.decide(s.UserID, s.AppID, dm.ID, ci.where, ci.now)
+		p, refusal, err := ci.view.decide(s.UserID, s.AppID, dm.ID, ci.where, ci.now.Wall)
 		if err != nil {
 			return to, err
 		}

@@ -29,7 +29,7 @@ const (
 func (c *Control) MethodUse(ctx context.Context, id, before int64) (*Use, error) {
 	u := &Use{}
 	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		*u = Use{Now: tx.Now()}
+		*u = Use{Now: tx.WallNow()}
 		if u.Method, err = liveMethod(tx, id); err != nil {
 			return err
 		}
@@ -43,7 +43,7 @@ func (c *Control) MethodUse(ctx context.Context, id, before int64) (*Use, error)
 		if u.Holders, err = tx.SessionRows(holders); err != nil {
 			return err
 		}
-		if u.DeniedDay, err = tx.CountDenials(id, tx.Now().Add(-24*time.Hour)); err != nil {
+		if u.DeniedDay, err = tx.CountDenials(id, tx.WallNow().Add(-24*time.Hour)); err != nil {
 			return err
 		}
 		if u.Denials, err = tx.DenialsOf(id, before, denialsPage+1); err != nil {

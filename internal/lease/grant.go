@@ -17,8 +17,9 @@ const (
 // one to be asked again, one that may fail, one that may be late.
 const Heartbeats = 3
 
-// DriftPerMille is the drift allowance: how much a lease's length may differ between the
-// agent's clock and the database's. 1 ‰ is twice what NTP slews at most.
+// DriftPerMille is 2ε/(1−ε): how much of a lease's length the boot-time clocks of a server
+// and an agent may differ by, each running at a rate within ε = 500 ppm of true time. NTP
+// slews by no more; docs/operations.md says what chrony has to be told.
 const DriftPerMille = 1
 
 // Terms are what a delivery method says about leases.
@@ -41,11 +42,11 @@ func (t Terms) Length() time.Duration {
 	return floating
 }
 
-// Margin is what lies between a lease's end and the moment its seat is certainly free:
-// the force margin, the drift allowance for a lease of the given length, and what the
-// servers' clock may wrongly believe (see Slack and docs/adr/0004).
+// Margin is what lies between a lease's end and the moment its seat is certainly free: the
+// force margin, the drift allowance for the lease's length and for the age of the reading
+// that it was signed by, and MaxStep (docs/adr/0004).
 func (t Terms) Margin(length time.Duration) time.Duration {
-	return t.ForceMargin + length*DriftPerMille/1000 + Slack
+	return t.ForceMargin + (length+MaxAge)*DriftPerMille/1000 + MaxStep
 }
 
 // Grant is a lease as the server's row holds it. There is at most one a session.
@@ -54,20 +55,25 @@ type Grant struct {
 	DeliveryMethod int64 // whose seat it holds; after an upgrade the old one's until the run ends
 	Kind           Kind
 	Generation     uint64
-	Run            uint32    // the run it is for; 0 for a fixed licence
-	GrantedAt      time.Time // when it was granted or last renewed, by the lease clock
-	ExpiresAt      time.Time // the latest end signed
-	FreeAt         time.Time // when its seat is certainly free
+	Run            uint32 // the run it is for; 0 for a fixed licence
+	GrantedAt      Time   // when it was granted or last renewed: the earliest reading
+	ExpiresAt      Time   // the latest end signed: by the latest reading
+	FreeAt         Time   // when its seat is certainly free
 }
 
-// NewGrant grants a lease at now by the lease clock. When it renews prev, which may be
-// nil, its end and its seat's freedom are never earlier than those already signed.
-func NewGrant(t Terms, session, deliveryMethod int64, generation uint64, run uint32, now time.Time, prev *Grant, without Rule) *Grant {
+// NewGrant grants a lease now. When it renews prev, which may be nil, its end and its
+// seat's freedom are never earlier than those already signed. The caller has checked that
+// now.Signs.
+func NewGrant(t Terms, session, deliveryMethod int64, generation uint64, run uint32, now Now, prev *Grant, without Rule) *Grant {
 	length := t.Length()
+	end := now.Latest.Add(length)
+	if without.Has(SignByLatest) {
+		end = now.Earliest.Add(length)
+	}
 	g := &Grant{
 		Session: session, DeliveryMethod: deliveryMethod, Kind: t.Kind,
 		Generation: generation, Run: run,
-		GrantedAt: now, ExpiresAt: now.Add(length), FreeAt: now.Add(length),
+		GrantedAt: now.Earliest, ExpiresAt: end, FreeAt: end,
 	}
 	if t.Kind == Fixed {
 		g.Run = 0
@@ -76,24 +82,37 @@ func NewGrant(t Terms, session, deliveryMethod int64, generation uint64, run uin
 		g.FreeAt = g.FreeAt.Add(t.Margin(length))
 	}
 	if prev != nil && !without.Has(LatestEnd) {
-		if prev.ExpiresAt.After(g.ExpiresAt) {
-			g.ExpiresAt = prev.ExpiresAt
-		}
-		if prev.FreeAt.After(g.FreeAt) {
-			g.FreeAt = prev.FreeAt
-		}
+		g.ExpiresAt, g.FreeAt = max(g.ExpiresAt, prev.ExpiresAt), max(g.FreeAt, prev.FreeAt)
 	}
 	return g
 }
 
-// RenewalDue reports whether a check-in at now may renew g: a heartbeat has passed since
-// the grant.
-func (g *Grant) RenewalDue(t Terms, now time.Time) bool {
-	return !now.Before(g.GrantedAt.Add(t.Heartbeat))
+// Cover puts the end of the grant no earlier than that of the lease which the agent holds
+// and of which it says that left is left: a restored database may not know how long it was.
+func (g *Grant) Cover(t Terms, now Now, left time.Duration) {
+	if end := now.Latest.Add(left); end > g.ExpiresAt {
+		g.ExpiresAt, g.FreeAt = end, end.Add(t.Margin(left))
+	}
 }
 
-// Over reports whether g has certainly ended by now, so that its seat is free.
-func (g *Grant) Over(now time.Time) bool { return !now.Before(g.FreeAt) }
+// RenewalDue reports whether a check-in now may renew g: a heartbeat has passed since the
+// grant, by the latest reading, or by what the agent says is left of the lease it holds.
+// The second counts after an outage, when lease time is behind. left is negative if the
+// agent does not say.
+func (g *Grant) RenewalDue(t Terms, now Now, left time.Duration, without Rule) bool {
+	if left >= 0 && left <= t.Length()-t.Heartbeat && !without.Has(OwnCount) {
+		return true
+	}
+	return now.Latest >= g.GrantedAt.Add(t.Heartbeat)
+}
+
+// Over reports whether g has certainly ended, so that its seat is free.
+func (g *Grant) Over(now Now, without Rule) bool {
+	if without.Has(FreeByEarliest) {
+		return max(now.Latest, now.Earliest) >= g.FreeAt
+	}
+	return now.Earliest >= g.FreeAt
+}
 
 // NextCheckIn is how long an agent with a lease granted at now may wait before its next
 // check-in. jitter in [0, 1) spreads agents over a tenth of the heartbeat, always later,

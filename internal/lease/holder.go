@@ -137,6 +137,15 @@ func (h *Holder) Covered(now Instant) bool {
 	return h.Kind == Fixed || l.Run == h.Run || h.Without.Has(OneRun)
 }
 
+// LeftMillis is how long the lease that is held goes on at now, in milliseconds; 0 if none
+// is.
+func (h *Holder) LeftMillis(now Instant) int64 {
+	if h.Lease == nil {
+		return 0
+	}
+	return max(0, h.Lease.End-now) / 1e6
+}
+
 // Lapse drops a lease that has ended by now.
 func (h *Holder) Lapse(now Instant) {
 	if h.Lease != nil && now >= h.Lease.End {

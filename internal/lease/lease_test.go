@@ -33,8 +33,8 @@ func TestPaceStaysOutOfTheWindow(t *testing.T) {
 		terms := Terms{Kind: Floating, Heartbeat: hb, Window: 2 * time.Minute}
 		for _, jitter := range []float64{0, 0.5, 0.999} {
 			next := NextCheckIn(terms, jitter)
-			g := Grant{GrantedAt: time.Unix(0, 0)}
-			if !g.RenewalDue(terms, g.GrantedAt.Add(next)) {
+			g := Grant{GrantedAt: 1}
+			if !g.RenewalDue(terms, Now{Latest: g.GrantedAt.Add(next)}, -1, 0) {
 				t.Errorf("%v, %v: the renewal is not due at the next check-in", hb, jitter)
 			}
 			if 2*next >= terms.Length()-terms.Window {
@@ -82,8 +82,8 @@ func TestSignedLease(t *testing.T) {
 	foreign, _ := NewKey()
 	keys := Keys{k.ID: public(k)}
 	now := time.Now()
-	g := &Grant{Session: 5, DeliveryMethod: 3, Generation: 2, Run: 4, GrantedAt: now}
-	token, err := k.Sign(g, 7, 17*time.Minute)
+	g := &Grant{Session: 5, DeliveryMethod: 3, Generation: 2, Run: 4, GrantedAt: 1}
+	token, err := k.Sign(g, 7, 17*time.Minute, now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +91,9 @@ func TestSignedLease(t *testing.T) {
 	if err != nil || c.Session != 5 || c.Generation != 2 || c.Run != 4 || c.LengthSeconds != 17*60 {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	forged, _ := foreign.Sign(g, 7, time.Minute)
+	forged, _ := foreign.Sign(g, 7, time.Minute, now)
 	impostor := Key{ID: k.ID, Private: foreign.Private}
-	named, _ := impostor.Sign(g, 7, time.Minute)
+	named, _ := impostor.Sign(g, 7, time.Minute, now)
 	ticket, _ := k.SignTicket(5, now)
 	unsigned, _ := jwt.NewWithClaims(jwt.SigningMethodNone, c).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	symmetric, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(public(k)))

@@ -54,9 +54,35 @@ const (
 	// CountFromSending: an agent counts a lease from when it sent the request. Without
 	// it a slow answer stretches the lease past the server's reckoning.
 	CountFromSending
-	// NoLeap: the server's lease clock never leaps. Without it a clock set forward frees
-	// seats whose leases still run.
-	NoLeap
+	// SignByLatest: a lease's end is signed by the latest reading of lease time. Without it
+	// the row ends while the agent still holds the lease.
+	SignByLatest
+	// FreeByEarliest: what is free, over or due is judged by the earliest reading. Without
+	// it a node frees a seat that another one has just signed for.
+	FreeByEarliest
+	// CompareNonce: a tick moves the mark only if the row has the nonce that it last saw,
+	// compared and written in one statement. Without it two nodes each add the same time.
+	CompareNonce
+	// OneStatement: that comparison and the write are one statement. Without it the row is
+	// written by another node in between, and the same time is added twice.
+	OneStatement
+	// ExactNonce: a reading counts only for exactly the nonce that a transaction's look
+	// shows. Without it the reading of a later nonce makes the latest reading too early.
+	ExactNonce
+	// FreshConnection: readings go with their connection. Without it a node that paused
+	// adds its pause to a row that was restored meanwhile.
+	FreshConnection
+	// OwnCount: a renewal is due, too, when the agent's own count says that a heartbeat has
+	// passed. Without it apps are closed after an outage, when lease time is behind.
+	OwnCount
+	// HoldReported: the hold after a restore is as long as the longest lease that agents
+	// report they hold, and the row of a lease that is reported ends no earlier than the
+	// agent's. Without it a lease of terms that the backup does not know outlives the hold.
+	HoldReported
+	// HoldRenewals: the hold after a restore covers renewals too, except of a lease that
+	// the agent still holds. Without it a restored row renews somebody whose seat has gone
+	// to another since.
+	HoldRenewals
 	// OneToken: each granting answer carries a token that the next request must show.
 	// Without it a copied state folder gets leases for ever.
 	OneToken

@@ -54,12 +54,12 @@ func NewKey() (Key, error) {
 	return Key{ID: base64.RawURLEncoding.EncodeToString(id), Private: priv}, nil
 }
 
-// Sign signs a grant for the agent.
-func (k Key) Sign(g *Grant, agent int64, length time.Duration) (string, error) {
+// Sign signs a grant for the agent. issued is the wall time of the grant, for people.
+func (k Key) Sign(g *Grant, agent int64, length time.Duration, issued time.Time) (string, error) {
 	return k.sign(Claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Audience: jwt.ClaimStrings{audLease},
-			IssuedAt: jwt.NewNumericDate(g.GrantedAt),
+			IssuedAt: jwt.NewNumericDate(issued),
 		},
 		Session: g.Session, Agent: agent, DeliveryMethod: g.DeliveryMethod,
 		Generation: g.Generation, Run: g.Run, LengthSeconds: int64(length / time.Second),

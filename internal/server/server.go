@@ -69,7 +69,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(), done: make(chan struct{})}
+	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), done: make(chan struct{})}
 	s.gateway = gateway.New(gateway.Config{Issue: s.issue, Origins: []string{u.Scheme + "://" + u.Host}, Done: s.done, Log: cfg.Log})
 	s.web, err = web.New(web.Config{
 		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
@@ -131,6 +131,10 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	if err := s.Store.Ping(ctx); err != nil {
 		s.Log.Error("not ready", "err", err)
 		http.Error(w, "the database does not answer", http.StatusServiceUnavailable)
+		return
+	}
+	if _, ok := s.Control.ClockLag(ctx); !ok {
+		http.Error(w, "the lease clock cannot be read yet: this node grants nothing", http.StatusServiceUnavailable)
 		return
 	}
 	fmt.Fprintln(w, "ok")
@@ -222,15 +226,44 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics() *metrics {
+func newMetrics(c *control.Control) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leasehold_http_requests_total", Help: "Requests by route and status."}, []string{"route", "status"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "leasehold_http_request_seconds", Help: "Time to answer, by route.",
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 10}}, []string{"route"}),
 	}
-	m.registry.MustRegister(m.requests, m.seconds)
+	m.registry.MustRegister(m.requests, m.seconds, clockMetrics{c},
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "leasehold_locked_sessions_total", Help: "Sessions that background work left for later because another transaction had locked them."},
+			func() float64 { return float64(c.Skipped()) }))
 	return m
+}
+
+// clockMetrics reads the lease clock when it is asked.
+type clockMetrics struct{ control *control.Control }
+
+var (
+	clockLag      = prometheus.NewDesc("leasehold_lease_clock_lag_seconds", "How far the earliest reading of lease time is behind the latest: how long seats and orders stay longer than they need to.", nil, nil)
+	clockReadable = prometheus.NewDesc("leasehold_lease_clock_readable", "1 while this node can read the lease clock; otherwise it grants nothing.", nil, nil)
+)
+
+// Describe implements prometheus.Collector.
+func (m clockMetrics) Describe(ch chan<- *prometheus.Desc) {
+	ch <- clockLag
+	ch <- clockReadable
+}
+
+// Collect implements prometheus.Collector.
+func (m clockMetrics) Collect(ch chan<- prometheus.Metric) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	lag, ok := m.control.ClockLag(ctx)
+	readable := 0.0
+	if ok {
+		readable = 1
+		ch <- prometheus.MustNewConstMetric(clockLag, prometheus.GaugeValue, lag.Seconds())
+	}
+	ch <- prometheus.MustNewConstMetric(clockReadable, prometheus.GaugeValue, readable)
 }
 
 // stopWait is how long a graceful stop waits for requests under way.

@@ -411,6 +411,12 @@ func TestSortsAreDescribed(t *testing.T) {
 
 func TestHealth(t *testing.T) {
 	r := newRig(t)
+	if status, _, b := r.do("GET", "/readyz", "", nil); status != 503 {
+		t.Errorf("ready before the lease clock can be read: %d %q", status, b)
+	}
+	if err := r.s.Control.AwaitClock(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 	for path, want := range map[string]string{"/healthz": "ok\n", "/readyz": "ok\n"} {
 		if status, _, b := r.do("GET", path, "", nil); status != 200 || string(b) != want {
 			t.Errorf("%s: %d %q", path, status, b)

@@ -28,7 +28,6 @@ import (
 	"leasehold/internal/server/gateway"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
-	"leasehold/internal/store/sqlite"
 	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
 )
@@ -48,13 +47,7 @@ type Server struct {
 // or Serve is called. cfg needs neither a store nor an address.
 func New(t testing.TB, cfg control.Config) *Server {
 	t.Helper()
-	ctx := context.Background()
-	st, err := sqlite.Open(ctx, sqlitetest.Folder(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
-	return With(t, st, cfg)
+	return With(t, sqlitetest.Open(t), cfg)
 }
 
 // With returns a server on an open store, which stays the caller's to close.
@@ -229,6 +222,16 @@ func (s *Server) Session(id int64) *session.Session {
 		s.t.Fatal(err)
 	}
 	return out
+}
+
+// Row returns a session with its times as people read them.
+func (s *Server) Row(id int64) store.SessionRow {
+	s.t.Helper()
+	rows, _, err := s.Control.SessionRows(context.Background(), []int64{id})
+	if err != nil || len(rows) != 1 {
+		s.t.Fatalf("session %d: %d rows, %v", id, len(rows), err)
+	}
+	return rows[0]
 }
 
 // Act has the administrator act on a session.

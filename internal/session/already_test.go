@@ -16,21 +16,21 @@ func TestAlreadyClosed(t *testing.T) {
 	step := func() time.Time { now = now.Add(time.Second); return now }
 	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
 	admin := session.Actor{Role: session.Admin, Name: "olga"}
-	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, now)
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, clock(now))
 	s.Observe(session.Observation{Type: session.ObsAdded, At: step()}, src)
 	s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: step()}, src)
 	s.Observe(session.Observation{Type: session.ObsExited, Run: 1, At: step()}, src)
-	if err := s.Act(session.Expire, admin, "", step(), time.Minute); err != nil {
+	if err := s.Act(session.Expire, admin, "", clock(step()), time.Minute); err != nil {
 		t.Fatal(err)
 	}
 	if o := s.Order; o.Open() || o.ClosedBy != session.ByLapse || o.Already || !o.ClosedAt.Equal(now) {
 		t.Fatalf("by time alone: %+v", o)
 	}
-	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 1, Stored: 1, Ended: 1}, step(), src)
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 1, Stored: 1, Ended: 1}, clock(step()), src)
 	if o := s.Order; !o.Already || o.ClosedBy != session.ByLapse || !o.ClosedAt.Equal(o.RequestedAt) {
 		t.Errorf("once the agent has told: %+v", o)
 	}
-	s.Reconcile(session.Snapshot{State: session.IsRunning, Run: 2, Mark: 1, Stored: 1, Ended: 1}, step(), src)
+	s.Reconcile(session.Snapshot{State: session.IsRunning, Run: 2, Mark: 1, Stored: 1, Ended: 1}, clock(step()), src)
 	if o := s.Order; !o.Already || o.Open() {
 		t.Errorf("after the next run: %+v", o)
 	}
@@ -52,11 +52,11 @@ func TestAlreadyByTheJournal(t *testing.T) {
 		{"removed by it", []session.ObservationType{session.ObsRevoked, session.ObsRemoved}, false},
 	} {
 		for _, behind := range []time.Duration{-time.Minute, -time.Millisecond, 0, time.Millisecond, time.Minute} {
-			s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, began)
+			s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, clock(began))
 			s.Observe(session.Observation{Type: session.ObsAdded, At: began}, src)
-			s.Lease = &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, FreeAt: began.Add(time.Hour)}
+			s.Lease = &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, FreeAt: leaseAt(began.Add(time.Hour))}
 			s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: began}, src)
-			if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", began.Add(2*time.Minute), time.Minute); err != nil {
+			if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", clock(began.Add(2*time.Minute)), time.Minute); err != nil {
 				t.Fatal(err)
 			}
 			now := began.Add(2*time.Minute - behind)
@@ -68,7 +68,7 @@ func TestAlreadyByTheJournal(t *testing.T) {
 			if typ := c.types[len(c.types)-1]; typ == session.ObsRemoved {
 				state = session.IsAbsent
 			}
-			s.Reconcile(session.Snapshot{State: state, Run: 1, Stored: 1, Ended: 1}, now, src)
+			s.Reconcile(session.Snapshot{State: state, Run: 1, Stored: 1, Ended: 1}, clock(now), src)
 			if o := s.Order; o.Open() || o.Already != c.already || o.DeliveredAt.Before(o.RequestedAt) || o.ClosedAt.Before(o.RequestedAt) {
 				t.Errorf("%s, the agent %v behind: %+v", c.name, behind, o)
 			}
@@ -81,14 +81,14 @@ func TestAlreadyByTheJournal(t *testing.T) {
 func TestReportedAfterItsETA(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
-	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, now)
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, clock(now))
 	s.Observe(session.Observation{Type: session.ObsAdded, At: now}, src)
 	now = now.Add(time.Second)
-	if err := s.Act(session.Expire, session.Actor{Role: session.Admin, Name: "olga"}, "", now, time.Minute); err != nil {
+	if err := s.Act(session.Expire, session.Actor{Role: session.Admin, Name: "olga"}, "", clock(now), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	s.Reconcile(session.Snapshot{State: session.IsIdle, Stored: 1, Ended: 1}, now.Add(40*time.Millisecond), src)
-	if o := s.Order; o.Open() || o.ClosedAt.After(o.ETA) || o.ClosedAt.Before(o.RequestedAt) {
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Stored: 1, Ended: 1}, clock(now.Add(40*time.Millisecond)), src)
+	if o := s.Order; o.Open() || leaseAt(o.ClosedAt) > o.ETA || o.ClosedAt.Before(o.RequestedAt) {
 		t.Errorf("closed %v, to be closed by %v", o.ClosedAt, o.ETA)
 	}
 }
@@ -99,9 +99,9 @@ func TestReportedAfterItsETA(t *testing.T) {
 func TestStartedBeforeTheOrderArrived(t *testing.T) {
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s, src := running(t, began)
-	s.Lease.FreeAt = began.Add(8 * time.Second)
+	s.Lease.FreeAt = leaseAt(began.Add(8 * time.Second))
 	at := func(n time.Duration) time.Time { return began.Add(n * time.Second) }
-	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", at(4), 8*time.Second); err != nil {
+	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", clock(at(4)), 8*time.Second); err != nil {
 		t.Fatal(err)
 	}
 	// All of it comes in one message, before anybody has looked at the time.
@@ -109,8 +109,8 @@ func TestStartedBeforeTheOrderArrived(t *testing.T) {
 		{Type: session.ObsRevoked, UpTo: 1, At: at(7)}, {Type: session.ObsWarned, Run: 2, At: at(7)}, {Type: session.ObsExited, Run: 2, At: at(10)}} {
 		s.Observe(o, src)
 	}
-	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 2, Stored: 1, Ended: 1}, at(11), src)
-	if o := s.Order; o.Open() || o.ClosedAt.After(o.ETA) {
+	s.Reconcile(session.Snapshot{State: session.IsIdle, Run: 2, Stored: 1, Ended: 1}, clock(at(11)), src)
+	if o := s.Order; o.Open() || leaseAt(o.ClosedAt) > o.ETA {
 		t.Errorf("closed %v, to be closed by %v", o.ClosedAt, o.ETA)
 	}
 }
@@ -120,11 +120,11 @@ func TestStartedBeforeTheOrderArrived(t *testing.T) {
 func TestOrderedAfterTheLease(t *testing.T) {
 	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s, _ := running(t, began)
-	s.Lease.FreeAt = began.Add(time.Second)
-	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", began.Add(2*time.Second), time.Minute); err != nil {
+	s.Lease.FreeAt = leaseAt(began.Add(time.Second))
+	if err := s.Act(session.Evict, session.Actor{Role: session.Admin, Name: "olga"}, "", clock(began.Add(2*time.Second)), time.Minute); err != nil {
 		t.Fatal(err)
 	}
-	if o := s.Order; o.Open() || o.ETA.Before(o.RequestedAt) || o.ClosedAt.Before(o.RequestedAt) {
+	if o := s.Order; o.Open() || o.ETA < leaseAt(o.RequestedAt) || o.ClosedAt.Before(o.RequestedAt) {
 		t.Errorf("%+v", o)
 	}
 }

@@ -1,10 +1,6 @@
 package session
 
-import (
-	"time"
-
-	"leasehold/internal/lease"
-)
+import "leasehold/internal/lease"
 
 // RefusalCode is why an agent gets no lease.
 type RefusalCode string
@@ -28,15 +24,16 @@ func (r *Refusal) Error() string { return r.Message }
 
 // Asking is what a request for a lease is decided on.
 type Asking struct {
-	Now   time.Time
+	Now   lease.Now
 	Terms lease.Terms
+	Heard Contact // the last contact with the agent before this one
 	// Entitled says whether the user may run this app now, nil if so.
 	Entitled func() *Refusal
 	// Seat takes a seat for a new holder and reports whether it did. Without a refusal one
 	// is about to be free, and the answer waits for it. It is asked last.
 	Seat func() (taken bool, refusal *Refusal)
-	// Hold is set while seats may be out that the server has forgotten; nobody new gets
-	// one then, and nobody is refused for good.
+	// Hold is set while seats may be out that a restored database has forgotten: then only
+	// an agent that still holds its lease is renewed, and nobody is refused for good.
 	Hold    bool
 	Agent   Actor
 	Without lease.Rule
@@ -47,10 +44,11 @@ type Asking struct {
 // quarantined agent.
 //
 // It returns a grant to sign, or a refusal, or neither: nothing is due, or the answer is
-// pending. A refused renewal evicts.
+// pending. While the latest lease time is not known nothing is granted or refused. A
+// refused renewal evicts.
 func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	// A lease that is over gives no claim to its seat, though nobody has swept it yet.
-	s.Tick(a.Now, a.Without)
+	s.Tick(a.Now, a.Heard, a.Without)
 	if s.Status.Ended() || !s.DeletedAt.IsZero() {
 		if s.Observed == IsRunning {
 			return nil, &Refusal{RefusedEnded, "This session is " + label(s.Status) + ". Launch the app again from the portal."}
@@ -72,6 +70,9 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	if mark < s.Wanted && !a.Without.Has(lease.RunAfterRevocation) {
 		return nil, nil
 	}
+	if !a.Now.Signs {
+		return nil, nil
+	}
 	generation := s.Wanted + 1
 	current := s.Lease != nil && s.Lease.Generation == generation && (s.Lease.Kind == lease.Fixed || s.Lease.Run == s.Run)
 	if !current && a.Terms.Kind == lease.Fixed && s.Observed != IsRunning && s.Wanted > 0 {
@@ -80,14 +81,18 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 	}
 	deliveryMethod := s.LeaseDeliveryMethod()
 	// A holder has its seat already. After a restored database an agent may hold a lease
-	// that the server has forgotten: renewing it puts no further seat out.
+	// that the server has forgotten: renewing it puts no further seat out. The other way
+	// round, a row may name a holder whose seat has gone to somebody else since.
 	holder := s.Lease != nil && s.Lease.DeliveryMethod == deliveryMethod || a.Hold && snap.Holds
-	if current && snap.Holds && !s.Lease.RenewalDue(a.Terms, a.Now) {
+	if a.Hold && !snap.Holds && !a.Without.Has(lease.HoldRenewals) {
+		return nil, nil
+	}
+	if current && snap.Holds && !s.Lease.RenewalDue(a.Terms, a.Now, snap.Left, a.Without) {
 		return nil, nil
 	}
 	was := *s
 	if current && a.Terms.Kind == lease.Fixed {
-		s.fire(EvRenewalAsked, a.Agent, a.Now, "")
+		s.fire(EvRenewalAsked, a.Agent, a.Now.Wall, "")
 	}
 	refusal := a.Entitled()
 	if refusal == nil && !holder {
@@ -106,15 +111,18 @@ func (s *Session) Ask(snap Snapshot, a Asking) (*lease.Grant, *Refusal) {
 		return nil, refusal
 	}
 	s.Lease = lease.NewGrant(a.Terms, s.ID, deliveryMethod, generation, s.Run, a.Now, s.Lease, a.Without)
-	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now, "") && !current {
-		s.fire(EvStarted, Actor{Role: Server}, a.Now, "lease granted")
+	if snap.Holds && !a.Without.Has(lease.HoldReported) {
+		s.Lease.Cover(a.Terms, a.Now, snap.Left)
+	}
+	if s.Observed == IsRunning && !s.fire(EvRenewalGranted, Actor{Role: Server}, a.Now.Wall, "") && !current {
+		s.fire(EvStarted, Actor{Role: Server}, a.Now.Wall, "lease granted")
 	}
 	if current && s.Status == was.Status {
 		// Asked and granted at once: since when it runs, and why, is as before.
 		s.StatusSince, s.Reason = was.StatusSince, was.Reason
 	}
 	if snap.Up {
-		s.cameUp(a.Agent, a.Now)
+		s.cameUp(a.Agent, a.Now.Wall)
 	}
 	g := *s.Lease
 	return &g, nil
@@ -135,8 +143,8 @@ func (s *Session) LeaseDeliveryMethod() int64 {
 
 // refuseRenewal evicts a holder: the refusal is an order by the server.
 func (s *Session) refuseRenewal(r *Refusal, a Asking) {
-	s.fire(EvRenewalAsked, a.Agent, a.Now, "")
-	if s.fire(EvRenewalRefused, Actor{Role: Server}, a.Now, r.Message) || s.Lease != nil {
+	s.fire(EvRenewalAsked, a.Agent, a.Now.Wall, "")
+	if s.fire(EvRenewalRefused, Actor{Role: Server}, a.Now.Wall, r.Message) || s.Lease != nil {
 		s.order(Evict, Actor{Role: Server}, r.Message, a.Now, 0)
 	}
 }

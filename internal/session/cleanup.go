@@ -3,6 +3,8 @@ package session
 import (
 	"slices"
 	"time"
+
+	"leasehold/internal/lease"
 )
 
 // Periods are how long a session at rest is kept without activity: a run of the app or an
@@ -51,9 +53,9 @@ func (s *Session) ExpiresAt(p Periods) (time.Time, *Cleanup) {
 
 // Clean lets the daily cleanup that runs at now expire the session if it is due, and
 // reports whether it did.
-func (s *Session) Clean(p Periods, now time.Time) bool {
+func (s *Session) Clean(p Periods, now lease.Now) bool {
 	at, c := s.ExpiresAt(p)
-	return c != nil && !now.Before(at) && s.DailyExpiry(c.Reason, now)
+	return c != nil && !now.Wall.Before(at) && s.DailyExpiry(c.Reason, now)
 }
 
 // Deletable lists the statuses whose sessions the daily cleanup deletes once they have had

@@ -22,7 +22,10 @@ var scenarios = []config{
 	{name: "lost journal", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 7, budget: budget{Sends: 4, Lost: 1, Starts: 2, Loses: 1, Evicts: 1}},
 	{name: "killed server", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 7, budget: budget{Sends: 4, Lost: 1, Starts: 2, Uncommitted: 1}},
 	{name: "fixed licence", kind: lease.Fixed, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 1, Returns: 1, Removes: 1, Evicts: 1, Expires: 1, Doubles: 1}},
-	{name: "leaping clock", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Leaps: 1, Evicts: 1}},
+	{name: "jumping wall clock", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Jumps: 1, Evicts: 1}},
+	{name: "late tick", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 9, budget: budget{Sends: 4, Starts: 2, Stalls: 3, Evicts: 1}},
+	{name: "no server", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 14, budget: budget{Sends: 4, Starts: 2, Outages: 1, Evicts: 1}},
+	{name: "old backup", kind: lease.Floating, devOf: [2]int{0, 1}, instant: true, maxNow: 14, budget: budget{Sends: 5, Starts: 3, Backups: 1, Restores: 1}},
 	{name: "restored database", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}},
 	{name: "copied folder", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Copies: 1}},
 }
@@ -124,11 +127,13 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"NoLeaseForStale", lease.NoLeaseForStale, config{one: true, maxNow: 2, budget: budget{Sends: 4, Starts: 1, Doubles: 1}}},
 		{"LapseEnds", lease.LapseEnds, config{instant: true, one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1}}},
 		{"OrderEndsAtETA", lease.OrderEndsAtETA, config{instant: true, one: true, maxNow: 1, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
-		{"LatestEnd", lease.LatestEnd, config{one: true, maxNow: 12, budget: budget{Sends: 2, Starts: 1, Evicts: 1, Shortens: 1}}},
+		{"LatestEnd", lease.LatestEnd, config{one: true, before: true, maxNow: 12, budget: budget{Sends: 2, Starts: 1, Evicts: 1, Shortens: 1}}},
 		{"OldNewsClosesNothing", lease.OldNewsClosesNothing, config{instant: true, kind: lease.Fixed, one: true, maxNow: 2, budget: budget{Sends: 3, Starts: 2, Evicts: 1}}},
 		{"GuardBeforeAbsent", lease.GuardBeforeAbsent, config{instant: true, maxNow: 1, budget: budget{Sends: 3, Starts: 2, Loses: 1}}},
 		{"CountFromSending", lease.CountFromSending, config{one: true, long: true, maxNow: 18, budget: budget{Sends: 2, Starts: 1, Evicts: 1}}},
-		{"NoLeap", lease.NoLeap, config{instant: true, one: true, maxNow: 2, budget: budget{Sends: 2, Starts: 1, Leaps: 1, Evicts: 1}}},
+		{"OwnCount", lease.OwnCount, config{instant: true, one: true, long: true, regular: true, maxNow: 16, budget: budget{Sends: 2, Starts: 1, Outages: 1}}},
+		{"HoldRenewals", lease.HoldRenewals, config{instant: true, maxNow: 14, budget: budget{Sends: 5, Starts: 3, Backups: 1, Restores: 1}}},
+		{"HoldReported", lease.HoldReported, config{instant: true, report: true, kind: lease.Fixed, maxNow: 12, budget: budget{Sends: 3, Backups: 1, Restores: 1, Lengthens: 1}}},
 		{"OneToken", lease.OneToken, config{instant: true, one: true, maxNow: 4, budget: budget{Sends: 8, Starts: 1, Copies: 1}}},
 		{"HoldAfterRestore", lease.HoldAfterRestore, config{instant: true, maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}}},
 	} {
@@ -139,7 +144,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 				c.kind = lease.Floating
 			}
 			// With the rule in force the same small world is sound.
-			on := explore(c, time.Minute, 30_000)
+			on := explore(c, time.Minute, 50_000)
 			if on.wrong != "" {
 				t.Fatal(on)
 			}

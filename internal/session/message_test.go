@@ -37,9 +37,9 @@ func TestWhereAMessageApplies(t *testing.T) {
 func running(t *testing.T, now time.Time) (*session.Session, session.Source) {
 	t.Helper()
 	src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-204"}}
-	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, now)
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, clock(now))
 	s.Observe(session.Observation{Type: session.ObsAdded, At: now}, src)
-	s.Lease = &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, FreeAt: now.Add(time.Hour)}
+	s.Lease = &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, FreeAt: leaseAt(now.Add(time.Hour))}
 	s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: now}, src)
 	return s, src
 }
@@ -50,7 +50,7 @@ func TestMessages(t *testing.T) {
 	s, src := running(t, now)
 	before := *s
 	for i := range 3 {
-		if err := s.Act(session.Tell, olga, fmt.Sprint("text ", i), now.Add(time.Minute), 0); err != nil {
+		if err := s.Act(session.Tell, olga, fmt.Sprint("text ", i), clock(now.Add(time.Minute)), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -73,7 +73,7 @@ func TestMessages(t *testing.T) {
 		}
 	}
 	// What waits when the app ends is never shown.
-	if err := s.Act(session.Tell, olga, "hurry", now, 0); err != nil {
+	if err := s.Act(session.Tell, olga, "hurry", clock(now), 0); err != nil {
 		t.Fatal(err)
 	}
 	m := s.TakeMessages()[0]
@@ -97,7 +97,7 @@ func TestToldByReport(t *testing.T) {
 	s, src := running(t, now)
 	tell := func() {
 		t.Helper()
-		if err := s.Act(session.Tell, session.Actor{Role: session.Admin}, "x", now, 0); err != nil {
+		if err := s.Act(session.Tell, session.Actor{Role: session.Admin}, "x", clock(now), 0); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -105,12 +105,12 @@ func TestToldByReport(t *testing.T) {
 	tell()
 	s.TakeMessages()
 	report := session.Snapshot{State: session.IsRunning, Run: 1, Told: 1}
-	s.Reconcile(report, now, src)
+	s.Reconcile(report, clock(now), src)
 	if got := s.TakeMessages(); len(got) != 1 || got[0].N != 1 || s.Told != 1 {
 		t.Errorf("%+v, %d told", got, s.Told)
 	}
 	report.Told = 7
-	s.Reconcile(report, now, src)
+	s.Reconcile(report, clock(now), src)
 	if got := s.TakeMessages(); len(got) != 0 || s.Told != 7 || s.Said != 7 {
 		t.Errorf("restored: %+v, %d said, %d told", got, s.Said, s.Told)
 	}
@@ -123,7 +123,7 @@ func TestToldByReport(t *testing.T) {
 func TestTooManyMessages(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	s, src := running(t, now)
-	tell := func() error { return s.Act(session.Tell, session.Actor{Role: session.Admin}, "x", now, 0) }
+	tell := func() error { return s.Act(session.Tell, session.Actor{Role: session.Admin}, "x", clock(now), 0) }
 	for range session.MaxWaiting {
 		if err := tell(); err != nil {
 			t.Fatal(err)

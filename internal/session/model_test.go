@@ -20,7 +20,7 @@ func TestRandomHistories(t *testing.T) {
 		licence := rapid.SampledFrom([]lease.Kind{lease.Floating, lease.Fixed}).Draw(t, "licence")
 		now := at(0)
 		terms := lease.Terms{Kind: licence, Heartbeat: time.Minute, Window: 2 * time.Minute, Offline: time.Hour, ForceMargin: 10 * time.Second}
-		s := session.Launch(kind, 1, 1, 1, 1, session.Actor{Role: session.User}, now)
+		s := session.Launch(kind, 1, 1, 1, 1, session.Actor{Role: session.User}, clock(now))
 		s.ID = 1
 		history := s.TakeTransitions()
 		src := session.Source{Agent: session.Actor{Role: session.Agent, Name: "LAB-1"}}
@@ -55,14 +55,14 @@ func TestRandomHistories(t *testing.T) {
 			if s.Ended > s.Stored || s.Stored > s.Wanted {
 				t.Fatalf("%s: ended %d, stored %d, wanted %d", what, s.Ended, s.Stored, s.Wanted)
 			}
-			if o := s.Order; o != nil && (o.ETA.Before(o.RequestedAt) || !o.Open() && o.ClosedAt.Before(o.RequestedAt)) {
+			if o := s.Order; o != nil && (o.ETA < leaseAt(o.RequestedAt) || !o.Open() && o.ClosedAt.Before(o.RequestedAt)) {
 				t.Fatalf("%s: an order ends before it begins: %+v", what, o)
 			}
 			// An action that is offered is accepted, any other is refused and changes nothing.
 			offered := s.Actions()
 			for _, a := range session.Actions {
 				c := cloneSession(s)
-				err := c.Act(a, session.Actor{Role: session.Admin}, "", now, time.Minute)
+				err := c.Act(a, session.Actor{Role: session.Admin}, "", clock(now), time.Minute)
 				var refused *session.RefusedError
 				switch has := contains(offered, a); {
 				case has && err != nil:
@@ -77,7 +77,7 @@ func TestRandomHistories(t *testing.T) {
 			}
 		}
 		snapshot := func() session.Snapshot {
-			st := session.Snapshot{State: session.IsIdle, Run: h.Run, Mark: h.Mark, Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: h.Running, Holds: h.Lease != nil}
+			st := session.Snapshot{State: session.IsIdle, Run: h.Run, Mark: h.Mark, Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: h.Running, Holds: h.Lease != nil, Left: -1}
 			if h.Running {
 				st.State = session.IsRunning
 			}
@@ -87,7 +87,7 @@ func TestRandomHistories(t *testing.T) {
 		steps := map[string]func(*rapid.T){
 			"time passes": func(t *rapid.T) {
 				now = now.Add(time.Duration(rapid.IntRange(1, 900).Draw(t, "seconds")) * time.Second)
-				s.Tick(now, 0)
+				s.Tick(clock(now), session.Contact{}, 0)
 			},
 			"added": func(*rapid.T) { s.Observe(session.Observation{Type: session.ObsAdded, At: now}, src) },
 			"up":    func(*rapid.T) { s.Observe(session.Observation{Type: session.ObsUp, Run: 1, At: now}, src) },
@@ -98,7 +98,7 @@ func TestRandomHistories(t *testing.T) {
 			},
 			"overdue": func(t *rapid.T) {
 				heard := now.Add(-time.Duration(rapid.IntRange(0, 60).Draw(t, "silent")) * time.Second)
-				s.Overdue(heard, now)
+				s.Overdue(session.Contact{Lease: leaseAt(heard)}, clock(now))
 				if kind == session.Stream && s.Status == session.Starting && s.Lease == nil && now.Sub(s.StartedAt) >= session.StartWithin {
 					t.Fatal("it is starting for ever")
 				}
@@ -123,10 +123,10 @@ func TestRandomHistories(t *testing.T) {
 				}
 			},
 			"check-in": func(t *rapid.T) {
-				s.Reconcile(snapshot(), now, src)
+				s.Reconcile(snapshot(), clock(now), src)
 				check("reconcile")
 				refuse := rapid.Bool().Draw(t, "refuse")
-				g, refusal := s.Ask(snapshot(), session.Asking{Now: now, Terms: terms, Agent: src.Agent,
+				g, refusal := s.Ask(snapshot(), session.Asking{Now: clock(now), Terms: terms, Agent: src.Agent,
 					Entitled: func() *session.Refusal {
 						if refuse {
 							return &session.Refusal{Code: session.RefusedEntitled, Message: "no"}
@@ -152,12 +152,12 @@ func TestRandomHistories(t *testing.T) {
 			},
 			"act": func(t *rapid.T) {
 				a := rapid.SampledFrom(session.Actions).Draw(t, "action")
-				_ = s.Act(a, session.Actor{Role: session.Admin, Name: "root"}, "because", now, time.Minute)
+				_ = s.Act(a, session.Actor{Role: session.Admin, Name: "root"}, "because", clock(now), time.Minute)
 			},
 			"not needed":   func(*rapid.T) { s.NotNeeded(session.UnneededEntitlement, now) },
 			"superseded":   func(*rapid.T) { s.Supersede(now) },
 			"needed again": func(*rapid.T) { s.NeededAgain(session.UnneededEntitlement, now) },
-			"daily expiry": func(*rapid.T) { s.DailyExpiry("30 days without activity", now) },
+			"daily expiry": func(*rapid.T) { s.DailyExpiry("30 days without activity", clock(now)) },
 		}
 		steps[""] = func(*rapid.T) { check("step") }
 		t.Repeat(steps)

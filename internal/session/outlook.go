@@ -11,7 +11,7 @@ import (
 
 // Prospects is what a session's future depends on besides itself.
 type Prospects struct {
-	Now      time.Time
+	Now      lease.Now
 	Terms    lease.Terms // of the delivery method that the lease is under
 	LastSeen time.Time   // when its agent was last heard from; zero if never
 	Periods  Periods
@@ -66,7 +66,7 @@ func (s *Session) Outlook(p Prospects) []Next {
 	}
 	if !s.DeletedAt.IsZero() {
 		if s.Lease != nil {
-			add(s.Lease.FreeAt, true, byServer, "Its lease is certainly over")
+			add(p.Now.Shown(s.Lease.FreeAt), true, byServer, "Its lease is certainly over")
 		}
 		add(p.Housekeeping(s.DeletedAt.Add(p.History)), false, byHousekeeping, "Its history is deleted for good")
 		return list
@@ -77,7 +77,7 @@ func (s *Session) Outlook(p Prospects) []Next {
 	s.leaseNext(add, p)
 	s.upgradeNext(add, p)
 	s.streamNext(add, p)
-	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now) && !s.Status.Ended() && p.NotRenewed == "" {
+	if !p.EntitledTo.IsZero() && p.EntitledTo.After(p.Now.Wall) && !s.Status.Ended() && p.NotRenewed == "" {
 		add(p.EntitledTo, false, byServer, "Its provision ends: then its renewal is refused, and at rest it is flagged for cleanup")
 	}
 	s.restNext(add, p)
@@ -99,16 +99,16 @@ func (s *Session) orderNext(add adder, p Prospects) {
 			// It is told nothing any more.
 		case p.LastSeen.IsZero():
 			add(time.Time{}, false, byDevice, "When the device checks in it learns of the %s", o.Action)
-		case due.Before(p.Now):
+		case due.Before(p.Now.Wall):
 			add(time.Time{}, false, byDevice, overdueCheckIn, o.Action)
 		default:
 			add(due, false, byDevice, "The device is due to check in, and learns of the %s", o.Action)
 		}
 	}
 	if s.Observed == IsRunning {
-		add(o.ETA, true, byDevice, "The app is closed, whether or not the device answers")
+		add(p.Now.Shown(o.ETA), true, byDevice, "The app is closed, whether or not the device answers")
 	} else {
-		add(o.ETA, true, byDevice, "The %s is done, whether or not the device answers", o.Action)
+		add(p.Now.Shown(o.ETA), true, byDevice, "The %s is done, whether or not the device answers", o.Action)
 	}
 }
 
@@ -116,22 +116,22 @@ func (s *Session) leaseNext(add adder, p Prospects) {
 	l := s.Lease
 	switch {
 	case l != nil && !s.Order.Open():
-		renew := l.GrantedAt.Add(p.Terms.Heartbeat)
+		renew := p.Now.Shown(l.GrantedAt.Add(p.Terms.Heartbeat))
 		switch {
 		case p.NotRenewed == NotEntitled:
 			add(time.Time{}, false, byServer, "With the next check-in its renewal is refused and the app is closed after its warnings: %s", p.NotRenewed)
 		case p.NotRenewed != "":
 			add(time.Time{}, false, byAdmin, "Its lease is not renewed: %s", p.NotRenewed)
-		case renew.After(p.Now):
+		case renew.After(p.Now.Wall):
 			add(renew, false, byDevice, "Its lease can be renewed by the next check-in")
 		default:
 			add(time.Time{}, false, byDevice, "Its lease is renewed by the next check-in")
 		}
-		add(l.ExpiresAt, false, byDevice, "The device has closed the app, after its warnings, unless the lease was renewed")
+		add(p.Now.Shown(l.ExpiresAt), false, byDevice, "The device has closed the app, after its warnings, unless the lease was renewed")
 		if s.Status.Active() || s.Status == UpgradeRequested {
-			add(l.FreeAt, false, byServer, "Without a word from the device it becomes stopped (lease lapsed) and its seat is free")
+			add(p.Now.Shown(l.FreeAt), false, byServer, "Without a word from the device it becomes stopped (lease lapsed) and its seat is free")
 		} else {
-			add(l.FreeAt, false, byServer, "Without a word from the device its seat is free")
+			add(p.Now.Shown(l.FreeAt), false, byServer, "Without a word from the device its seat is free")
 		}
 	case l != nil || s.Observed != IsRunning || s.Order.Open():
 	case s.Status == Stopped && p.LastSeen.Before(s.StatusSince):
@@ -177,12 +177,12 @@ func (s *Session) streamNext(add adder, p Prospects) {
 	case Starting:
 		add(time.Time{}, false, byDevice, "It is connected when its display and its app are up")
 		if s.Lease == nil {
-			add(s.StartedAt.Add(StartWithin), true, byServer, "If it is not up by then, it has failed")
+			add(p.Now.Shown(s.StartBy), true, byServer, "If it is not up by then, it has failed")
 		}
 	case Unknown:
 		add(time.Time{}, false, byDevice, "It is connected again, or whatever it truly is, when the device is heard from")
 	case Connected:
-		if p.Silent.After(p.Now) {
+		if p.Silent.After(p.Now.Wall) {
 			add(p.Silent, false, byServer, "Without a word from the device it becomes unknown")
 		}
 		if !s.UnwatchedSince.IsZero() && p.Reconnect > 0 {
@@ -227,13 +227,13 @@ func (s *Session) restNext(add adder, p Prospects) {
 		return
 	}
 	if at, c := s.ExpiresAt(p.Periods); c != nil {
-		add(p.Housekeeping(later(at, p.Now)), false, byHousekeeping, "It expires (%s), unless it is used before; a day later it is deleted from the list", c.Reason)
+		add(p.Housekeeping(later(at, p.Now.Wall)), false, byHousekeeping, "It expires (%s), unless it is used before; a day later it is deleted from the list", c.Reason)
 	}
 }
 
 // deletedAt is the first housekeeping on a later calendar day than the status is from.
 func (s *Session) deletedAt(p Prospects) time.Time {
-	run := p.Housekeeping(p.Now)
+	run := p.Housekeeping(p.Now.Wall)
 	for !s.StatusSince.Before(p.Day(run)) {
 		run = p.Housekeeping(run.Add(time.Second))
 	}

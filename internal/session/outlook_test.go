@@ -14,8 +14,8 @@ import (
 func TestOutlook(t *testing.T) {
 	now := time.Date(2026, 3, 10, 10, 0, 0, 0, time.UTC)
 	in := func(d time.Duration) time.Time { return now.Add(d) }
-	grant := &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: in(-time.Minute), ExpiresAt: in(16 * time.Minute), FreeAt: in(17 * time.Minute)}
-	open := &session.Order{Action: session.Evict, RequestedAt: in(-time.Second), ETA: in(17 * time.Minute)}
+	grant := &lease.Grant{Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: leaseAt(in(-time.Minute)), ExpiresAt: leaseAt(in(16 * time.Minute)), FreeAt: leaseAt(in(17 * time.Minute))}
+	open := &session.Order{Action: session.Evict, RequestedAt: in(-time.Second), ETA: leaseAt(in(17 * time.Minute))}
 	const (
 		renewable = "Its lease can be renewed by the next check-in"
 		closed    = "The device has closed the app, after its warnings, unless the lease was renewed"
@@ -85,7 +85,7 @@ func TestOutlook(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			tt.s.Kind = session.Device
 			tt.s.LastActivityAt = in(-time.Hour)
-			tt.p.Now, tt.p.Terms = now, lease.Terms{Kind: lease.Floating, Heartbeat: 5 * time.Minute}
+			tt.p.Now, tt.p.Terms = clock(now), lease.Terms{Kind: lease.Floating, Heartbeat: 5 * time.Minute}
 			tt.p.Periods = session.Periods{Stopped: 720 * time.Hour, Launched: 48 * time.Hour, Idle: 720 * time.Hour}
 			tt.p.Day = func(x time.Time) time.Time { return x.Truncate(24 * time.Hour) }
 			tt.p.Housekeeping = func(x time.Time) time.Time {

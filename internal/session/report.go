@@ -146,7 +146,7 @@ func (s *Session) exited(run uint32, at time.Time, src Source, reason string) {
 	if s.Kind == Stream {
 		s.ended(src.Agent, at, reason)
 	}
-	s.fire(EvExited, src.Agent, at, "")
+	s.fire(EvExited, src.Agent, at, reason)
 	if s.Kind == Stream && s.Status.Ended() && at.Before(s.EndedAt) {
 		// Its lease's end, or an administrator, had ended it before its host told when it did.
 		s.EndedAt = later(at, s.StartedAt)
@@ -183,11 +183,12 @@ type Snapshot struct {
 	State  State
 	Run    uint32
 	Mark   uint64
-	Stored uint64 // revocations stored
-	Ended  uint64 // … and nothing runs under them
-	Seen   uint64 // the highest generation it ever received
-	Guard  bool   // a guard of that run is alive, whatever the journal knows
-	Holds  bool   // it holds a lease of its current generation and run
+	Stored uint64        // revocations stored
+	Ended  uint64        // … and nothing runs under them
+	Seen   uint64        // the highest generation it ever received
+	Guard  bool          // a guard of that run is alive, whatever the journal knows
+	Holds  bool          // it holds a lease of its current generation and run
+	Left   time.Duration // … and how long that goes on by its own count; negative if it does not say
 
 	RunMethod      int64     // the delivery method of what the current run runs
 	Upgrade        int64     // the delivery method whose version it asks to run from the next start on
@@ -205,7 +206,8 @@ type Snapshot struct {
 
 // Reconcile applies what an agent says of the session now, as the chain of arrows that
 // leads there. It frees what the agent acknowledges, and closes the order.
-func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
+func (s *Session) Reconcile(snap Snapshot, at lease.Now, src Source) {
+	now := at.Wall
 	// The agent may have revoked by itself (a return, a removal), and may be ahead of a
 	// restored database: what it has seen is never granted again.
 	s.Wanted = max(s.Wanted, snap.Stored)
@@ -253,6 +255,6 @@ func (s *Session) Reconcile(snap Snapshot, now time.Time, src Source) {
 			s.Lease = nil
 		}
 	}
-	s.settle(now, src.Without)
+	s.settle(at, src.Without)
 	s.flag(now)
 }

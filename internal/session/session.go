@@ -50,6 +50,7 @@ type Session struct {
 	Told uint32 // … that are shown, or were not when the app ended
 
 	StartedAt      time.Time
+	StartBy        lease.Time // of a stream: when it has failed unless it is up
 	FirstRunAt     time.Time
 	LastActivityAt time.Time // a run of the app or an act of a person, never a check-in
 	EndedAt        time.Time // set if and only if the status is one that has [Status.Ended]
@@ -89,7 +90,8 @@ type Transition struct {
 }
 
 // Launch begins a session: the user clicked Launch.
-func Launch(k Kind, user, app, deliveryMethod, provision int64, by Actor, now time.Time) *Session {
+func Launch(k Kind, user, app, deliveryMethod, provision int64, by Actor, at lease.Now) *Session {
+	now := at.Wall
 	s := &Session{
 		Kind: k, UserID: user, AppID: app, DeliveryMethodID: deliveryMethod, ProvisionID: provision,
 		Observed: IsAbsent, ObservedSince: now,
@@ -97,7 +99,7 @@ func Launch(k Kind, user, app, deliveryMethod, provision int64, by Actor, now ti
 	}
 	to := Launched
 	if k == Stream {
-		to = Starting
+		to, s.StartBy = Starting, at.About(StartWithin)
 	}
 	s.move(EvLaunch, to, by, now, "")
 	return s
@@ -218,10 +220,11 @@ func (s *Session) NeededAgain(reason string, now time.Time) {
 }
 
 // DailyExpiry lets housekeeping expire the session, and reports whether it did. What may
-// still hold a lease is revoked, so that nothing is left that could run.
-func (s *Session) DailyExpiry(reason string, now time.Time) bool {
+// still hold a lease is revoked, so that nothing is left that could run. What runs without
+// a lease waits for a reading of lease time.
+func (s *Session) DailyExpiry(reason string, now lease.Now) bool {
 	by := Actor{Role: Housekeeping}
-	if !s.fire(EvDailyExpiry, by, now, reason) {
+	if !s.orderable(now) || !s.fire(EvDailyExpiry, by, now.Wall, reason) {
 		return false
 	}
 	s.order(Expire, by, reason, now, 0)

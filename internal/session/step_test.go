@@ -109,14 +109,31 @@ func (w *world) steps() []step {
 	if w.left.Shortens > 0 {
 		add(func(w *world) { w.left.Shortens-- }, "an admin shortens the heartbeat")
 	}
-	if w.left.Leaps > 0 {
-		add(func(w *world) { w.left.Leaps--; w.ahead += 30 }, "the database's clock is set forward")
+	if w.left.Lengthens > 0 {
+		add(func(w *world) { w.left.Lengthens--; w.length = 20 }, "an admin lengthens the offline duration")
+	}
+	if w.left.Jumps > 0 {
+		for _, by := range []int64{-30, 30} {
+			add(func(w *world) { w.left.Jumps--; w.ahead += by }, "the server's wall clock jumps by %d s", by)
+		}
+	}
+	if w.left.Backups > 0 && w.left.Restores > 0 {
+		add(func(w *world) { w.left.Backups--; w.keep() }, "a backup is taken")
 	}
 	if w.left.Restores > 0 {
 		add(func(w *world) { w.left.Restores--; w.restore() }, "the database is restored from its backup")
 	}
 	if w.now < 100+w.cfg.maxNow {
-		add((*world).tick, "a second passes")
+		add(func(w *world) { w.pass(); w.tick() }, "a second passes")
+		if w.left.Stalls > 0 {
+			add(func(w *world) { w.left.Stalls--; w.pass(); w.sweep() }, "a second passes, and the tick is late")
+		}
+	}
+	if w.left.Outages > 0 && w.now+outage <= 100+w.cfg.maxNow {
+		add(func(w *world) {
+			w.left.Outages--
+			w.down()
+		}, "the server is down for %d seconds", outage)
 	}
 	return out
 }
@@ -236,7 +253,21 @@ func (w *world) copy() {
 
 func (w *world) drop(mi int) { w.net = append(append([]message(nil), w.net[:mi]...), w.net[mi+1:]...) }
 
-func (w *world) tick() {
+// outage is how long the server is away at a time.
+const outage = 8
+
+// down lets time pass while no server counts it. What comes up has no reading of the clock
+// before its second tick.
+func (w *world) down() {
+	w.up = w.now + outage
+	for range outage {
+		w.pass()
+	}
+	w.ticked, w.blind = w.now, true
+}
+
+// pass lets a second pass on the devices.
+func (w *world) pass() {
 	w.now++
 	for _, d := range w.devs {
 		if d == nil {
@@ -244,6 +275,9 @@ func (w *world) tick() {
 		}
 		for i := range d.guards {
 			g := &d.guards[i]
+			if g.alive && w.now >= g.deadline && w.cfg.regular && g.authorised && !g.closing && !d.dead && w.now-w.up >= 2 {
+				g.cut = true
+			}
 			if g.alive && w.now >= g.deadline+margin {
 				g.end()
 				d.see(i, w.now)
@@ -251,20 +285,24 @@ func (w *world) tick() {
 			d.holder[i].Lapse(w.now)
 		}
 	}
-	off := lease.Unexplained(at(w.now+w.ahead), at(w.mark), time.Second, w.cfg.without)
-	for _, s := range w.sessions {
-		if off > 0 {
-			if s.Lease != nil {
-				s.Lease.ExpiresAt, s.Lease.FreeAt = s.Lease.ExpiresAt.Add(off), s.Lease.FreeAt.Add(off)
-			}
-			if s.Order.Open() {
-				s.Order.ETA = s.Order.ETA.Add(off)
-			}
+}
+
+// tick moves the lease clock on, and lets time act.
+func (w *world) tick() {
+	w.mark = w.mark.Add(min(time.Duration(w.now-w.ticked)*time.Second, lease.MaxStep))
+	w.ticked, w.blind = w.now, false
+	w.sweep()
+	for di, d := range w.devs {
+		if w.cfg.regular && d != nil && !d.dead && d.guards[0].alive {
+			w.left.Sends++
+			w.exchange(di)
 		}
 	}
-	w.mark = max(w.mark, w.now+w.ahead)
+}
+
+func (w *world) sweep() {
 	for _, s := range w.sessions {
-		s.Tick(w.serverNow(), w.cfg.without)
+		s.Tick(w.serverNow(), session.Contact{}, w.cfg.without)
 		s.TakeTransitions()
 	}
 }
@@ -273,12 +311,21 @@ func (w *world) restore() {
 	b := w.backup
 	w.sessions = [2]*session.Session{cloneSession(b.sessions[0]), cloneSession(b.sessions[1])}
 	w.chains, w.applied = b.chains, b.applied
+	// The row goes back; a new nonce, and new connections, let nobody read it by readings
+	// from before.
+	w.mark, w.ticked, w.length = b.mark, w.now, b.length
 	if !w.cfg.without.Has(lease.HoldAfterRestore) {
-		w.restored = w.now + w.ahead
+		w.restored = w.mark
 	}
 	for i := range w.devs[:2] {
 		// The agent is asked for its next epoch; here its journal simply goes on from there.
 		w.applied[i] = w.devs[i].first - 1
+	}
+	for di, d := range w.devs[:2] {
+		if w.cfg.report && !d.dead {
+			w.left.Sends++
+			w.exchange(di)
+		}
 	}
 }
 
@@ -297,7 +344,10 @@ func (w *world) send(di int) {
 		h := &d.holder[i]
 		s := session.Snapshot{State: session.IsIdle, Run: h.Run, Mark: h.Mark, Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen,
 			Guard: d.guards[i].alive && !d.guards[i].exited,
-			Holds: h.Lease != nil && (h.Kind == lease.Fixed || h.Covered(w.now))}
+			Holds: h.Lease != nil && (h.Kind == lease.Fixed || h.Covered(w.now)), Left: -1}
+		if s.Holds && !w.cfg.before {
+			s.Left = time.Duration(h.Lease.End-w.now) * time.Second
+		}
 		switch {
 		case h.Running:
 			s.State = session.IsRunning
@@ -342,8 +392,8 @@ func (w *world) serve(m message) message {
 	dev := w.devs[m.dev].id
 	c := &w.chains[dev]
 	verdict := c.Present(m.number, m.token, m.granted, w.cfg.without)
-	if verdict == lease.Restored && !w.cfg.without.Has(lease.HoldAfterRestore) {
-		w.restored = w.now + w.ahead
+	if now := w.serverNow(); verdict == lease.Restored && now.Signs && !w.cfg.without.Has(lease.HoldAfterRestore) {
+		w.restored = now.Latest
 	}
 	src := session.Source{Agent: session.Actor{Role: session.Agent}, Quarantined: verdict == lease.Copied, Without: w.cfg.without}
 	a := message{answer: true, dev: m.dev, number: m.number, revokes: map[int]uint64{}, refused: map[int]bool{}}
@@ -366,11 +416,15 @@ func (w *world) serve(m message) message {
 			continue
 		}
 		terms := w.terms()
-		hold := w.restored != 0 && now.Before(at(w.restored).Add(terms.Length()+terms.Margin(terms.Length())))
+		if w.restored != 0 && snap.Holds && !w.cfg.without.Has(lease.HoldReported) {
+			w.longest = max(w.longest, snap.Left)
+		}
+		longest := max(terms.Length(), w.longest)
+		hold := w.restored != 0 && now.Earliest < w.restored.Add(longest+terms.Margin(longest))
 		g, refusal := s.Ask(snap, session.Asking{Now: now, Terms: terms, Without: w.cfg.without, Hold: hold,
 			Entitled: func() *session.Refusal { return nil },
 			Seat: func() (bool, *session.Refusal) {
-				if other := w.sessions[1-i]; other.Lease != nil && !other.Lease.Over(now) {
+				if other := w.sessions[1-i]; other.Lease != nil && !other.Lease.Over(now, w.cfg.without) {
 					return false, &session.Refusal{Code: session.RefusedNoSeat}
 				}
 				return true, nil
@@ -467,6 +521,9 @@ func (w *world) wrong() string {
 				continue
 			}
 			g, h := &d.guards[i], &d.holder[i]
+			if g.cut {
+				return fmt.Sprintf("session %d: its app was closed though its device checked in every second", i+1)
+			}
 			running := g.alive && g.authorised
 			// A fixed lease that has not ended lets the app start at any time.
 			may := h.Kind == lease.Fixed && h.Lease != nil && w.now < h.Lease.End && (h.Lease.Generation > h.Stored || h.Without.Has(lease.IgnoreRevoked)) && d.present[i]
@@ -484,7 +541,9 @@ func (w *world) wrong() string {
 		}
 		// With nobody answering ever again, time alone must bring every row to rest.
 		rest := cloneSession(s)
-		rest.Tick(at(w.now+w.ahead+1000), w.cfg.without)
+		never := w.serverNow()
+		never.Earliest = never.Earliest.Add(1000 * time.Second)
+		rest.Tick(never, session.Contact{}, w.cfg.without)
 		if rest.Status.Active() || rest.Order.Open() {
 			return fmt.Sprintf("session %d: its row says %s for ever if its device is gone", i+1, rest.Status)
 		}

@@ -1,6 +1,10 @@
 package session
 
-import "time"
+import (
+	"time"
+
+	"leasehold/internal/lease"
+)
 
 // Of a streamed session, beside what the table says.
 const (
@@ -72,13 +76,13 @@ func (s *Session) End(by Actor, reason string, now time.Time) bool {
 
 // Overdue is what time does to a stream whose host is silent, or has not brought it up.
 // heard is when the host was last heard from. It reports whether anything changed.
-func (s *Session) Overdue(heard, now time.Time) bool {
+func (s *Session) Overdue(heard Contact, now lease.Now) bool {
 	switch {
 	case s.Kind != Stream:
-	case s.Status == Starting && s.Lease == nil && !now.Before(s.StartedAt.Add(StartWithin)):
-		return s.fire(EvFailed, Actor{Role: Server}, now, "the host did not bring it up in time")
-	case s.Status == Connected && !now.Before(heard.Add(SilentAfter)):
-		return s.fire(EvSilent, Actor{Role: Server}, now, "nothing heard from the host")
+	case s.Status == Starting && s.Lease == nil && now.Earliest >= s.StartBy:
+		return s.fire(EvFailed, Actor{Role: Server}, now.Wall, "the host did not bring it up in time")
+	case s.Status == Connected && now.Earliest >= heard.Lease.Add(SilentAfter):
+		return s.fire(EvSilent, Actor{Role: Server}, now.Wall, "nothing heard from the host")
 	}
 	return false
 }

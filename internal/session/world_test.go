@@ -16,14 +16,19 @@ type world struct {
 	now int64
 
 	// The server.
-	ahead    int64 // how far its database's clock is ahead of the truth
-	mark     int64 // high-water mark of the lease clock
+	ahead    int64      // how far its wall clock is ahead of the truth: it must change nothing
+	mark     lease.Time // the lease clock's row …
+	ticked   int64      // … and when it was last written
+	up       int64      // since when the server is up
+	blind    bool       // the server has no reading of the clock: it started a moment ago
+	length   int64      // of the leases that an admin has set; 0: as they began
 	sessions [2]*session.Session
 	chains   [2]lease.Chain
 	applied  [2]uint64
-	restored int64   // when it was told that the database was restored, 0 never
-	backup   *backup // what a restore goes back to
-	turns    [2]int  // since the first device was copied: who got a lease last, and how often that changed
+	restored lease.Time    // when it was told that the database was restored, 0 never
+	longest  time.Duration // the longest lease that agents have reported since
+	backup   *backup       // what a restore goes back to
+	turns    [2]int        // since the first device was copied: who got a lease last, and how often that changed
 
 	devs [3]*device // the third is a copy of the first
 	net  []message
@@ -32,6 +37,8 @@ type world struct {
 }
 
 type backup struct {
+	mark     lease.Time
+	length   int64
 	sessions [2]*session.Session
 	chains   [2]lease.Chain
 	applied  [2]uint64
@@ -39,7 +46,7 @@ type backup struct {
 
 // budget bounds how often the rarer things happen.
 type budget struct {
-	Starts, Sends, Lost, Crashes, Loses, Doubles, Evicts, Expires, Returns, Removes, Leaps, Restores, Copies, Uncommitted, Deaths, Shortens int
+	Starts, Sends, Lost, Crashes, Loses, Doubles, Evicts, Expires, Returns, Removes, Jumps, Stalls, Outages, Backups, Restores, Copies, Uncommitted, Deaths, Shortens, Lengthens int
 }
 
 type config struct {
@@ -52,6 +59,9 @@ type config struct {
 	long    bool // a heartbeat of three ticks instead of one
 	one     bool // only the first device does anything
 	instant bool // every message arrives at once
+	before  bool // agents of the version before, which do not say what is left of a lease
+	report  bool // after a restore every device checks in at once
+	regular bool // a device whose app runs checks in every second that the server is up
 }
 
 // terms of the delivery method. Where an admin may still shorten them, they are longer.
@@ -60,7 +70,7 @@ func (w *world) terms() lease.Terms {
 	if w.left.Shortens > 0 || w.cfg.long {
 		heartbeat = 3 * time.Second
 	}
-	return lease.Terms{Kind: w.cfg.kind, Heartbeat: heartbeat, Window: time.Second, Offline: 4 * time.Second, ForceMargin: time.Second}
+	return lease.Terms{Kind: w.cfg.kind, Heartbeat: heartbeat, Window: time.Second, Offline: time.Duration(max(4, w.length)) * time.Second, ForceMargin: time.Second}
 }
 
 const (
@@ -97,6 +107,7 @@ type guard struct {
 	run        uint32
 	mark       uint64
 	deadline   int64
+	cut        bool // it closed its app at the lease's end, though its player was in touch
 }
 
 type message struct {
@@ -126,17 +137,30 @@ var epoch = time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
 
 func at(tick int64) time.Time { return epoch.Add(time.Duration(tick) * time.Second) }
 
-func (w *world) serverNow() time.Time {
-	return lease.Clock(at(w.now+w.ahead), at(w.mark), w.cfg.without)
+// clock is a moment when lease time is read exactly, for tests that step it by the wall.
+func clock(t time.Time) lease.Now {
+	return lease.Now{Wall: t, Earliest: leaseAt(t), Latest: leaseAt(t), Signs: true}
+}
+
+func leaseAt(t time.Time) lease.Time { return lease.Time(1).Add(t.Sub(epoch)) }
+
+// serverNow is a look at the clocks by the one server. Its mark stands still while the tick
+// is late and while the server is down; lease time is behind the truth after that.
+func (w *world) serverNow() lease.Now {
+	n := lease.Now{Wall: at(w.now + w.ahead), Earliest: w.mark}
+	if !w.blind {
+		n.Latest, n.Signs = w.mark.Add(time.Duration(w.now-w.ticked)*time.Second), true
+	}
+	return n
 }
 
 func newWorld(c *config) *world {
-	w := &world{cfg: c, left: c.budget, now: 100, mark: 100}
+	w := &world{cfg: c, left: c.budget, now: 100, ticked: 100, mark: lease.Time(0).Add(100 * time.Second)}
 	for i := range w.devs[:2] {
 		w.devs[i] = &device{id: i, first: 1}
 	}
 	for i := range w.sessions {
-		s := session.Launch(session.Device, int64(i+1), 1, 1, 1, session.Actor{Role: session.User}, at(w.now))
+		s := session.Launch(session.Device, int64(i+1), 1, 1, 1, session.Actor{Role: session.User}, w.serverNow())
 		s.ID, s.AgentID = int64(i+1), int64(c.devOf[i]+1)
 		d := w.devs[c.devOf[i]]
 		d.holder[i] = lease.Holder{Session: s.ID, Kind: c.kind, Without: c.without}
@@ -152,7 +176,7 @@ func newWorld(c *config) *world {
 // keep makes the backup that a restore would go back to.
 func (w *world) keep() {
 	if w.left.Restores > 0 {
-		w.backup = &backup{sessions: [2]*session.Session{cloneSession(w.sessions[0]), cloneSession(w.sessions[1])}, chains: w.chains, applied: w.applied}
+		w.backup = &backup{mark: w.mark, length: w.length, sessions: [2]*session.Session{cloneSession(w.sessions[0]), cloneSession(w.sessions[1])}, chains: w.chains, applied: w.applied}
 	}
 }
 
@@ -216,32 +240,41 @@ func (w *world) key() string {
 			}
 		}
 	}
-	t := func(x time.Time) {
-		if x.IsZero() {
-			n(-1 << 40)
-			return
-		}
-		n(int64(x.Sub(at(w.now)) / time.Millisecond))
-	}
 	str := func(s string) { n(int64(len(s))); b = append(b, s...) }
-	n(w.ahead, w.mark-w.now)
+	lt := func(x lease.Time) { n(int64(x.Sub(w.mark) / time.Millisecond)) }
+	n(w.ahead, w.ticked-w.now, w.length)
+	if w.cfg.regular {
+		n(w.now - w.up)
+	}
+	f(w.blind)
 	if w.restored != 0 {
-		n(w.now - w.restored)
+		lt(w.restored)
+		n(int64(w.longest))
+	}
+	if b := w.backup; b != nil && w.left.Restores > 0 {
+		lt(b.mark)
+		n(b.length)
+		for i, s := range b.sessions {
+			n(int64(s.Run), int64(s.Wanted), int64(s.Stored), int64(b.chains[i].Last))
+			if s.Lease != nil {
+				lt(s.Lease.FreeAt)
+			}
+		}
 	}
 	for i, s := range w.sessions {
 		str(string(s.Status) + string(s.Observed))
 		n(int64(s.Run), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended))
 		if l := s.Lease; l != nil {
 			n(int64(l.Generation), int64(l.Run))
-			t(l.GrantedAt)
-			t(l.ExpiresAt)
-			t(l.FreeAt)
+			lt(l.GrantedAt)
+			lt(l.ExpiresAt)
+			lt(l.FreeAt)
 		}
 		if o := s.Order; o != nil {
 			n(int64(o.UpTo))
 			f(o.Open())
 			if o.Open() {
-				t(o.ETA)
+				lt(o.ETA)
 			}
 		}
 		c := w.chains[i]
@@ -259,7 +292,7 @@ func (w *world) key() string {
 		for i := range d.holder {
 			h, g := &d.holder[i], &d.guards[i]
 			n(int64(h.Run), int64(h.Mark), int64(h.Stored), int64(h.Seen), int64(h.Fence))
-			f(h.Running, d.present[i], d.forgot[i], h.Lease != nil, g.alive, g.authorised, g.closing, g.exited)
+			f(h.Running, d.present[i], d.forgot[i], h.Lease != nil, g.alive, g.authorised, g.closing, g.exited, g.cut)
 			if l := h.Lease; l != nil {
 				n(int64(l.Generation), int64(l.Run), l.End-w.now)
 			}
@@ -280,6 +313,7 @@ func (w *world) key() string {
 			str(string(s.State))
 			n(int64(s.Run), int64(s.Mark), int64(s.Stored), int64(s.Ended), int64(s.Seen))
 			f(s.Guard, s.Holds)
+			n(int64(s.Left))
 		}
 		for _, l := range m.leases {
 			n(l.Session, int64(l.Generation), int64(l.Run))
@@ -290,6 +324,6 @@ func (w *world) key() string {
 	}
 	l := w.left
 	n(int64(l.Starts), int64(l.Sends), int64(l.Lost), int64(l.Shortens), int64(l.Crashes), int64(l.Loses), int64(l.Doubles), int64(l.Evicts), int64(l.Expires), int64(l.Returns), int64(l.Removes),
-		int64(l.Leaps), int64(l.Restores), int64(l.Copies), int64(l.Uncommitted), int64(l.Deaths))
+		int64(l.Jumps), int64(l.Stalls), int64(l.Outages), int64(l.Backups), int64(l.Lengthens), int64(l.Restores), int64(l.Copies), int64(l.Uncommitted), int64(l.Deaths))
 	return string(b)
 }

@@ -48,6 +48,8 @@ type Agent struct {
 	// CloseAfter is how long an app takes to close once it was told to; 0 closes it
 	// before the next check-in.
 	CloseAfter time.Duration
+	// Clock is its boot-time clock, for tests that step the server's; nil is the process's.
+	Clock func() time.Duration
 }
 
 // App is one session on a simulated device.
@@ -63,8 +65,13 @@ type App struct {
 
 var start = time.Now()
 
-// instant is the simulated agents' lease clock.
-func instant() lease.Instant { return int64(time.Since(start)) }
+// instant is the agent's lease clock.
+func (a *Agent) instant() lease.Instant {
+	if a.Clock != nil {
+		return int64(a.Clock())
+	}
+	return int64(time.Since(start))
+}
 
 // Enrol makes a simulated device with an enrolment key.
 func Enrol(ctx context.Context, client *http.Client, server, key, name string) (*Agent, error) {
@@ -246,12 +253,12 @@ func (a *Agent) Truth() map[int64]session.State {
 // tick ends what has to end by now: an app whose lease is over, or that was told to close.
 func (a *Agent) tick(now time.Time) {
 	for id, app := range a.apps {
-		over := app.Lease != nil && instant() >= app.Lease.End
+		over := app.Lease != nil && a.instant() >= app.Lease.End
 		told := !app.closeAt.IsZero() && !now.Before(app.closeAt)
 		if app.Running && (over || told) {
 			a.exit(id)
 		}
-		app.Lapse(instant())
+		app.Lapse(a.instant())
 	}
 }
 
@@ -268,9 +275,12 @@ func (a *Agent) request() *wire.CheckIn {
 		st := wire.SessionState{Session: id, State: session.IsIdle, Run: app.Run, Mark: app.Mark, Stored: app.Stored, Ended: app.Ended(), Seen: app.Seen, Method: app.What.DeliveryMethod}
 		if app.Running {
 			st.State, st.Guard, st.RunMethod = session.IsRunning, true, app.What.DeliveryMethod
-			st.Holds = app.Covered(instant())
+			st.Holds = app.Covered(a.instant())
 		} else {
 			st.Holds = app.Kind == lease.Fixed && app.Lease != nil
+		}
+		if st.Holds {
+			st.LeftMillis = app.LeftMillis(a.instant())
 		}
 		if app.Newer != nil {
 			st.Upgrade, st.Ready = app.Newer.DeliveryMethod, true
@@ -284,7 +294,7 @@ func (a *Agent) request() *wire.CheckIn {
 func (a *Agent) CheckIn(ctx context.Context) (*wire.Answer, error) {
 	a.mu.Lock()
 	m := a.request()
-	sent := instant()
+	sent := a.instant()
 	a.mu.Unlock()
 	var out wire.Answer
 	if err := a.post(ctx, wire.PathCheckIn, m, &out); err != nil {
@@ -352,7 +362,7 @@ func (a *Agent) apply(out *wire.Answer, sent lease.Instant) error {
 		if app == nil {
 			continue
 		}
-		err = app.Accept(c.Generation, c.Run, sent+c.LengthSeconds*int64(time.Second), instant(), out.Number)
+		err = app.Accept(c.Generation, c.Run, sent+c.LengthSeconds*int64(time.Second), a.instant(), out.Number)
 		if err != nil && !errors.Is(err, lease.ErrOtherRun) && !errors.Is(err, lease.ErrRevoked) {
 			return err
 		}

@@ -5,7 +5,7 @@
 // All work happens in a transaction. [Store.Update] is serialisable as far as the rows it
 // locked go: what it read with a Lock… method, and the seats it counted, nobody else
 // changes until it commits. Times are UTC, kept to the microsecond; the zero time means
-// "not". Times that decide about leases come from [Tx.Now] alone.
+// "not". What decides about leases is lease time, from [Tx.LeaseNow] alone.
 package store
 
 import (
@@ -29,6 +29,11 @@ var (
 	ErrInUse = errors.New("store: in use")
 	// ErrHeld: another node has the duty.
 	ErrHeld = errors.New("store: another node has this duty")
+	// ErrLocked: somebody else's transaction has locked a row that is needed, and went on
+	// for longer than this one may wait.
+	ErrLocked = errors.New("store: a row is locked by another transaction")
+	// ErrNewerSchema: the database was changed by a later version of the program.
+	ErrNewerSchema = errors.New("store: the database is newer than this program")
 	// ErrBadPageToken: a page token that was not made for this query.
 	ErrBadPageToken = errors.New("store: page token of another query")
 )
@@ -41,13 +46,15 @@ type Store interface {
 	// nothing if fn fails. fn may be run again after a serialisation failure or
 	// deadlock, so it keeps no state between runs. Concurrent updates may share a commit.
 	Update(ctx context.Context, fn func(Tx) error) error
-	// Tick advances the lease clock's high-water mark. Every node calls it every second;
-	// watched is the time since its last call by its own monotonic clock, 0 for the
-	// first. What that does not explain (see lease.Unexplained) may not have passed at
-	// all: every lease out and every open order is put off by it, and it is returned.
-	Tick(ctx context.Context, watched time.Duration) (unexplained time.Duration, err error)
+	// Tick is one tick of the lease clock (see lease.Readings). Every node calls it again a
+	// lease.Period after it has returned. It waits for nothing that other work holds. After
+	// an error the outcome is unknown, and the node grants nothing before two more ticks.
+	Tick(ctx context.Context) error
+	// RestartClock is for a database that was restored: nobody may read its lease clock by
+	// readings from before.
+	RestartClock(ctx context.Context) error
 	// MarkSeen records when agents were last heard from, in bulk and behind.
-	MarkSeen(ctx context.Context, seen map[int64]time.Time) error
+	MarkSeen(ctx context.Context, seen map[int64]Seen) error
 	// Ping reports whether the database answers.
 	Ping(ctx context.Context) error
 	Close() error
@@ -55,9 +62,12 @@ type Store interface {
 
 // Tx is a transaction.
 type Tx interface {
-	// Now is the lease clock: the database's, but it never goes back, and never leaps
-	// further than lease.Slack beyond the last Tick. It is the same throughout a transaction.
-	Now() time.Time
+	// LeaseNow is one look at the lease clock, the same throughout a transaction: what is
+	// free, over or due is judged by its earliest reading, what is signed ends by its latest.
+	LeaseNow() lease.Now
+	// WallNow is the database's wall clock, for what people read: audit, transitions, dates
+	// of provisions, sign-ins, the calendar of the housekeeping. It may be set at any time.
+	WallNow() time.Time
 	Sessions
 	Agents
 	Catalog
@@ -76,6 +86,9 @@ type Sessions interface {
 	Session(id int64) (*session.Session, error)
 	// LockSession is Session, and nobody else changes it until the transaction ends.
 	LockSession(id int64) (*session.Session, error)
+	// TryLockSession is LockSession for work that must not wait: it returns ErrLocked if
+	// somebody else has locked the session, or its agent, whose check-in is under way then.
+	TryLockSession(id int64) (*session.Session, error)
 	// SessionsOfAgent returns the sessions that an agent still has to do with, by id;
 	// see Live.
 	SessionsOfAgent(agent int64) ([]*session.Session, error)
@@ -94,24 +107,24 @@ type Sessions interface {
 	UserSessions(user int64, limit int) ([]*session.Session, error)
 
 	// TakeSeat takes a seat of a delivery method for a session that holds none there, if
-	// fewer than seats are taken; seats 0 means no limit. Seats whose lease is over at
-	// Now do not count. Concurrent calls for one delivery method wait for each other.
+	// fewer than seats are taken; seats 0 means no limit. Seats whose lease is over
+	// now do not count. Concurrent calls for one delivery method wait for each other.
 	TakeSeat(deliveryMethod, session int64, seats int) (bool, error)
-	// SeatsTaken counts the seats of a delivery method that are taken at Now.
+	// SeatsTaken counts the seats of a delivery method that are taken now.
 	SeatsTaken(deliveryMethod int64) (int, error)
 	// SeatHolders returns up to limit sessions above after that hold a seat of a delivery
-	// method at Now, by id.
+	// method now, by id.
 	SeatHolders(deliveryMethod, after int64, limit int) ([]int64, error)
 	// LeasesOver returns up to limit ids above after of sessions whose lease is over at
-	// Now, walking at most scan leases, and where to go on; next 0 means all were seen.
+	// now, walking at most scan leases, and where to go on; next 0 means all were seen.
 	LeasesOver(after int64, scan, limit int) (ids []int64, next int64, err error)
 	// OrdersDue returns up to limit ids of sessions with an open order whose ETA has
-	// passed at Now.
+	// passed now.
 	OrdersDue(limit int) ([]int64, error)
 
-	// StreamsDue returns up to limit ids of streams that are starting since before started,
-	// and of those that are connected on a host last heard from before seen.
-	StreamsDue(started, seen time.Time, limit int) ([]int64, error)
+	// StreamsDue returns up to limit ids of streams that should be up by now and are still
+	// starting, and of those that are connected on a host last heard from before seen.
+	StreamsDue(seen lease.Time, limit int) ([]int64, error)
 
 	// Transitions returns a session's history, oldest first.
 	Transitions(id int64) ([]session.Transition, error)
@@ -169,8 +182,11 @@ type SessionRow struct {
 	Licence                       lease.Kind
 	ProvisionName                 string
 	AgentName                     string
-	LastSeenAt                    time.Time // when the agent was last heard from
-	Simulated                     bool      // its agent is a simulated one
+	Seen                          Seen // when the agent was last heard from
+	// Lease times as people read them: when the lease ends and when its seat is certainly
+	// free, and the ETA of the latest order. Zero where there is none.
+	LeaseEnds, LeaseFree, OrderETA time.Time
+	Simulated                      bool // its agent is a simulated one
 }
 
 // SessionQuery selects sessions. Empty fields select everything.
@@ -225,12 +241,26 @@ type Agent struct {
 	Slots      int    // of a host: how many sessions it can have at once, as it says
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
-	LastSeenAt time.Time
+	Seen       Seen
 	DeletedAt  time.Time
 
 	Chain lease.Chain // its check-ins
 	Epoch uint64      // of its journal
 	Seq   uint64      // the last entry applied
+}
+
+// Seen is when an agent was last heard from. The zero Seen means never.
+type Seen struct {
+	At    time.Time  // by the wall clock, for people
+	Lease lease.Time // by the earliest reading of lease time, for what depends on silence
+}
+
+// Contact is the agent's last contact, for the rules.
+func (a *Agent) Contact() session.Contact {
+	if a == nil {
+		return session.Contact{}
+	}
+	return session.Contact{Agent: a.Name, At: a.Seen.At, Lease: a.Seen.Lease}
 }
 
 // EnrolmentKey lets machines become agents.
@@ -265,12 +295,12 @@ type Agents interface {
 	DevicesOf(user int64) ([]*Agent, error)
 	// Hosts lists the hosts of a pool that were last heard from at seen or later, with what
 	// they run, by id: those that can have sessions at all and are not quarantined.
-	Hosts(pool string, seen time.Time) ([]HostLoad, error)
-	// AddTunnel stores one that waits, and forgets those that are over at Now.
+	Hosts(pool string, seen lease.Time) ([]HostLoad, error)
+	// AddTunnel stores one that waits, and forgets those that are over now.
 	AddTunnel(t *Tunnel) error
-	// Tunnels lists those that wait for a host at Now.
+	// Tunnels lists those that wait for a host now.
 	Tunnels(agent int64) ([]Tunnel, error)
-	// TakeTunnel returns the one that waits for the host with this ticket at Now, once. It
+	// TakeTunnel returns the one that waits for the host with this ticket now, once. It
 	// returns ErrNotFound.
 	TakeTunnel(agent int64, ticket string) (*Tunnel, error)
 }
@@ -281,7 +311,7 @@ type Tunnel struct {
 	Session   int64
 	Agent     int64  // the host that is to dial
 	Node      string // the address of the node that the browser is connected to
-	ExpiresAt time.Time
+	ExpiresAt lease.Time
 }
 
 // HostLoad is how full a host is.
@@ -351,6 +381,12 @@ type Token struct {
 	ExpiresAt time.Time
 }
 
+// What the hold after a restore is about, beside a delivery method.
+const (
+	NoMethod    int64 = 0
+	EveryMethod int64 = -1
+)
+
 // Access keeps what lets people and machines in.
 type Access interface {
 	CreateToken(*Token) error
@@ -362,6 +398,13 @@ type Access interface {
 	DeleteWebSession(token string) error
 	// DeleteExpired clears tokens and browser sessions that have expired.
 	DeleteExpired() error
+	// RestoreHold returns the lease time at which a restore of the database was noticed, 0 if
+	// none ever was, and until when the leases of a delivery method may be out that its
+	// agents have reported since.
+	RestoreHold(deliveryMethod int64) (restored, reported lease.Time, err error)
+	// ExtendRestoreHold puts one of them later, never earlier: of NoMethod when the restore
+	// was noticed, of EveryMethod what holds for all.
+	ExtendRestoreHold(deliveryMethod int64, until lease.Time) error
 	// SigningKeys returns the servers' keys, newest first, in PKCS #8.
 	SigningKeys() ([]SigningKey, error)
 	AddSigningKey(SigningKey) error

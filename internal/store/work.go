@@ -84,11 +84,11 @@ type Check struct {
 // Work keeps what is done beside requests, by one node at a time, and goes on after a
 // crash where it was.
 type Work interface {
-	// ClaimDuty makes the node the one that has the duty, until hold from Now, and returns
+	// ClaimDuty makes the node the one that has the duty, until hold from now, and returns
 	// its term, which grows whenever the duty changes hands, and the duty's mark. It
 	// returns ErrHeld while another node has it.
 	ClaimDuty(name, node string, hold time.Duration) (term int64, mark string, err error)
-	// KeepDuty holds on to a duty until hold from Now. It returns ErrHeld when another node
+	// KeepDuty holds on to a duty until hold from now. It returns ErrHeld when another node
 	// took it over, so that a transaction that begins with it is fenced.
 	KeepDuty(name string, term int64, hold time.Duration) error
 	// MarkDuty notes how far a duty has got, for its next holder; ErrHeld as above.

@@ -108,6 +108,12 @@ type SessionState struct {
 	Seen    uint64        `json:"seen,omitempty"`
 	Guard   bool          `json:"guard,omitempty"`
 	Holds   bool          `json:"holds,omitempty"`
+	// LeftMillis is how long the lease that it holds goes on, by the agent's own count; 0 or
+	// absent if it holds none, or is of a version that does not say.
+	LeftMillis int64 `json:"left_millis,omitempty"`
+	// ClosesMillis is in how long the guard closes the app because of an order or a refusal;
+	// 0 or absent if it does not.
+	ClosesMillis int64 `json:"closes_millis,omitempty"`
 	// Method is the delivery method of what the next start runs; RunMethod that of the
 	// current run.
 	Method    int64 `json:"method,omitempty"`
@@ -321,6 +327,9 @@ func (m *Redeem) Validate() error {
 // cannot push a counter to its end.
 const maxGeneration = 1 << 40
 
+// maxLeft is longer than any lease lives (catalog: offline_seconds).
+const maxLeft = 400 * 24 * time.Hour
+
 // maxTold is the same for the numbers of messages.
 const maxTold = 1 << 30
 
@@ -390,6 +399,14 @@ func (m *CheckIn) Validate() error {
 		}
 		if s.Stored > maxGeneration || s.Seen > maxGeneration || s.Mark > maxGeneration {
 			e.Add(at("stored"), "is too large")
+		}
+		for _, f := range []struct {
+			name   string
+			millis int64
+		}{{"left_millis", s.LeftMillis}, {"closes_millis", s.ClosesMillis}} {
+			if f.millis < 0 || f.millis > maxLeft.Milliseconds() {
+				e.Add(at(f.name), "must be between 0 and %d", maxLeft.Milliseconds())
+			}
 		}
 		if s.Told > maxTold {
 			e.Add(at("told"), "must be at most %d", maxTold)

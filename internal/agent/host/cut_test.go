@@ -6,6 +6,7 @@ import (
 	"context"
 	"net"
 	"net/url"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -13,9 +14,9 @@ import (
 
 	"github.com/coder/websocket"
 
-	"leasehold/internal/lease"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
+	"leasehold/internal/store"
 	"leasehold/internal/wslink"
 )
 
@@ -244,11 +245,11 @@ func TestCutForLongerThanALease(t *testing.T) {
 	s.Seats(s.Session(id).DeliveryMethodID, 1)
 	pid := pids()[0]
 	// The host has a lease that was only just granted, or it would end before it is unknown.
-	var l lease.Grant
+	var l store.SessionRow
 	var end time.Time
 	servertest.Eventually(t, long, "its lease is fresh", func() bool {
-		l, end = *s.Session(id).Lease, m.leaseEnd(id)
-		return time.Until(end) > l.ExpiresAt.Sub(l.GrantedAt)-time.Second && l.ExpiresAt.Sub(end) < time.Second
+		l, end = s.Row(id), m.leaseEnd(id)
+		return l.Lease != nil && time.Until(end) > l.Lease.ExpiresAt.Sub(l.Lease.GrantedAt)-2*time.Second && l.LeaseEnds.Sub(end) < time.Second
 	})
 	n.drop()
 	if st := is(t, s, id, session.Unknown); st.Reason != "nothing heard from the host" || !alive(pid) {
@@ -259,8 +260,8 @@ func TestCutForLongerThanALease(t *testing.T) {
 	if late := died.Sub(end); late < 0 || late > force {
 		t.Errorf("it ended %v after its lease, which the host has until %v", late, end)
 	}
-	if end.After(l.ExpiresAt) {
-		t.Errorf("the host has its lease until %v, the server signed %v", end, l.ExpiresAt)
+	if end.After(l.LeaseEnds) {
+		t.Errorf("the host has its lease until %v, the server signed %v", end, l.LeaseEnds)
 	}
 	if st := s.Session(id); st.Status != session.Unknown {
 		t.Errorf("its seat is not certainly free, and it is %s", st.Status)
@@ -269,16 +270,16 @@ func TestCutForLongerThanALease(t *testing.T) {
 		t.Error("its seat was given away before it was certainly free")
 	}
 	st := is(t, s, id, session.Disconnected)
-	if st.Reason != "lease lapsed" || st.Lease != nil || st.EndedAt.Before(l.FreeAt) {
-		t.Errorf("reason %q, lease %v, ended at %v, free at %v", st.Reason, st.Lease, st.EndedAt, l.FreeAt)
+	if !strings.HasPrefix(st.Reason, session.ReasonLapsed+": nothing heard from ") || st.Lease != nil || st.EndedAt.Before(l.LeaseFree) {
+		t.Errorf("reason %q, lease %v, ended at %v, free at %v", st.Reason, st.Lease, st.EndedAt, l.LeaseFree)
 	}
 	m.nothing(pid)
 	n.mend()
 	servertest.Eventually(t, long, "the host tells of the end", func() bool { return s.Session(id).Observed != session.IsRunning })
 	st = s.Session(id)
 	// Its display and what cleans up behind it go after the app.
-	if st.EndedAt.Before(end) || !st.EndedAt.Before(l.FreeAt) || st.Status != session.Disconnected {
-		t.Errorf("its app ended at %v, and it is %s as of %v, its lease until %v", died, st.Status, st.EndedAt, l.ExpiresAt)
+	if st.EndedAt.Before(end) || !st.EndedAt.Before(l.LeaseFree) || st.Status != session.Disconnected {
+		t.Errorf("its app ended at %v, and it is %s as of %v, its lease until %v", died, st.Status, st.EndedAt, l.LeaseEnds)
 	}
 	m.forgotten()
 	next := launch(t, s, app)

@@ -156,7 +156,7 @@ func TestDiskFullWhileRunning(t *testing.T) {
 	l := s.Session(stays).Lease
 	servertest.Eventually(t, long, "its lease is renewed, and again", func() bool {
 		now := s.Session(stays)
-		return now.Lease != nil && now.Lease.GrantedAt.After(l.ExpiresAt)
+		return now.Lease != nil && now.Lease.GrantedAt > l.ExpiresAt
 	})
 	if st := s.Session(stays); st.Status != session.Connected || !alive(pid) || st.Problem != fullDisk {
 		t.Errorf("%s, its app is alive: %v, problem %q", st.Status, alive(pid), st.Problem)

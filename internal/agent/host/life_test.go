@@ -29,7 +29,7 @@ func TestStreamIsKilled(t *testing.T) {
 	first := st.Lease
 	servertest.Eventually(t, long, "its lease is renewed", func() bool {
 		l := s.Session(id).Lease
-		return l != nil && first != nil && l.GrantedAt.After(first.ExpiresAt.Add(-time.Second)) || first == nil && l != nil
+		return l != nil && first != nil && l.GrantedAt > first.ExpiresAt.Add(-time.Second) || first == nil && l != nil
 	})
 	s.Act(id, session.Kill, "it hangs")
 	if got := s.Session(id).Status; got != session.Killed {
@@ -170,7 +170,7 @@ func TestHostDies(t *testing.T) {
 	// It is truly connected: it goes on under leases that are granted from now on.
 	servertest.Eventually(t, long, "its lease is renewed", func() bool {
 		l := s.Session(stays).Lease
-		return l != nil && l.GrantedAt.After(first.GrantedAt)
+		return l != nil && l.GrantedAt > first.GrantedAt
 	})
 	s.Act(stays, session.Kill, "")
 	m.nothing(began...)
@@ -188,7 +188,7 @@ func TestHostNeverComesBack(t *testing.T) {
 	is(t, s, id, session.Connected)
 	m.kill(syscall.SIGKILL)
 	m.nothing(pids()...)
-	if st := is(t, s, id, session.Disconnected); st.Reason != "lease lapsed" || st.Lease != nil {
+	if st := is(t, s, id, session.Disconnected); !strings.HasPrefix(st.Reason, session.ReasonLapsed+": ") || st.Lease != nil {
 		t.Errorf("%q, %+v", st.Reason, st.Lease)
 	}
 }

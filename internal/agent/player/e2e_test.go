@@ -253,7 +253,7 @@ func TestLaunchRunEvict(t *testing.T) {
 	first := s.Session(id).Lease.ExpiresAt
 	servertest.Eventually(t, long, "the lease is renewed after its first end", func() bool {
 		l := s.Session(id).Lease
-		return l != nil && l.GrantedAt.After(first)
+		return l != nil && l.GrantedAt > first
 	})
 	if st := s.Session(id); st.Status != session.Running || len(alive(pids(file))) < 5 {
 		t.Fatalf("after a lease's length: %s, %v", st.Status, st.Lease)

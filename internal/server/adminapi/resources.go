@@ -274,7 +274,7 @@ type Agent struct {
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.LastSeenAt), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
 // agents adds the same operations for devices and for hosts.

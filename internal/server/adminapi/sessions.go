@@ -105,7 +105,7 @@ func sessionOf(r *store.SessionRow, now time.Time) Session {
 		User:           UserRef{r.UserID, r.Username, r.UserName, r.UserEmail},
 		App:            Ref{r.AppID, r.AppName},
 		DeliveryMethod: MethodRef{r.DeliveryMethodID, r.DeliveryMethodName, r.Licence},
-		StartedAt:      r.StartedAt, FirstRunAt: ptr(r.FirstRunAt), LastActivityAt: ptr(r.LastActivityAt), LastSeenAt: ptr(r.LastSeenAt),
+		StartedAt:      r.StartedAt, FirstRunAt: ptr(r.FirstRunAt), LastActivityAt: ptr(r.LastActivityAt), LastSeenAt: ptr(r.Seen.At),
 		EndedAt: ptr(r.EndedAt), DurationSecs: int64(r.Duration(now) / time.Second),
 		Actions: r.Actions(), DeletedAt: ptr(r.DeletedAt), Simulated: r.Simulated, Progress: r.Progress, Problem: r.Problem,
 	}
@@ -124,12 +124,12 @@ func sessionOf(r *store.SessionRow, now time.Time) Session {
 		}
 	}
 	if l := r.Lease; l != nil {
-		s.Lease = &Lease{l.Generation, l.ExpiresAt}
+		s.Lease = &Lease{l.Generation, r.LeaseEnds}
 	}
 	if o := r.Order; o != nil {
 		s.Order = &Order{
 			Action: o.Action, RequestedBy: o.By.String(), Reason: o.Reason, RequestedAt: o.RequestedAt,
-			DeliveredAt: ptr(o.DeliveredAt), WarnedAt: ptr(o.WarnedAt), ClosedAt: ptr(o.ClosedAt), ClosedBy: o.ClosedBy, ETA: o.ETA,
+			DeliveredAt: ptr(o.DeliveredAt), WarnedAt: ptr(o.WarnedAt), ClosedAt: ptr(o.ClosedAt), ClosedBy: o.ClosedBy, ETA: r.OrderETA,
 		}
 		switch {
 		case o.Already:

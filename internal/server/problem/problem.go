@@ -108,6 +108,10 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 	case errors.As(err, &tooLarge):
 		d = New(http.StatusRequestEntityTooLarge, "the body is larger than this call takes")
 		d.Errors = []FieldError{{"body", "is too large"}}
+	case errors.Is(err, store.ErrLocked):
+		d = New(http.StatusServiceUnavailable, "another transaction has locked what this needs; try again in a moment")
+	case errors.Is(err, lease.ErrNoReading):
+		d = New(http.StatusServiceUnavailable, "this server cannot read the lease clock at the moment; try again in a second")
 	case errors.Is(err, context.Canceled):
 		d = New(499, "the caller has gone")
 	case errors.Is(err, context.DeadlineExceeded):

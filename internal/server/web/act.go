@@ -160,7 +160,7 @@ func killing(d *control.Detail) string {
 		s = fmt.Sprintf("%s ends at once, as soon as its host hears of it: within %s at most.", theApp(d.Row), words(time.Duration(m.HeartbeatSeconds)*time.Second))
 	}
 	if l := d.Row.Lease; l != nil {
-		s += fmt.Sprintf(" If the host does not answer, the lease ends it within %s.", words(roundUp(l.FreeAt.Sub(d.Now))))
+		s += fmt.Sprintf(" If the host does not answer, the lease ends it within %s.", words(roundUp(d.Row.LeaseFree.Sub(d.Now))))
 	}
 	return s
 }
@@ -170,7 +170,7 @@ func closing(d *control.Detail) string {
 	r, m := d.Row, d.Method
 	app := theApp(r)
 	if r.Order.Open() {
-		return fmt.Sprintf("%s closes within %s; an order is on its way already.", app, words(roundUp(r.Order.ETA.Sub(d.Now))))
+		return fmt.Sprintf("%s closes within %s; an order is on its way already.", app, words(roundUp(r.OrderETA.Sub(d.Now))))
 	}
 	if m == nil {
 		return app + " is asked to close at the device’s next check-in."
@@ -182,7 +182,7 @@ func closing(d *control.Detail) string {
 	beat := time.Duration(m.HeartbeatSeconds) * time.Second
 	s := fmt.Sprintf("%s closes within %s: up to %s until the device checks in, then %s of warning.", app, words(roundUp(beat+window)), words(beat), words(window))
 	if l := r.Lease; l != nil {
-		left := roundUp(l.FreeAt.Sub(d.Now))
+		left := roundUp(r.LeaseFree.Sub(d.Now))
 		if l.Kind == lease.Fixed {
 			s += fmt.Sprintf(" The licence is an offline one: if the device is not reached, the app runs for up to %s more.", words(left))
 		} else {

@@ -57,7 +57,7 @@ func revOf(r store.SessionRow, now time.Time) string {
 	h := fnv.New32a()
 	fmt.Fprint(h, r.Progress, r.Problem, r.DeletedAt.Unix())
 	if r.Lease != nil {
-		fmt.Fprint(h, r.Lease.ExpiresAt.Unix())
+		fmt.Fprint(h, r.LeaseEnds.Unix())
 	}
 	return rowOf(r, now).Rev + "-" + strconv.FormatUint(uint64(h.Sum32()), 36)
 }

@@ -266,7 +266,7 @@ func batchRowOf(r control.Result, b *control.BatchView) batchRow {
 	row := batchRow{ID: r.Session, Gone: r.Row == nil}
 	if r.Row != nil {
 		row.User, row.App, row.Device = cmp.Or(r.Row.UserName, r.Row.Username), r.Row.AppName, r.Row.AgentName
-		row.Now = statusOf(r.Row.Session, b.Now)
+		row.Now = statusOf(r.Row, b.Now)
 	}
 	if r.Status != "" {
 		row.Was = wordOf(r.Status)

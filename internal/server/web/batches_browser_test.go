@@ -31,9 +31,9 @@ func (s *site) added(n int, app, method, device int64) (ids []int64) {
 	s.must(s.c.Store.Update(s.t.Context(), func(tx store.Tx) error {
 		ids = nil
 		for range n {
-			x := session.Launch(session.Device, s.ann.ID, app, method, 1, session.Actor{Role: session.User, Name: "ann"}, tx.Now())
+			x := session.Launch(session.Device, s.ann.ID, app, method, 1, session.Actor{Role: session.User, Name: "ann"}, tx.LeaseNow())
 			x.AgentID = device
-			x.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, by)
+			x.Observe(session.Observation{Type: session.ObsAdded, At: tx.WallNow()}, by)
 			if err := tx.CreateSession(x); err != nil {
 				return err
 			}
@@ -82,7 +82,7 @@ func (s *site) mixed() (ids []int64) {
 			return err
 		}
 		before := store.Clone(x)
-		x.NotNeeded(session.UnneededEntitlement, tx.Now())
+		x.NotNeeded(session.UnneededEntitlement, tx.WallNow())
 		return tx.SaveSession(before, x)
 	}))
 	return ids

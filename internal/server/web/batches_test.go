@@ -106,7 +106,7 @@ func (s *site) remove(id int64) {
 			return err
 		}
 		before := store.Clone(x)
-		x.Delete(tx.Now())
+		x.Delete(tx.WallNow())
 		return tx.SaveSession(before, x)
 	}))
 }
@@ -139,7 +139,7 @@ func TestStatusSaysWhatIsInTheWay(t *testing.T) {
 		{session.Session{Status: session.Added, Progress: 100}, ""},
 		{session.Session{Status: session.Removed, Problem: "The disk is full"}, ""},
 	} {
-		st := statusOf(&c.s, now)
+		st := statusOf(&store.SessionRow{Session: &c.s}, now)
 		if st.Extra != c.want {
 			t.Errorf("%s: %q, want %q", c.s.Status, st.Extra, c.want)
 		}

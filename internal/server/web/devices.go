@@ -31,7 +31,7 @@ var devices = &records[store.Agent]{
 		if a.Simulated {
 			name.Sub = "simulated"
 		}
-		return []cell{name, {View: ago(a.LastSeenAt, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {Text: whose[a.Ownership], Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
+		return []cell{name, {View: ago(a.Seen.At, now)}, {Text: a.OS + " " + a.Arch, Muted: true}, {Text: a.Version, Muted: true}, {Text: whose[a.Ownership], Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
 	},
 	id:   func(a *store.Agent) *int64 { return &a.ID },
 	name: func(a *store.Agent) string { return a.Name },
@@ -60,7 +60,7 @@ var devices = &records[store.Agent]{
 	ending: true,
 	facts: func(_ *call, a *store.Agent) ([]fact, error) {
 		fs := []fact{
-			{Name: "Last seen", View: ago(a.LastSeenAt, time.Now())},
+			{Name: "Last seen", View: ago(a.Seen.At, time.Now())},
 			{Name: "System", Text: a.OS + " " + a.Arch},
 			{Name: "Player", Text: a.Version},
 			{Name: "Enrolled", View: at(a.CreatedAt)},

@@ -88,7 +88,7 @@ func TestExportInTheBrowser(t *testing.T) {
 			return err
 		}
 		is := store.Clone(was)
-		is.Delete(tx.Now())
+		is.Delete(tx.WallNow())
 		return tx.SaveSession(was, is)
 	}))
 	w := s.window()

@@ -27,7 +27,7 @@ var hosts = &records[store.Agent]{
 		return c.Control.ListAgents(c.r.Context(), wire.Host, q, page)
 	},
 	cells: func(_ *call, a *store.Agent, now time.Time) ([]cell, error) {
-		return []cell{{Text: a.Name}, {View: ago(a.LastSeenAt, now)}, {Text: poolOf(a), Muted: true}, {Text: strconv.Itoa(a.Slots)},
+		return []cell{{Text: a.Name}, {View: ago(a.Seen.At, now)}, {Text: poolOf(a), Muted: true}, {Text: strconv.Itoa(a.Slots)},
 			{Text: a.OS + " " + a.Arch, Muted: true}, {View: ago(a.CreatedAt, now), Muted: true}}, nil
 	},
 	id:   func(a *store.Agent) *int64 { return &a.ID },
@@ -50,7 +50,7 @@ var hosts = &records[store.Agent]{
 	shown: []string{"name", "pool"},
 	facts: func(_ *call, a *store.Agent) ([]fact, error) {
 		fs := []fact{
-			{Name: "Last seen", View: ago(a.LastSeenAt, time.Now())},
+			{Name: "Last seen", View: ago(a.Seen.At, time.Now())},
 			{Name: "Sessions at once", Text: strconv.Itoa(a.Slots)},
 			{Name: "System", Text: a.OS + " " + a.Arch},
 			{Name: "Version", Text: a.Version},

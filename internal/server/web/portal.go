@@ -33,7 +33,7 @@ func portal(c *call) error {
 		if !r.Status.Active() && r.Status != session.Starting && r.Status != session.UpgradeRequested && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
 			continue // at rest in the player
 		}
-		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince}
+		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(&r, now), Since: r.StatusSince}
 		if adding := addingText(r); adding != "" {
 			a.Status.Extra = fmt.Sprintf("adding %d%%", r.Progress)
 			if r.Status != session.Launched {
@@ -43,7 +43,7 @@ func portal(c *call) error {
 		if r.Kind == session.Stream {
 			a.Path = streamPath(r.ID)
 		} else if r.Lease != nil && r.Observed == session.IsRunning {
-			a.Ends = r.Lease.ExpiresAt
+			a.Ends = r.LeaseEnds
 		}
 		v.Running = append(v.Running, a)
 		watch.Add("id", itoa(r.ID))
@@ -74,7 +74,7 @@ func portal(c *call) error {
 // one used last, if it was heard from lately.
 func firstChoice(devices []*store.Agent, now time.Time) *store.Agent {
 	for _, d := range devices {
-		if d.DeletedAt.IsZero() && now.Sub(d.LastSeenAt) < recent {
+		if d.DeletedAt.IsZero() && now.Sub(d.Seen.At) < recent {
 			return d
 		}
 	}
@@ -118,8 +118,8 @@ func (c *call) launchForm(code int, bad string) error {
 			continue
 		}
 		o := option{Value: itoa(d.ID), Label: d.Name, Note: "The player there takes it at once.", Chosen: d == first}
-		if now.Sub(d.LastSeenAt) >= recent {
-			o.Note = fmt.Sprintf("Last seen %s; it opens when that device is online.", agoText(d.LastSeenAt, now))
+		if now.Sub(d.Seen.At) >= recent {
+			o.Note = fmt.Sprintf("Last seen %s; it opens when that device is online.", agoText(d.Seen.At, now))
 		}
 		f.Places = append(f.Places, o)
 	}
@@ -180,7 +180,7 @@ func follow(c *call) error {
 	}
 	path := "/sessions/" + itoa(r.ID)
 	f := following{
-		App: r.AppName, Device: r.AgentName, Status: statusOf(r.Session, d.Now), Since: r.StatusSince,
+		App: r.AppName, Device: r.AgentName, Status: statusOf(&r, d.Now), Since: r.StatusSince,
 		Events: path + "/events", Rev: revOf(r, d.Now),
 		Steps: []step{{Name: "Launched", At: r.StartedAt}, {Name: "Added", Note: "the player adds the app"}, {Name: "Running", Note: "waiting"}},
 	}

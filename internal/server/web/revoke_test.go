@@ -165,7 +165,7 @@ func TestDeletedSessionIsStillRead(t *testing.T) {
 			return err
 		}
 		before := store.Clone(x)
-		x.Delete(tx.Now())
+		x.Delete(tx.WallNow())
 		return tx.SaveSession(before, x)
 	}))
 	olga.get("/admin/sessions").lacks(page)

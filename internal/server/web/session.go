@@ -63,12 +63,12 @@ func factsOf(d *control.Detail) []fact {
 		{Name: title(machineOf[r.Kind]), Text: cmp.Or(r.AgentName, "not redeemed yet"), Link: link(machineOf[r.Kind]+"s", r.AgentID)},
 	}
 	observed, since := observedWords[r.Kind][r.Observed]+" for", r.ObservedSince
-	if r.Observed == session.IsRunning && r.Status == session.Stopped && r.LastSeenAt.Before(r.StatusSince) {
-		observed, since = "running when last heard of,", r.LastSeenAt // its lease has ended since
+	if r.Observed == session.IsRunning && r.Status == session.Stopped && r.Seen.At.Before(r.StatusSince) {
+		observed, since = "running when last heard of,", r.Seen.At // its lease has ended since
 	}
 	fs = append(fs, fact{Name: "Observed", View: observedView(observed, since, d.Now)})
 	if r.AgentID != 0 {
-		fs = append(fs, fact{Name: title(machineOf[r.Kind]) + " last seen", View: ago(r.LastSeenAt, d.Now)})
+		fs = append(fs, fact{Name: title(machineOf[r.Kind]) + " last seen", View: ago(r.Seen.At, d.Now)})
 	}
 	if r.Kind == session.Stream && r.Status == session.Connected {
 		fs = append(fs, fact{Name: "Viewers", View: viewersView(r.Viewers, r.UnwatchedSince, d.Now)})
@@ -111,7 +111,7 @@ func orderOf(d *control.Detail) *orderView {
 	warned := step{Name: "Warned", At: o.WarnedAt, Note: "the device warns the user"}
 	closed := step{Name: "Closed", At: o.ClosedAt, Note: "the app and all it started"}
 	if o.Open() {
-		v.ETA = o.ETA
+		v.ETA = d.Row.OrderETA
 	} else {
 		v.Result = resultOf(o)
 		if o.WarnedAt.IsZero() {

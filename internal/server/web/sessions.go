@@ -202,7 +202,7 @@ func (c *call) waiting(q sessionQuery, last int64) (string, error) {
 func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	row := sessionRow{
 		ID: r.ID, User: r.UserName, App: r.AppName, Provision: r.ProvisionName, Method: r.DeliveryMethodName,
-		Device: r.AgentName, Status: statusOf(r.Session, now), Since: r.StatusSince, Activity: r.LastActivityAt,
+		Device: r.AgentName, Status: statusOf(&r, now), Since: r.StatusSince, Activity: r.LastActivityAt,
 		Simulated: r.Simulated, Gone: !r.DeletedAt.IsZero(),
 		Kind: r.Kind, Username: r.Username, Email: r.UserEmail, Started: r.StartedAt, Ended: r.EndedAt,
 	}
@@ -220,7 +220,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra, r.EndedAt.Unix())
 	fmt.Fprint(h, " ", r.Said, " ", r.Told)
 	if o := r.Order; o != nil {
-		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA.Unix())
+		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA)
 	}
 	row.Rev = strconv.FormatUint(uint64(h.Sum32()), 36)
 	return row
@@ -233,12 +233,13 @@ var orderStatus = map[session.Action]session.Status{
 
 // statusOf is a session's status with what is still open about it: an order that is on
 // its way counts down, and an app that runs where it should not is said to.
-func statusOf(s *session.Session, now time.Time) status {
+func statusOf(r *store.SessionRow, now time.Time) status {
+	s := r.Session
 	st := status{Word: label(string(s.Status)), Tone: toneOf(string(s.Status)), Note: s.Reason}
 	o := s.Order
 	switch ordered := o != nil && orderStatus[o.Action] == s.Status; {
 	case ordered && o.Open():
-		st.ETA = o.ETA
+		st.ETA = r.OrderETA
 	case ordered && now.Sub(o.ClosedAt) < 24*time.Hour:
 		st.Closed = o.ClosedAt
 	case s.Status.Ended() && s.Observed == session.IsRunning && (s.Kind == session.Device || s.Lease != nil):

@@ -20,6 +20,7 @@ import (
 	"leasehold/internal/lease"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
+	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
 
@@ -174,7 +175,7 @@ func TestEndedStreamIsNotSeenRunning(t *testing.T) {
 		{session.Session{Kind: session.Device, Status: session.Expired}, "still seen running"},
 	} {
 		c.s.Observed = session.IsRunning
-		if got := statusOf(&c.s, now).Extra; (got == "still seen running") != (c.want != "") {
+		if got := statusOf(&store.SessionRow{Session: &c.s}, now).Extra; (got == "still seen running") != (c.want != "") {
 			t.Errorf("%s: %q", c.s.Status, got)
 		}
 	}

@@ -102,9 +102,9 @@ func stateOf(v *control.StreamView, now time.Time) viewerState {
 		s.Messages[i] = viewerMessage{m.N, m.By.Name, m.Text, m.At.UTC()}
 	}
 	because := ""
-	switch v.Reason {
-	case "":
-	case session.ReasonLapsed:
+	switch {
+	case v.Reason == "":
+	case strings.HasPrefix(v.Reason, session.ReasonLapsed):
 		because = "Its host was cut off for too long, and has closed it."
 	default:
 		because = strings.TrimSuffix(title(v.Reason), ".") + "."

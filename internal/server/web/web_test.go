@@ -18,6 +18,7 @@ import (
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
+	"leasehold/internal/lease"
 	"leasehold/internal/store/sqlite"
 	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
@@ -51,15 +52,31 @@ func newSite(t *testing.T) *site {
 	return s
 }
 
+// tick keeps the lease clock until the test is over; nothing else runs beside the test.
+func tick(t *testing.T, st *sqlite.Store) {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(lease.Period):
+				if err := st.Tick(context.Background()); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	}()
+	t.Cleanup(func() { close(stop); <-stopped })
+}
+
 // emptySite has nobody.
 func emptySite(t *testing.T) *site {
 	t.Helper()
 	ctx := t.Context()
-	st, err := sqlite.Open(ctx, sqlitetest.Folder(t))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { st.Close() })
+	st := sqlitetest.Open(t)
+	tick(t, st)
 	c, err := control.New(ctx, control.Config{Store: st, PublicURL: "http://127.0.0.1", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)

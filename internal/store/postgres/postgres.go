@@ -9,15 +9,18 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 	"time"
 
+	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
-	_ "github.com/jackc/pgx/v5/stdlib" // the driver
+	"github.com/jackc/pgx/v5/stdlib"
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/store"
 	"leasehold/internal/store/sqldb"
 )
@@ -29,6 +32,8 @@ var migrations embed.FS
 type Store struct {
 	db      *sql.DB
 	dialect *sqldb.Dialect
+	clock   *sqldb.Clock
+	ticker  ticker
 }
 
 var _ store.Store = (*Store)(nil)
@@ -36,24 +41,34 @@ var _ store.Store = (*Store)(nil)
 // Option changes how Open opens.
 type Option func(*Store)
 
-// WithClock takes the time from now instead of the database's clock, for tests.
+// WithClock takes the wall clock from now instead of the database's, for tests.
 func WithClock(now func() time.Time) Option {
 	return func(s *Store) { s.dialect.Clock, s.dialect.Now = "", now }
+}
+
+// WithBoot takes the boot-time clock from boot instead of the system's, and lets one tick
+// add any time, for tests that step hours.
+func WithBoot(boot func() time.Duration) Option {
+	return func(s *Store) { s.clock.Boot, s.clock.MaxStep = boot, math.MaxInt64 }
 }
 
 // Open connects to the database at the URL, and brings its schema up to date under a
 // lock, so that any number of nodes may start at once.
 func Open(ctx context.Context, databaseURL string, opts ...Option) (*Store, error) {
-	db, err := sql.Open("pgx", databaseURL)
+	cfg, err := pgx.ParseConfig(databaseURL)
 	if err != nil {
 		return nil, fmt.Errorf("postgres: %w", err)
 	}
-	db.SetMaxOpenConns(32)
-	db.SetMaxIdleConns(32)
-	s := &Store{db: db, dialect: &sqldb.Dialect{
+	cfg.DialFunc = dialer.DialContext
+	db := stdlib.OpenDB(*cfg)
+	db.SetMaxOpenConns(maxConns)
+	db.SetMaxIdleConns(maxConns)
+	s := &Store{db: db, ticker: ticker{db: stdlib.OpenDB(*cfg)}, clock: &sqldb.Clock{}, dialect: &sqldb.Dialect{
 		Name:      "postgres",
 		Rebind:    rebind,
 		ForUpdate: " FOR UPDATE",
+		TryUpdate: " FOR UPDATE SKIP LOCKED",
+		TryShare:  " FOR SHARE SKIP LOCKED",
 		Clock:     "(extract(epoch from clock_timestamp()) * 1000000)::bigint",
 		Unique:    func(err error) bool { return code(err) == "23505" },
 		Names:     names,
@@ -68,7 +83,7 @@ func Open(ctx context.Context, databaseURL string, opts ...Option) (*Store, erro
 		o(s)
 	}
 	if err := migrate(ctx, db); err != nil {
-		db.Close()
+		s.Close()
 		return nil, err
 	}
 	return s, nil
@@ -96,8 +111,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("postgres: migrations: %w", err)
 	}
-	if _, err := p.Up(ctx); err != nil {
-		return fmt.Errorf("postgres: migrate: %w", err)
+	if err := sqldb.Migrate(ctx, p); err != nil {
+		return fmt.Errorf("postgres: %w", err)
 	}
 	return nil
 }
@@ -130,7 +145,7 @@ func rebind(q string) string {
 
 // View implements store.Store.
 func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
-	return s.run(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}, fn)
+	return s.run(ctx, &sql.TxOptions{ReadOnly: true, Isolation: sql.LevelRepeatableRead}, viewLimits, fn)
 }
 
 // attempts is how often a transaction is run that PostgreSQL asks to be run again.
@@ -138,25 +153,38 @@ const attempts = 10
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
+	limits := updateLimits
+	if store.IsBeside(ctx) {
+		limits = besideLimits
+	}
 	var err error
 	for range attempts {
-		err = s.run(ctx, nil, fn)
-		if c := code(err); c != "40001" && c != "40P01" || ctx.Err() != nil {
+		// READ COMMITTED whatever the server's default is: the lease clock depends on it.
+		err = s.run(ctx, &sql.TxOptions{Isolation: sql.LevelReadCommitted}, limits, fn)
+		switch c := code(err); {
+		case c == "55P03":
+			return fmt.Errorf("%w: %w", store.ErrLocked, err)
+		case c != "40001" && c != "40P01" || ctx.Err() != nil:
 			return err
 		}
 	}
 	return err
 }
 
-func (s *Store) run(ctx context.Context, opts *sql.TxOptions, fn func(store.Tx) error) error {
+func (s *Store) run(ctx context.Context, opts *sql.TxOptions, limits string, fn func(store.Tx) error) error {
 	tx, err := s.db.BeginTx(ctx, opts)
 	if err != nil {
 		return fmt.Errorf("postgres: begin: %w", err)
 	}
 	defer tx.Rollback()
-	t, err := sqldb.Begin(ctx, tx, s.dialect)
+	t, err := sqldb.Begin(ctx, tx, s.dialect, s.clock, limits)
 	if err != nil {
 		return err
+	}
+	if !opts.ReadOnly {
+		if err := t.Look(func(row lease.Row) error { return s.catch(ctx, row) }); err != nil {
+			return err
+		}
 	}
 	if err := fn(t); err != nil {
 		return err
@@ -167,24 +195,16 @@ func (s *Store) run(ctx context.Context, opts *sql.TxOptions, fn func(store.Tx) 
 	return nil
 }
 
-// Tick implements store.Store.
-func (s *Store) Tick(ctx context.Context, watched time.Duration) (unexplained time.Duration, err error) {
-	err = s.Update(ctx, func(tx store.Tx) error {
-		unexplained, err = tx.(*sqldb.Tx).Tick(watched)
-		return err
-	})
-	return unexplained, err
-}
-
 // MarkSeen implements store.Store.
-func (s *Store) MarkSeen(ctx context.Context, seen map[int64]time.Time) error {
+func (s *Store) MarkSeen(ctx context.Context, seen map[int64]store.Seen) error {
 	ids := make([]int64, 0, len(seen))
 	at := make([]int64, 0, len(seen))
+	leaseAt := make([]int64, 0, len(seen))
 	for id, t := range seen {
-		ids, at = append(ids, id), append(at, t.UnixMicro())
+		ids, at, leaseAt = append(ids, id), append(at, t.At.UnixMicro()), append(leaseAt, int64(t.Lease))
 	}
-	_, err := s.db.ExecContext(ctx, `INSERT INTO agent_seen (agent_id, at) SELECT * FROM unnest($1::bigint[], $2::bigint[]) AS x (id, at) ORDER BY id
-		ON CONFLICT (agent_id) DO UPDATE SET at = excluded.at WHERE excluded.at > agent_seen.at`, ids, at)
+	_, err := s.db.ExecContext(ctx, `INSERT INTO agent_seen (agent_id, at, lease_at) SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bigint[]) AS x (id, at, lease_at) ORDER BY id
+		ON CONFLICT (agent_id) DO UPDATE SET at = excluded.at, lease_at = excluded.lease_at WHERE excluded.lease_at >= agent_seen.lease_at`, ids, at, leaseAt)
 	if err != nil {
 		return fmt.Errorf("postgres: last-seen times: %w", err)
 	}
@@ -195,4 +215,7 @@ func (s *Store) MarkSeen(ctx context.Context, seen map[int64]time.Time) error {
 func (s *Store) Ping(ctx context.Context) error { return s.db.PingContext(ctx) }
 
 // Close implements store.Store.
-func (s *Store) Close() error { return s.db.Close() }
+func (s *Store) Close() error {
+	s.ticker.drop()
+	return errors.Join(s.ticker.db.Close(), s.db.Close())
+}

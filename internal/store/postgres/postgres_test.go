@@ -5,7 +5,6 @@ package postgres_test
 import (
 	"os"
 	"testing"
-	"time"
 
 	"leasehold/internal/pgtest"
 	"leasehold/internal/store"
@@ -16,8 +15,8 @@ import (
 func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		s, err := postgres.Open(t.Context(), pgtest.Made(t), postgres.WithClock(now))
+	storetest.Run(t, func(t *testing.T, clock *storetest.Clock) store.Store {
+		s, err := postgres.Open(t.Context(), pgtest.Made(t), postgres.WithClock(clock.Now), postgres.WithBoot(clock.Boot))
 		if err != nil {
 			t.Fatal(err)
 		}

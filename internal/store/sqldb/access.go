@@ -5,6 +5,7 @@ import (
 	"errors"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/store"
 )
 
@@ -18,7 +19,7 @@ func (t *Tx) CreateToken(k *store.Token) error {
 func (t *Tx) Token(hash []byte) (*store.Token, error) {
 	k := &store.Token{}
 	var created, expires int64
-	if err := t.one("SELECT hash, user_id, created_at, expires_at FROM tokens WHERE hash = ? AND expires_at > ?", []any{hash, micros(t.now)}, &k.Hash, &k.UserID, &created, &expires); err != nil {
+	if err := t.one("SELECT hash, user_id, created_at, expires_at FROM tokens WHERE hash = ? AND expires_at > ?", []any{hash, micros(t.now.Wall)}, &k.Hash, &k.UserID, &created, &expires); err != nil {
 		return nil, err
 	}
 	k.CreatedAt, k.ExpiresAt = when(created), when(expires)
@@ -33,7 +34,7 @@ func (t *Tx) DeleteTokens(user int64) error {
 
 // WebSession implements store.Access.
 func (t *Tx) WebSession(token string) (data []byte, ok bool, err error) {
-	err = t.one("SELECT data FROM web_sessions WHERE token = ? AND expires_at > ?", []any{token, micros(t.now)}, &data)
+	err = t.one("SELECT data FROM web_sessions WHERE token = ? AND expires_at > ?", []any{token, micros(t.now.Wall)}, &data)
 	if errors.Is(err, store.ErrNotFound) {
 		return nil, false, nil
 	}
@@ -54,10 +55,10 @@ func (t *Tx) DeleteWebSession(token string) error {
 
 // DeleteExpired implements store.Access.
 func (t *Tx) DeleteExpired() error {
-	if _, err := t.exec("DELETE FROM tokens WHERE expires_at <= ?", micros(t.now)); err != nil {
+	if _, err := t.exec("DELETE FROM tokens WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
 		return err
 	}
-	_, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now))
+	_, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now.Wall))
 	return err
 }
 
@@ -95,4 +96,17 @@ func (t *Tx) SetSetting(name, value string) error {
 		return err
 	}
 	return t.touch()
+}
+
+// RestoreHold implements store.Access.
+func (t *Tx) RestoreHold(method int64) (restored, reported lease.Time, err error) {
+	err = t.one("SELECT coalesce(max(CASE WHEN delivery_method_id = ? THEN until END), 0), coalesce(max(CASE WHEN delivery_method_id <> ? THEN until END), 0) FROM restore_holds WHERE delivery_method_id IN (?, ?, ?)",
+		[]any{store.NoMethod, store.NoMethod, store.NoMethod, store.EveryMethod, method}, &restored, &reported)
+	return restored, reported, err
+}
+
+// ExtendRestoreHold implements store.Access.
+func (t *Tx) ExtendRestoreHold(method int64, until lease.Time) error {
+	_, err := t.exec("INSERT INTO restore_holds (delivery_method_id, until) VALUES (?, ?) ON CONFLICT (delivery_method_id) DO UPDATE SET until = excluded.until WHERE excluded.until > restore_holds.until", method, int64(until))
+	return err
 }

@@ -4,19 +4,20 @@ import (
 	"database/sql"
 	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
 
 const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
-	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0)`
+	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0), coalesce((SELECT lease_at FROM agent_seen WHERE agent_id = agents.id), 0)`
 
 func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 	a := &store.Agent{}
 	var created, deleted, seen, simulated, quarantined int64
 	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &a.Credential, &created, &deleted,
-		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen}, more...)...)
-	a.CreatedAt, a.DeletedAt, a.LastSeenAt = when(created), when(deleted), when(seen)
+		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen, &a.Seen.Lease}, more...)...)
+	a.CreatedAt, a.DeletedAt, a.Seen.At = when(created), when(deleted), when(seen)
 	a.Simulated, a.Chain.Quarantined = simulated != 0, quarantined != 0
 	return a, err
 }
@@ -29,7 +30,7 @@ func (t *Tx) CreateAgent(a *store.Agent) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := t.markSeen(a.ID, a.LastSeenAt); err != nil {
+	if err := t.markSeen(a.ID, a.Seen); err != nil {
 		return err
 	}
 	return t.setName("agent", a.ID, a.Name)
@@ -68,7 +69,7 @@ func (t *Tx) SaveAgent(a *store.Agent) error {
 
 // DeleteAgent implements store.Agents.
 func (t *Tx) DeleteAgent(id int64) error {
-	n, err := t.exec("UPDATE agents SET deleted_at = ? WHERE id = ? AND deleted_at = 0", micros(t.now), id)
+	n, err := t.exec("UPDATE agents SET deleted_at = ? WHERE id = ? AND deleted_at = 0", micros(t.now.Wall), id)
 	if err == nil && n == 0 {
 		return store.ErrNotFound
 	}
@@ -88,9 +89,9 @@ func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []
 }
 
 // Hosts implements store.Agents.
-func (t *Tx) Hosts(pool string, seen time.Time) (list []store.HostLoad, err error) {
+func (t *Tx) Hosts(pool string, seen lease.Time) (list []store.HostLoad, err error) {
 	err = t.each(`SELECT a.id, a.slots, (SELECT count(*) FROM sessions s WHERE s.agent_id = a.id AND s.live = 1) FROM agents a JOIN agent_seen x ON x.agent_id = a.id
-		WHERE a.kind = 'host' AND a.deleted_at = 0 AND a.quarantined = 0 AND a.slots > 0 AND a.pool = ? AND x.at >= ? ORDER BY a.id`, []any{pool, micros(seen)}, func(r *sql.Rows) error {
+		WHERE a.kind = 'host' AND a.deleted_at = 0 AND a.quarantined = 0 AND a.slots > 0 AND a.pool = ? AND x.lease_at >= ? ORDER BY a.id`, []any{pool, int64(seen)}, func(r *sql.Rows) error {
 		var h store.HostLoad
 		err := r.Scan(&h.Agent, &h.Slots, &h.Live)
 		list = append(list, h)
@@ -101,10 +102,10 @@ func (t *Tx) Hosts(pool string, seen time.Time) (list []store.HostLoad, err erro
 
 // AddTunnel implements store.Agents.
 func (t *Tx) AddTunnel(x *store.Tunnel) error {
-	if _, err := t.exec("DELETE FROM tunnels WHERE expires_at <= ?", micros(t.now)); err != nil {
+	if _, err := t.exec("DELETE FROM tunnels WHERE expires_at <= ?", int64(t.now.Earliest)); err != nil {
 		return err
 	}
-	_, err := t.exec("INSERT INTO tunnels (ticket, session_id, agent_id, node, expires_at) VALUES (?, ?, ?, ?, ?)", x.Ticket, x.Session, x.Agent, x.Node, micros(x.ExpiresAt))
+	_, err := t.exec("INSERT INTO tunnels (ticket, session_id, agent_id, node, expires_at) VALUES (?, ?, ?, ?, ?)", x.Ticket, x.Session, x.Agent, x.Node, int64(x.ExpiresAt))
 	return err
 }
 
@@ -112,15 +113,13 @@ const selectTunnel = "SELECT ticket, session_id, agent_id, node, expires_at FROM
 
 func scanTunnel(scan func(...any) error) (*store.Tunnel, error) {
 	x := &store.Tunnel{}
-	var expires int64
-	err := scan(&x.Ticket, &x.Session, &x.Agent, &x.Node, &expires)
-	x.ExpiresAt = when(expires)
+	err := scan(&x.Ticket, &x.Session, &x.Agent, &x.Node, &x.ExpiresAt)
 	return x, err
 }
 
 // Tunnels implements store.Agents.
 func (t *Tx) Tunnels(agent int64) (list []store.Tunnel, err error) {
-	err = t.each(selectTunnel+" ORDER BY ticket", []any{agent, micros(t.now)}, func(r *sql.Rows) error {
+	err = t.each(selectTunnel+" ORDER BY ticket", []any{agent, int64(t.now.Earliest)}, func(r *sql.Rows) error {
 		x, err := scanTunnel(r.Scan)
 		list = append(list, *x)
 		return err
@@ -130,7 +129,7 @@ func (t *Tx) Tunnels(agent int64) (list []store.Tunnel, err error) {
 
 // TakeTunnel implements store.Agents.
 func (t *Tx) TakeTunnel(agent int64, ticket string) (*store.Tunnel, error) {
-	x, err := found(scanTunnel(t.row(selectTunnel+" AND ticket = ?", agent, micros(t.now), ticket).Scan))
+	x, err := found(scanTunnel(t.row(selectTunnel+" AND ticket = ?", agent, int64(t.now.Earliest), ticket).Scan))
 	if err != nil {
 		return nil, err
 	}
@@ -178,13 +177,14 @@ func (t *Tx) DevicesOf(user int64) (list []*store.Agent, err error) {
 	return list, err
 }
 
-func (t *Tx) markSeen(agent int64, at time.Time) error {
-	_, err := t.exec("INSERT INTO agent_seen (agent_id, at) VALUES (?, ?) ON CONFLICT (agent_id) DO UPDATE SET at = excluded.at WHERE excluded.at > agent_seen.at", agent, micros(at))
+func (t *Tx) markSeen(agent int64, seen store.Seen) error {
+	_, err := t.exec(`INSERT INTO agent_seen (agent_id, at, lease_at) VALUES (?, ?, ?) ON CONFLICT (agent_id) DO UPDATE SET at = excluded.at, lease_at = excluded.lease_at
+		WHERE excluded.lease_at >= agent_seen.lease_at`, agent, micros(seen.At), int64(seen.Lease))
 	return err
 }
 
 // MarkSeen records when agents were last heard from; see store.Store.
-func (t *Tx) MarkSeen(seen map[int64]time.Time) error {
+func (t *Tx) MarkSeen(seen map[int64]store.Seen) error {
 	for id, at := range seen {
 		if err := t.markSeen(id, at); err != nil {
 			return err

@@ -327,7 +327,7 @@ func (t *Tx) DeleteProvision(id int64) error {
 			return err
 		}
 	}
-	if _, err := t.exec("UPDATE provisions SET deleted_at = ? WHERE id = ?", micros(t.now), id); err != nil {
+	if _, err := t.exec("UPDATE provisions SET deleted_at = ? WHERE id = ?", micros(t.now.Wall), id); err != nil {
 		return err
 	}
 	return t.touch()

@@ -71,7 +71,7 @@ func (t *Tx) ListSessions(q store.SessionQuery) (store.SessionPage, error) {
 	if !ok {
 		return page, fmt.Errorf("sort %q: unknown", q.Sort)
 	}
-	o, err := orderOf(q, col, t.now)
+	o, err := orderOf(q, col, t.now.Wall)
 	if err != nil {
 		return page, err
 	}
@@ -143,7 +143,7 @@ func (t *Tx) SessionRows(ids []int64) ([]store.SessionRow, error) {
 	for part := range slices.Chunk(ids, 500) {
 		err := t.each(selectSession+`,
 			coalesce(u.username, ''), coalesce(u.name, ''), coalesce(u.email, ''), coalesce(a.name, ''), coalesce(d.name, ''), coalesce(d.licence, ''), coalesce(p.name, ''),
-			coalesce(g.name, ''), coalesce(n.at, 0), coalesce(g.simulated, 0)`+fromSession+`
+			coalesce(g.name, ''), coalesce(n.at, 0), coalesce(n.lease_at, 0), coalesce(g.simulated, 0)`+fromSession+`
 			LEFT JOIN users u ON u.id = s.user_id LEFT JOIN apps a ON a.id = s.app_id LEFT JOIN delivery_methods d ON d.id = s.delivery_method_id
 			LEFT JOIN provisions p ON p.id = s.provision_id LEFT JOIN agents g ON g.id = s.agent_id LEFT JOIN agent_seen n ON n.agent_id = s.agent_id
 			WHERE s.id IN (`+marks(len(part))+")", anys(part), func(r *sql.Rows) error {
@@ -151,11 +151,20 @@ func (t *Tx) SessionRows(ids []int64) ([]store.SessionRow, error) {
 			var seen, simulated int64
 			var err error
 			row.Session, err = scanSession(r.Scan, &row.Username, &row.UserName, &row.UserEmail, &row.AppName, &row.DeliveryMethodName, &row.Licence, &row.ProvisionName,
-				&row.AgentName, &seen, &simulated)
+				&row.AgentName, &seen, &row.Seen.Lease, &simulated)
 			if err != nil {
 				return err
 			}
-			row.LastSeenAt, row.Simulated = when(seen), simulated != 0
+			row.Seen.At, row.Simulated = when(seen), simulated != 0
+			if l := row.Lease; l != nil {
+				row.LeaseEnds, row.LeaseFree = t.now.Shown(l.ExpiresAt), t.now.Shown(l.FreeAt)
+			}
+			if o := row.Order; o != nil {
+				row.OrderETA = o.Promised
+				if o.Open() {
+					row.OrderETA = t.now.Shown(o.ETA)
+				}
+			}
 			byID[row.ID] = row
 			return nil
 		})

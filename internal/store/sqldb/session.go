@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"time"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -18,7 +17,7 @@ var sessionColumns = []string{
 	"kind", "user_id", "app_id", "delivery_method_id", "provision_id", "agent_id",
 	"status", "reason", "status_since", "before", "unneeded", "observed", "observed_since",
 	"run", "run_method", "progress", "problem", "viewers", "unwatched_since", "idle_at", "said", "told", "mark", "wanted", "stored", "ended",
-	"started_at", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live", durationSort,
+	"started_at", "start_by", "first_run_at", "last_activity_at", "ended_at", "deleted_at", "gone", "live", durationSort,
 }
 
 func sessionArgs(s *session.Session) []any {
@@ -26,7 +25,7 @@ func sessionArgs(s *session.Session) []any {
 		string(s.Kind), s.UserID, s.AppID, s.DeliveryMethodID, s.ProvisionID, s.AgentID,
 		string(s.Status), s.Reason, micros(s.StatusSince), string(s.Before), strings.Join(s.Unneeded, "\n"), string(s.Observed), micros(s.ObservedSince),
 		int64(s.Run), s.RunMethod, int64(s.Progress), s.Problem, int64(s.Viewers), micros(s.UnwatchedSince), micros(s.IdleAt), int64(s.Said), int64(s.Told), int64(s.Mark), int64(s.Wanted), int64(s.Stored), int64(s.Ended),
-		micros(s.StartedAt), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)), durationSortOf(s),
+		micros(s.StartedAt), int64(s.StartBy), micros(s.FirstRunAt), micros(s.LastActivityAt), micros(s.EndedAt), micros(s.DeletedAt), b2i(!s.DeletedAt.IsZero()), b2i(store.Live(s)), durationSortOf(s),
 	}
 }
 
@@ -34,9 +33,9 @@ func sessionArgs(s *session.Session) []any {
 const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_method_id, s.provision_id, s.agent_id,
 	s.status, s.reason, s.status_since, s.before, s.unneeded, s.observed, s.observed_since,
 	s.run, s.run_method, s.progress, s.problem, s.viewers, s.unwatched_since, s.idle_at, s.said, s.told, s.mark, s.wanted, s.stored, s.ended,
-	s.started_at, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
+	s.started_at, s.start_by, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
 	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
-	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta`
+	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta, o.promised_at`
 
 const fromSession = ` FROM sessions s LEFT JOIN leases l ON l.session_id = s.id LEFT JOIN orders o ON o.id = s.order_id`
 
@@ -46,14 +45,14 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	var since, observedSince, unwatched, idle, started, firstRun, activity, ended, deleted int64
 	var lDM, lGen, lRun, lGranted, lExpires, lFree sql.NullInt64
 	var lKind, oAction, oRole, oName, oReason, oClosedBy sql.NullString
-	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA sql.NullInt64
+	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA, oPromised sql.NullInt64
 	err := scan(append([]any{
 		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
 		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
 		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Viewers, &unwatched, &idle, &s.Said, &s.Told, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
-		&started, &firstRun, &activity, &ended, &deleted,
+		&started, &s.StartBy, &firstRun, &activity, &ended, &deleted,
 		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
-		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA,
+		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA, &oPromised,
 	}, more...)...)
 	if err != nil {
 		return nil, err
@@ -67,14 +66,14 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	if lDM.Valid {
 		s.Lease = &lease.Grant{
 			Session: s.ID, DeliveryMethod: lDM.Int64, Kind: lease.Kind(lKind.String), Generation: uint64(lGen.Int64), Run: uint32(lRun.Int64),
-			GrantedAt: when(lGranted.Int64), ExpiresAt: when(lExpires.Int64), FreeAt: when(lFree.Int64),
+			GrantedAt: lease.Time(lGranted.Int64), ExpiresAt: lease.Time(lExpires.Int64), FreeAt: lease.Time(lFree.Int64),
 		}
 	}
 	if oAction.Valid {
 		s.Order = &session.Order{
 			Action: session.Action(oAction.String), By: session.Actor{Role: session.Role(oRole.String), Name: oName.String}, Reason: oReason.String,
 			UpTo: uint64(oUpTo.Int64), RequestedAt: when(oRequested.Int64), DeliveredAt: when(oDelivered.Int64), WarnedAt: when(oWarned.Int64),
-			ClosedAt: when(oClosed.Int64), ClosedBy: oClosedBy.String, Already: oAlready.Int64 != 0, ETA: when(oETA.Int64),
+			ClosedAt: when(oClosed.Int64), ClosedBy: oClosedBy.String, Already: oAlready.Int64 != 0, ETA: lease.Time(oETA.Int64), Promised: when(oPromised.Int64),
 		}
 	}
 	return s, nil
@@ -104,6 +103,32 @@ func (t *Tx) Session(id int64) (*session.Session, error) { return t.session(id, 
 func (t *Tx) LockSession(id int64) (*session.Session, error) {
 	if err := t.lock("s.id = ?", id); err != nil {
 		return nil, err
+	}
+	return t.session(id, "")
+}
+
+// TryLockSession implements store.Sessions.
+func (t *Tx) TryLockSession(id int64) (*session.Session, error) {
+	s, err := t.session(id, "")
+	if err != nil || t.d.TryUpdate == "" {
+		return s, err
+	}
+	if s.AgentID != 0 {
+		// In the order in which a check-in locks.
+		free, err := t.ids("SELECT id FROM agents WHERE id = ?"+t.d.TryShare, s.AgentID)
+		if err != nil {
+			return nil, err
+		}
+		if len(free) == 0 {
+			return nil, store.ErrLocked
+		}
+	}
+	free, err := t.ids("SELECT id FROM sessions WHERE id = ?"+t.d.TryUpdate, id)
+	if err != nil {
+		return nil, err
+	}
+	if len(free) == 0 {
+		return nil, store.ErrLocked
 	}
 	return t.session(id, "")
 }
@@ -265,14 +290,14 @@ func (t *Tx) saveLease(was, is *lease.Grant, id int64) error {
 		return err
 	}
 	if was == nil || is.DeliveryMethod != was.DeliveryMethod {
-		if _, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", is.DeliveryMethod, id, micros(is.GrantedAt)); err != nil {
+		if _, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING", is.DeliveryMethod, id, int64(is.GrantedAt)); err != nil {
 			return err
 		}
 	}
 	_, err := t.exec(`INSERT INTO leases (session_id, delivery_method_id, kind, generation, run, granted_at, expires_at, free_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 		ON CONFLICT (session_id) DO UPDATE SET delivery_method_id = excluded.delivery_method_id, kind = excluded.kind, generation = excluded.generation,
 		run = excluded.run, granted_at = excluded.granted_at, expires_at = excluded.expires_at, free_at = excluded.free_at`,
-		id, is.DeliveryMethod, string(is.Kind), int64(is.Generation), int64(is.Run), micros(is.GrantedAt), micros(is.ExpiresAt), micros(is.FreeAt))
+		id, is.DeliveryMethod, string(is.Kind), int64(is.Generation), int64(is.Run), int64(is.GrantedAt), int64(is.ExpiresAt), int64(is.FreeAt))
 	return err
 }
 
@@ -281,8 +306,8 @@ func (t *Tx) saveOrder(was, is *session.Order, id int64) error {
 		return nil
 	}
 	if was != nil && was.UpTo == is.UpTo {
-		_, err := t.exec(`UPDATE orders SET delivered_at = ?, warned_at = ?, closed_at = ?, closed_by = ?, already = ?, eta = ? WHERE id = (SELECT order_id FROM sessions WHERE id = ?)`,
-			micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), micros(is.ETA), id)
+		_, err := t.exec(`UPDATE orders SET delivered_at = ?, warned_at = ?, closed_at = ?, closed_by = ?, already = ?, eta = ?, promised_at = ? WHERE id = (SELECT order_id FROM sessions WHERE id = ?)`,
+			micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), int64(is.ETA), micros(is.Promised), id)
 		return err
 	}
 	if was.Open() {
@@ -290,9 +315,9 @@ func (t *Tx) saveOrder(was, is *session.Order, id int64) error {
 			return err
 		}
 	}
-	order, err := t.insert(`INSERT INTO orders (session_id, action, by_role, by_name, reason, up_to, requested_at, delivered_at, warned_at, closed_at, closed_by, already, eta)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, string(is.Action), string(is.By.Role), is.By.Name, is.Reason, int64(is.UpTo),
-		micros(is.RequestedAt), micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), micros(is.ETA))
+	order, err := t.insert(`INSERT INTO orders (session_id, action, by_role, by_name, reason, up_to, requested_at, delivered_at, warned_at, closed_at, closed_by, already, eta, promised_at)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`, id, string(is.Action), string(is.By.Role), is.By.Name, is.Reason, int64(is.UpTo),
+		micros(is.RequestedAt), micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), int64(is.ETA), micros(is.Promised))
 	if err != nil {
 		return err
 	}
@@ -314,7 +339,7 @@ func (t *Tx) TakeSeat(method, id int64, seats int) (bool, error) {
 			return false, err
 		}
 	}
-	_, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT (delivery_method_id, session_id) DO UPDATE SET taken_at = excluded.taken_at", method, id, micros(t.now))
+	_, err := t.exec("INSERT INTO seats (delivery_method_id, session_id, taken_at) VALUES (?, ?, ?) ON CONFLICT (delivery_method_id, session_id) DO UPDATE SET taken_at = excluded.taken_at", method, id, int64(t.now.Earliest))
 	return err == nil, err
 }
 
@@ -326,18 +351,18 @@ func (t *Tx) SeatsTaken(method int64) (int, error) { return t.seatsTaken(method,
 // before that has ended.
 func (t *Tx) seatsTaken(method, but int64) (n int, err error) {
 	err = t.one(`SELECT count(*) FROM seats s LEFT JOIN leases l ON l.session_id = s.session_id
-		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ? OR s.taken_at > l.granted_at)`, []any{method, but, micros(t.now)}, &n)
+		WHERE s.delivery_method_id = ? AND s.session_id <> ? AND (l.session_id IS NULL OR l.free_at > ? OR s.taken_at > l.granted_at)`, []any{method, but, int64(t.now.Earliest)}, &n)
 	return n, err
 }
 
 // StreamsDue implements store.Sessions.
-func (t *Tx) StreamsDue(started, seen time.Time, limit int) ([]int64, error) {
-	ids, err := t.ids("SELECT s.id FROM sessions s WHERE s.gone = 0 AND s.status = 'starting' AND s.started_at < ? ORDER BY s.id LIMIT ?", micros(started), limit)
+func (t *Tx) StreamsDue(seen lease.Time, limit int) ([]int64, error) {
+	ids, err := t.ids("SELECT s.id FROM sessions s WHERE s.gone = 0 AND s.status = 'starting' AND s.start_by <= ? ORDER BY s.id LIMIT ?", int64(t.now.Earliest), limit)
 	if err != nil || len(ids) == limit {
 		return ids, err
 	}
 	more, err := t.ids(`SELECT s.id FROM agents a JOIN agent_seen x ON x.agent_id = a.id JOIN sessions s ON s.agent_id = a.id AND s.live = 1
-		WHERE a.kind = 'host' AND x.at < ? AND s.status = 'connected' ORDER BY s.id LIMIT ?`, micros(seen), limit-len(ids))
+		WHERE a.kind = 'host' AND x.lease_at < ? AND s.status = 'connected' ORDER BY s.id LIMIT ?`, int64(seen), limit-len(ids))
 	return append(ids, more...), err
 }
 
@@ -348,7 +373,7 @@ func (t *Tx) LeasesOver(after int64, scan, limit int) (ids []int64, next int64, 
 	if err != nil || !last.Valid {
 		return nil, 0, err
 	}
-	ids, err = t.ids("SELECT session_id FROM leases WHERE session_id > ? AND session_id <= ? AND free_at <= ? ORDER BY session_id LIMIT ?", after, last.Int64, micros(t.now), limit)
+	ids, err = t.ids("SELECT session_id FROM leases WHERE session_id > ? AND session_id <= ? AND free_at <= ? ORDER BY session_id LIMIT ?", after, last.Int64, int64(t.now.Earliest), limit)
 	if err != nil {
 		return nil, 0, err
 	}
@@ -363,7 +388,7 @@ func (t *Tx) LeasesOver(after int64, scan, limit int) (ids []int64, next int64, 
 
 // OrdersDue implements store.Sessions.
 func (t *Tx) OrdersDue(limit int) ([]int64, error) {
-	return t.ids("SELECT o.session_id FROM orders o WHERE o.closed_at = 0 AND o.eta <= ? ORDER BY o.eta LIMIT ?", micros(t.now), limit)
+	return t.ids("SELECT o.session_id FROM orders o WHERE o.closed_at = 0 AND o.eta <= ? ORDER BY o.eta LIMIT ?", int64(t.now.Earliest), limit)
 }
 
 // Transitions implements store.Sessions.

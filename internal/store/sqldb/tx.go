@@ -1,7 +1,7 @@
 // Package sqldb holds what the two databases share: the SQL that both read the same way,
 // and the code that turns rows into the types of the pure packages and back. What is best
 // said differently in each, a [Dialect] brings: how rows are locked, how text is searched,
-// how the database's clock is read, which errors mean what. See docs/adr/0002.
+// how its wall clock is read, which errors mean what. See docs/adr/0002.
 //
 // Times are whole microseconds since 1970 in columns of 64-bit integers, 0 for none, so
 // that both databases compare and index them alike.
@@ -34,8 +34,11 @@ type Dialect struct {
 	Rebind func(string) string
 	// ForUpdate ends a SELECT that locks its rows; "" where a writer is alone anyway.
 	ForUpdate string
-	// Clock is an expression for the database's time in microseconds, or "" if Now
-	// tells it.
+	// TryUpdate and TryShare end a SELECT that locks its rows, or leaves out those that
+	// somebody else has locked; "" where a writer is alone anyway.
+	TryUpdate, TryShare string
+	// Clock is an expression for the database's wall clock in microseconds, or "" if Now
+	// tells it. No lease depends on it.
 	Clock string
 	Now   func() time.Time
 	// Unique reports whether an error is a broken unique constraint.
@@ -60,63 +63,70 @@ type Tx struct {
 	ctx     context.Context
 	q       Querier
 	d       *Dialect
-	now     time.Time
+	clock   *Clock
+	look    lease.Row // of the lease clock, as this transaction saw it
+	now     lease.Now
 	version int64
 	dirty   bool  // the version was raised in this transaction
 	plan    *plan // of the last list, for its count
 	advised bool
 }
 
-// Begin reads the lease clock and the version, and returns the transaction.
-func Begin(ctx context.Context, q Querier, d *Dialect) (*Tx, error) {
-	t := &Tx{ctx: ctx, q: q, d: d}
-	now, hwm, version, err := t.clock("")
-	if err != nil {
-		return nil, err
+// Begin looks at both clocks and reads the version, and returns the transaction. limits,
+// which may be empty, are columns of the same statement that bound what the transaction
+// waits for.
+func Begin(ctx context.Context, q Querier, d *Dialect, clock *Clock, limits string) (*Tx, error) {
+	t := &Tx{ctx: ctx, q: q, d: d, clock: clock}
+	wall := d.Clock
+	if wall == "" {
+		wall = "0"
 	}
-	t.now, t.version = lease.Clock(now, hwm, 0), version
+	var us int64
+	dest := []any{&us, &t.version, &t.look.Mark, &t.look.Nonce}
+	if limits != "" {
+		limits = ", " + limits
+		for range strings.Count(limits, "set_config(") {
+			dest = append(dest, new(string))
+		}
+	}
+	err := t.row("SELECT " + wall + ", c.version, l.mark, l.nonce" + limits + " FROM clock c, lease_clock l WHERE c.id = 1 AND l.id = 1").Scan(dest...)
+	if err != nil {
+		return nil, fmt.Errorf("read the clocks: %w", err)
+	}
+	if d.Clock == "" {
+		us = micros(d.Now())
+	}
+	t.now.Wall = when(us)
+	clock.read(&t.now, t.look)
 	return t, nil
 }
 
 var _ store.Tx = (*Tx)(nil)
 
-func (t *Tx) clock(lock string) (now, hwm time.Time, version int64, err error) {
-	clock := t.d.Clock
-	if clock == "" {
-		clock = "0"
+// Look looks at the lease clock again if the reading that belongs to the look so far is not
+// known, after catch has had the node tick. It is for READ COMMITTED alone, where a second
+// look sees what others have written meanwhile.
+func (t *Tx) Look(catch func(lease.Row) error) error {
+	for range 2 {
+		if t.now.Signs || !t.clock.stale(t.look) {
+			return nil
+		}
+		if err := catch(t.look); err != nil {
+			return nil // the clock is read without it, and nothing is granted
+		}
+		if err := t.row(selectClock).Scan(&t.look.Mark, &t.look.Nonce); err != nil {
+			return fmt.Errorf("read the lease clock: %w", err)
+		}
+		t.clock.read(&t.now, t.look)
 	}
-	var n, h int64
-	err = t.row("SELECT "+clock+", hwm, version FROM clock WHERE id = 1"+lock).Scan(&n, &h, &version)
-	if err != nil {
-		return now, hwm, 0, fmt.Errorf("read the clock: %w", err)
-	}
-	if t.d.Clock == "" {
-		n = micros(t.d.Now())
-	}
-	return when(n), when(h), version, nil
+	return nil
 }
 
-// Tick lets the lease clock go on; see store.Store.
-func (t *Tx) Tick(watched time.Duration) (unexplained time.Duration, err error) {
-	now, hwm, _, err := t.clock(t.d.ForUpdate)
-	if err != nil || !now.After(hwm) {
-		return 0, err
-	}
-	if unexplained = lease.Unexplained(now, hwm, watched, 0); unexplained > 0 {
-		u := unexplained.Microseconds()
-		if _, err := t.exec("UPDATE leases SET expires_at = expires_at + ?, free_at = free_at + ?", u, u); err != nil {
-			return 0, err
-		}
-		if _, err := t.exec("UPDATE orders SET eta = eta + ? WHERE closed_at = 0", u); err != nil {
-			return 0, err
-		}
-	}
-	_, err = t.exec("UPDATE clock SET hwm = ? WHERE id = 1", micros(now))
-	return unexplained, err
-}
+// LeaseNow implements store.Tx.
+func (t *Tx) LeaseNow() lease.Now { return t.now }
 
-// Now is the lease clock.
-func (t *Tx) Now() time.Time { return t.now }
+// WallNow implements store.Tx.
+func (t *Tx) WallNow() time.Time { return t.now.Wall }
 
 // Version implements store.Directory.
 func (t *Tx) Version() (int64, error) { return t.version, nil }

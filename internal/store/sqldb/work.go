@@ -19,7 +19,7 @@ func (t *Tx) ClaimDuty(name, node string, hold time.Duration) (term int64, mark 
 	err = t.one("SELECT node, term, until, mark FROM duties WHERE name = ?"+t.d.ForUpdate, []any{name}, &holder, &term, &until, &mark)
 	if errors.Is(err, store.ErrNotFound) {
 		// Whoever loses the race for the first row finds it taken.
-		n, err := t.exec("INSERT INTO duties (name, node, term, until, mark) VALUES (?, ?, 1, ?, '') ON CONFLICT DO NOTHING", name, node, micros(t.now.Add(hold)))
+		n, err := t.exec("INSERT INTO duties (name, node, term, until, mark) VALUES (?, ?, 1, ?, '') ON CONFLICT DO NOTHING", name, node, int64(t.now.About(hold)))
 		if err == nil && n == 0 {
 			err = store.ErrHeld
 		}
@@ -29,18 +29,18 @@ func (t *Tx) ClaimDuty(name, node string, hold time.Duration) (term int64, mark 
 		return 0, "", err
 	}
 	if holder != node {
-		if until > micros(t.now) {
+		if until > int64(t.now.Earliest) {
 			return 0, "", store.ErrHeld
 		}
 		term++
 	}
-	_, err = t.exec("UPDATE duties SET node = ?, term = ?, until = ? WHERE name = ?", node, term, micros(t.now.Add(hold)), name)
+	_, err = t.exec("UPDATE duties SET node = ?, term = ?, until = ? WHERE name = ?", node, term, int64(t.now.About(hold)), name)
 	return term, mark, err
 }
 
 // KeepDuty implements store.Work.
 func (t *Tx) KeepDuty(name string, term int64, hold time.Duration) error {
-	return t.held(t.exec("UPDATE duties SET until = ? WHERE name = ? AND term = ?", micros(t.now.Add(hold)), name, term))
+	return t.held(t.exec("UPDATE duties SET until = ? WHERE name = ? AND term = ?", int64(t.now.About(hold)), name, term))
 }
 
 // MarkDuty implements store.Work.
@@ -285,7 +285,7 @@ func (t *Tx) ForgetSession(id int64) error {
 // SeatHolders implements store.Sessions.
 func (t *Tx) SeatHolders(method, after int64, limit int) ([]int64, error) {
 	return t.ids(`SELECT s.session_id FROM seats s JOIN leases l ON l.session_id = s.session_id
-		WHERE s.delivery_method_id = ? AND s.session_id > ? AND l.free_at > ? ORDER BY s.session_id LIMIT ?`, method, after, micros(t.now), limit)
+		WHERE s.delivery_method_id = ? AND s.session_id > ? AND l.free_at > ? ORDER BY s.session_id LIMIT ?`, method, after, int64(t.now.Earliest), limit)
 }
 
 // MatchingIDs implements store.Sessions.

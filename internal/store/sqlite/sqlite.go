@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -32,8 +33,11 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// maxShared is how many updates share one commit.
-const maxShared = 256
+// How many updates share one commit, and for how long a transaction takes more of them.
+const (
+	maxShared = 256
+	maxTurn   = 20 * time.Millisecond
+)
 
 // Store is a database in a file.
 type Store struct {
@@ -43,7 +47,9 @@ type Store struct {
 	idle    chan *reader // nil: one that is still to be opened
 	wstmts  *statements
 	dialect *sqldb.Dialect
+	clock   *sqldb.Clock
 	jobs    chan *job
+	ticks   chan *job // served before jobs, each in a transaction of its own
 	done    chan struct{}
 	closing chan struct{}
 	once    sync.Once
@@ -55,6 +61,7 @@ var _ store.Store = (*Store)(nil)
 type job struct {
 	ctx  context.Context
 	fn   func(store.Tx) error
+	tick func(sqldb.Querier) error // in place of fn: a tick of the lease clock
 	err  error
 	done chan struct{}
 }
@@ -62,9 +69,15 @@ type job struct {
 // Option changes how Open opens.
 type Option func(*Store)
 
-// WithClock takes the time from now instead of the system's clock.
+// WithClock takes the wall clock from now instead of the system's.
 func WithClock(now func() time.Time) Option {
 	return func(s *Store) { s.dialect.Now = now }
+}
+
+// WithBoot takes the boot-time clock from boot instead of the system's, and lets one tick
+// add any time, for tests that step hours.
+func WithBoot(boot func() time.Duration) Option {
+	return func(s *Store) { s.clock.Boot, s.clock.MaxStep = boot, math.MaxInt64 }
 }
 
 // ErrInUse: another process has the folder open. Pages and agents would not hear of what
@@ -101,7 +114,7 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 		return "file:" + path + "?" + v.Encode()
 	}
 	s := &Store{
-		jobs: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),
+		clock: &sqldb.Clock{}, jobs: make(chan *job), ticks: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),
 		dialect: &sqldb.Dialect{
 			Name:   "sqlite",
 			Rebind: func(q string) string { return q },
@@ -157,8 +170,8 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	if err != nil {
 		return fmt.Errorf("sqlite: migrations: %w", err)
 	}
-	if _, err := sub.Up(ctx); err != nil {
-		return fmt.Errorf("sqlite: migrate: %w", err)
+	if err := sqldb.Migrate(ctx, sub); err != nil {
+		return fmt.Errorf("sqlite: %w", err)
 	}
 	return nil
 }
@@ -190,7 +203,7 @@ func (s *Store) View(ctx context.Context, fn func(store.Tx) error) error {
 	if _, err := q.ExecContext(ctx, "BEGIN"); err != nil {
 		return fmt.Errorf("sqlite: begin: %w", err)
 	}
-	t, err := sqldb.Begin(ctx, q, s.dialect)
+	t, err := sqldb.Begin(ctx, q, s.dialect, s.clock, "")
 	if err != nil {
 		return err
 	}
@@ -202,9 +215,14 @@ func itself(_ context.Context, st *sql.Stmt) *sql.Stmt { return st }
 
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
-	j := &job{ctx: ctx, fn: fn, done: make(chan struct{})}
+	return s.do(ctx, s.jobs, &job{ctx: ctx, fn: fn})
+}
+
+// do has the writer run a job.
+func (s *Store) do(ctx context.Context, lane chan *job, j *job) error {
+	j.done = make(chan struct{})
 	select {
-	case s.jobs <- j:
+	case lane <- j:
 	case <-ctx.Done():
 		return ctx.Err()
 	case <-s.closing:
@@ -216,31 +234,47 @@ func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 
 var errClosed = errors.New("sqlite: closed")
 
-// writer runs the updates, those that wait together in one transaction.
+// writer runs the updates, those that wait together in one transaction. A tick of the
+// lease clock that waits goes before them, alone.
 func (s *Store) writer() {
 	defer close(s.done)
 	for {
 		select {
+		case j := <-s.ticks:
+			s.share(j)
+			continue
+		default:
+		}
+		select {
 		case <-s.closing:
 			return
+		case j := <-s.ticks:
+			s.share(j)
 		case j := <-s.jobs:
-			batch := []*job{j}
-		more:
-			for len(batch) < maxShared {
-				select {
-				case j := <-s.jobs:
-					batch = append(batch, j)
-				default:
-					break more
-				}
-			}
-			s.share(batch)
+			s.share(j)
 		}
 	}
 }
 
-// share runs a batch in one transaction.
-func (s *Store) share(batch []*job) {
+// another returns a job that waits and may share the transaction of those before it.
+func (s *Store) another(began time.Time) *job {
+	if time.Since(began) > maxTurn {
+		return nil
+	}
+	select {
+	case j := <-s.jobs:
+		return j
+	default:
+		return nil
+	}
+}
+
+// share runs a job in a transaction, and in the same one those that wait meanwhile. It
+// takes no more once the transaction has gone on for maxTurn, so that a tick waits for one
+// job at the most.
+func (s *Store) share(first *job) {
+	began := time.Now()
+	var batch []*job
 	err := func() error {
 		// Not the callers' contexts: one that ends must not take the others with it.
 		ctx := context.Background()
@@ -254,9 +288,19 @@ func (s *Store) share(batch []*job) {
 				s.conn.ExecContext(ctx, "ROLLBACK")
 			}
 		}()
-		for _, j := range batch {
+		for j := first; j != nil; j = s.another(began) {
+			batch = append(batch, j)
 			if j.err = j.ctx.Err(); j.err != nil {
 				continue
+			}
+			if j.tick != nil {
+				if j.err = j.tick(q); j.err != nil {
+					return j.err
+				}
+				break
+			}
+			if len(batch) == maxShared {
+				began = time.Time{}
 			}
 			if _, err := q.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 				return err
@@ -276,6 +320,9 @@ func (s *Store) share(batch []*job) {
 		committed = true
 		return nil
 	}()
+	if len(batch) == 0 {
+		batch = append(batch, first) // the transaction did not begin
+	}
 	for _, j := range batch {
 		if err != nil && j.err == nil {
 			j.err = err
@@ -290,7 +337,7 @@ func (s *Store) run(ctx context.Context, q sqldb.Querier, fn func(store.Tx) erro
 			err = fmt.Errorf("sqlite: panic in an update: %v", p)
 		}
 	}()
-	t, err := sqldb.Begin(ctx, q, s.dialect)
+	t, err := sqldb.Begin(ctx, q, s.dialect, s.clock, "")
 	if err != nil {
 		return err
 	}
@@ -298,16 +345,23 @@ func (s *Store) run(ctx context.Context, q sqldb.Querier, fn func(store.Tx) erro
 }
 
 // Tick implements store.Store.
-func (s *Store) Tick(ctx context.Context, watched time.Duration) (unexplained time.Duration, err error) {
-	err = s.Update(ctx, func(tx store.Tx) error {
-		unexplained, err = tx.(*sqldb.Tx).Tick(watched)
-		return err
-	})
-	return unexplained, err
+func (s *Store) Tick(ctx context.Context) error {
+	return s.clock.Tick(ctx, s.dialect, s.transact)
+}
+
+// RestartClock implements store.Store.
+func (s *Store) RestartClock(ctx context.Context) error {
+	return s.clock.Restart(ctx, s.dialect, s.transact)
+}
+
+// transact runs a tick in the writer's own lane. The readings belong to the writer's
+// connection, which lives as long as the store.
+func (s *Store) transact(ctx context.Context, fn func(context.Context, sqldb.Querier) error) error {
+	return s.do(ctx, s.ticks, &job{ctx: ctx, tick: func(q sqldb.Querier) error { return fn(context.WithoutCancel(ctx), q) }})
 }
 
 // MarkSeen implements store.Store.
-func (s *Store) MarkSeen(ctx context.Context, seen map[int64]time.Time) error {
+func (s *Store) MarkSeen(ctx context.Context, seen map[int64]store.Seen) error {
 	return s.Update(ctx, func(tx store.Tx) error { return tx.(*sqldb.Tx).MarkSeen(seen) })
 }
 

@@ -24,8 +24,8 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestConformance(t *testing.T) {
-	storetest.Run(t, func(t *testing.T, now func() time.Time) store.Store {
-		s, err := sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(now))
+	storetest.Run(t, func(t *testing.T, clock *storetest.Clock) store.Store {
+		s, err := sqlite.Open(t.Context(), sqlitetest.Folder(t), sqlite.WithClock(clock.Now), sqlite.WithBoot(clock.Boot))
 		if err != nil {
 			t.Fatal(err)
 		}

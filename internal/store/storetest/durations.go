@@ -260,6 +260,6 @@ func testPagingByDuration(t *testing.T, e *env) {
 func (e *env) end(id int64) {
 	e.t.Helper()
 	e.change(id, func(tx store.Tx, s *session.Session) {
-		s.Status, s.EndedAt = session.Removed, tx.Now()
+		s.Status, s.EndedAt = session.Removed, tx.WallNow()
 	})
 }

@@ -40,7 +40,7 @@ func testList(t *testing.T, e *env) {
 		e.step(time.Minute)
 		all = append(all, e.launch(f, i%3, i%2 == 0).ID)
 	}
-	e.change(all[4], func(tx store.Tx, s *session.Session) { s.DeletedAt = tx.Now() })
+	e.change(all[4], func(tx store.Tx, s *session.Session) { s.DeletedAt = tx.WallNow() })
 	listed := slices.Delete(slices.Clone(all), 4, 5)
 	desc := slices.Clone(listed)
 	slices.Reverse(desc)
@@ -95,8 +95,8 @@ func testSearch(t *testing.T, e *env) {
 	f := e.fixture()
 	joe, john, zoe := e.launch(f, 0, true).ID, e.launch(f, 1, true).ID, e.launch(f, 2, true).ID
 	e.change(zoe, func(tx store.Tx, s *session.Session) {
-		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, byAgent)
-		s.Observe(session.Observation{Type: session.ObsUpgradeAsked, At: tx.Now()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.WallNow()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsUpgradeAsked, At: tx.WallNow()}, byAgent)
 	})
 	all := []int64{joe, john, zoe}
 	for _, tt := range []struct {
@@ -139,7 +139,7 @@ func testPaging(t *testing.T, e *env) {
 		id := all[(i*7)%len(all)]
 		moved[id] = true
 		e.change(id, func(tx store.Tx, s *session.Session) {
-			s.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, byAgent)
+			s.Observe(session.Observation{Type: session.ObsAdded, At: tx.WallNow()}, byAgent)
 		})
 		e.launch(f, 1, true)
 	}

@@ -41,7 +41,7 @@ func testMany(t *testing.T, e *env) {
 	model := e.get(e.launch(f, 0, true).ID)
 	e.update(func(tx store.Tx) error { // the model itself is not listed
 		s := store.Clone(model)
-		s.DeletedAt = tx.Now()
+		s.DeletedAt = tx.WallNow()
 		return tx.SaveSession(model, s)
 	})
 	e.update(func(tx store.Tx) error {

@@ -20,7 +20,7 @@ func testMessages(t *testing.T, e *env) {
 	said := e.clock.Now()
 	for i := range 3 {
 		e.change(s.ID, func(tx store.Tx, s *session.Session) {
-			if err := s.Act(session.Tell, olga, fmt.Sprintf("“%d” über\nzwei Zeilen", i+1), said, 0); err != nil {
+			if err := s.Act(session.Tell, olga, fmt.Sprintf("“%d” über\nzwei Zeilen", i+1), tx.LeaseNow(), 0); err != nil {
 				t.Error(err)
 			}
 		})
@@ -46,7 +46,7 @@ func testMessages(t *testing.T, e *env) {
 		same(t, "of another", len(must[[]session.Message](t)(tx.Messages(other.ID))), 0)
 		return nil
 	})
-	e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.Now()) })
+	e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.WallNow()) })
 	e.update(func(tx store.Tx) error {
 		if err := tx.ForgetSession(s.ID); err != nil {
 			return err

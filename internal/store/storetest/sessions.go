@@ -71,7 +71,7 @@ func (e *env) launch(f *fixture, user int, bound bool) *session.Session {
 	e.t.Helper()
 	var s *session.Session
 	e.update(func(tx store.Tx) error {
-		s = session.Launch(session.Device, f.users[user].ID, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: f.users[user].Username}, tx.Now())
+		s = session.Launch(session.Device, f.users[user].ID, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: f.users[user].Username}, tx.LeaseNow())
 		if bound {
 			s.AgentID = f.agent.ID
 		}
@@ -104,9 +104,9 @@ func (e *env) get(id int64) (s *session.Session) {
 func (e *env) grant(id int64, seats int, length time.Duration) (ok bool) {
 	e.t.Helper()
 	e.change(id, func(tx store.Tx, s *session.Session) {
-		s.Observe(session.Observation{Type: session.ObsStarted, Run: s.Run + 1, Mark: s.Wanted, At: tx.Now()}, byAgent)
-		g, _ := s.Ask(session.Snapshot{State: session.IsRunning, Run: s.Run, Mark: s.Mark}, session.Asking{
-			Now: tx.Now(), Terms: lease.Terms{Kind: lease.Floating, Heartbeat: length / lease.Heartbeats},
+		s.Observe(session.Observation{Type: session.ObsStarted, Run: s.Run + 1, Mark: s.Wanted, At: tx.WallNow()}, byAgent)
+		g, _ := s.Ask(session.Snapshot{State: session.IsRunning, Run: s.Run, Mark: s.Mark, Left: -1}, session.Asking{
+			Now: tx.LeaseNow(), Terms: lease.Terms{Kind: lease.Floating, Heartbeat: length / lease.Heartbeats},
 			Entitled: func() *session.Refusal { return nil },
 			Seat: func() (bool, *session.Refusal) {
 				took, err := tx.TakeSeat(s.DeliveryMethodID, s.ID, seats)
@@ -133,13 +133,13 @@ func testSession(t *testing.T, e *env) {
 		t.Fatalf("numbers do not grow: %d after %d", s2.ID, s.ID)
 	}
 	same(t, "as stored", e.get(s.ID), s)
-	e.clock.Step(time.Second)
+	e.step(time.Second)
 	var want *session.Session
 	e.change(s.ID, func(tx store.Tx, s *session.Session) {
-		at := tx.Now()
+		at := tx.WallNow()
 		s.Observe(session.Observation{Type: session.ObsAdded, At: at}, byAgent)
 		s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: at}, byAgent)
-		s.Lease = &lease.Grant{Session: s.ID, DeliveryMethod: f.method.ID, Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: at, ExpiresAt: at.Add(time.Minute), FreeAt: at.Add(2 * time.Minute)}
+		s.Lease = &lease.Grant{Session: s.ID, DeliveryMethod: f.method.ID, Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: tx.LeaseNow().Earliest, ExpiresAt: tx.LeaseNow().Latest.Add(time.Minute), FreeAt: tx.LeaseNow().Latest.Add(2 * time.Minute)}
 		s.NotNeeded("superseded", at)
 		s.NotNeeded("app deleted", at)
 		want = store.Clone(s)
@@ -194,7 +194,7 @@ func testOrders(t *testing.T, e *env) {
 	e.grant(s.ID, 0, time.Minute)
 	act := func(a session.Action) {
 		e.change(s.ID, func(tx store.Tx, s *session.Session) {
-			if err := s.Act(a, session.Actor{Role: session.Admin, Name: "root"}, "because", tx.Now(), time.Minute); err != nil {
+			if err := s.Act(a, session.Actor{Role: session.Admin, Name: "root"}, "because", tx.LeaseNow(), time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		})
@@ -212,19 +212,10 @@ func testOrders(t *testing.T, e *env) {
 	act(session.Expire) // replaces it
 	e.step(5 * time.Minute)
 	same(t, "due once, though two were given", due(), []int64{s.ID})
-	e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Tick(tx.Now(), 0) })
+	e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Tick(tx.LeaseNow(), session.Contact{}, 0) })
 	same(t, "no longer due", len(due()), 0)
 	if o := e.get(s.ID).Order; o.Open() || o.ClosedBy != session.ByLapse || o.Action != session.Expire {
 		t.Fatalf("closed order: %+v", o)
-	}
-}
-
-// step lets time pass as a node that is up would see it.
-func (e *env) step(d time.Duration) {
-	e.t.Helper()
-	e.clock.Step(d)
-	if _, err := e.st.Tick(e.t.Context(), d); err != nil {
-		e.t.Fatal(err)
 	}
 }
 
@@ -241,8 +232,8 @@ func testSessionsOfAgent(t *testing.T, e *env) {
 	a, b, gone := e.launch(f, 0, true), e.launch(f, 1, true), e.launch(f, 0, true)
 	unbound := e.launch(f, 0, false)
 	e.change(gone.ID, func(tx store.Tx, s *session.Session) {
-		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, byAgent)
-		s.Observe(session.Observation{Type: session.ObsRemoved, At: tx.Now()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.WallNow()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsRemoved, At: tx.WallNow()}, byAgent)
 	})
 	e.view(func(tx store.Tx) error {
 		same(t, "of the agent", ids(must[[]*session.Session](t)(tx.SessionsOfAgent(f.agent.ID))), []int64{a.ID, b.ID})
@@ -296,7 +287,7 @@ func testSeats(t *testing.T, e *env) {
 		t.Fatal("the one seat is given twice")
 	}
 	free := e.get(a.ID).Lease.FreeAt
-	e.step(free.Sub(e.clock.Now()) - time.Second)
+	e.step(free.Sub(e.in(0)) - time.Second)
 	if e.grant(b.ID, 1, time.Minute) {
 		t.Fatal("the seat is given before it is certainly free")
 	}

@@ -19,7 +19,7 @@ func testStreams(t *testing.T, e *env) {
 	f := e.fixture()
 	now := e.clock.Now()
 	host := func(name, pool string, slots int, change func(*store.Agent)) *store.Agent {
-		a := &store.Agent{Kind: wire.Host, Name: name, OS: "linux", Arch: "amd64", Pool: pool, Slots: slots, Credential: []byte(name), CreatedAt: now, LastSeenAt: now}
+		a := &store.Agent{Kind: wire.Host, Name: name, OS: "linux", Arch: "amd64", Pool: pool, Slots: slots, Credential: []byte(name), CreatedAt: now, Seen: store.Seen{At: now, Lease: e.in(0)}}
 		if change != nil {
 			change(a)
 		}
@@ -31,12 +31,12 @@ func testStreams(t *testing.T, e *env) {
 	host("elsewhere", "", 5, nil)
 	host("none", "gpu", 0, nil)
 	host("copied", "gpu", 5, func(a *store.Agent) { a.Chain.Quarantined = true })
-	silent := host("silent", "gpu", 5, func(a *store.Agent) { a.LastSeenAt = now.Add(-31 * time.Second) })
+	silent := host("silent", "gpu", 5, func(a *store.Agent) { a.Seen.Lease = e.in(-31 * time.Second) })
 	gone := host("gone", "gpu", 5, nil)
 	e.update(func(tx store.Tx) error { return tx.DeleteAgent(gone.ID) })
 
 	stream := func(host int64) *session.Session {
-		s := session.Launch(session.Stream, f.users[0].ID, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: "ann"}, e.clock.Now())
+		s := session.Launch(session.Stream, f.users[0].ID, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: "ann"}, e.now())
 		s.AgentID = host
 		e.update(func(tx store.Tx) error { return tx.CreateSession(s) })
 		s.TakeTransitions()
@@ -45,7 +45,7 @@ func testStreams(t *testing.T, e *env) {
 	first, second, onSilent := stream(one.ID), stream(one.ID), stream(silent.ID)
 	up := func(id int64) {
 		e.change(id, func(_ store.Tx, s *session.Session) {
-			s.Lease = &lease.Grant{Session: id, DeliveryMethod: f.method.ID, Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: e.clock.Now(), ExpiresAt: e.clock.Now().Add(time.Hour), FreeAt: e.clock.Now().Add(time.Hour)}
+			s.Lease = &lease.Grant{Session: id, DeliveryMethod: f.method.ID, Kind: lease.Floating, Generation: 1, Run: 1, GrantedAt: e.in(0), ExpiresAt: e.in(time.Hour), FreeAt: e.in(time.Hour)}
 			s.Observe(session.Observation{Type: session.ObsUp, Run: 1, At: e.clock.Now()}, session.Source{Agent: session.Actor{Role: session.Agent, Name: "one"}})
 		})
 	}
@@ -60,7 +60,7 @@ func testStreams(t *testing.T, e *env) {
 	loads := func() []store.HostLoad {
 		var l []store.HostLoad
 		e.view(func(tx store.Tx) error {
-			l = must[[]store.HostLoad](t)(tx.Hosts("gpu", now.Add(-30*time.Second)))
+			l = must[[]store.HostLoad](t)(tx.Hosts("gpu", tx.LeaseNow().Earliest.Add(-30*time.Second)))
 			return nil
 		})
 		return l
@@ -76,16 +76,21 @@ func testStreams(t *testing.T, e *env) {
 		if a := must[*store.Agent](t)(tx.Agent(two.ID)); a.Slots != 7 || a.Pool != "cpu" {
 			t.Errorf("host %+v", a)
 		}
-		due := func(started, seen time.Duration, limit int) []int64 {
-			return must[[]int64](t)(tx.StreamsDue(now.Add(started), now.Add(seen), limit))
-		}
-		same(t, "nothing is due", len(due(0, -time.Hour, 10)), 0)
-		same(t, "not up in time", due(time.Second, -time.Hour, 10), []int64{second.ID})
-		same(t, "on a silent host", due(0, -30*time.Second, 10), []int64{onSilent.ID})
-		same(t, "both", due(time.Second, -30*time.Second, 10), []int64{second.ID, onSilent.ID})
-		same(t, "one of them", due(time.Second, -30*time.Second, 1), []int64{second.ID})
 		return nil
 	})
+	due := func(silent time.Duration, limit int) (ids []int64) {
+		e.view(func(tx store.Tx) error {
+			ids = must[[]int64](t)(tx.StreamsDue(tx.LeaseNow().Earliest.Add(-silent), limit))
+			return nil
+		})
+		return ids
+	}
+	same(t, "nothing is due", len(due(time.Hour, 10)), 0)
+	same(t, "on a silent host", due(30*time.Second, 10), []int64{onSilent.ID})
+	e.step(session.StartWithin)
+	same(t, "not up in time", due(time.Hour, 10), []int64{second.ID})
+	same(t, "both", due(session.StartWithin+30*time.Second, 10), []int64{second.ID, onSilent.ID})
+	same(t, "one of them", due(session.StartWithin+30*time.Second, 1), []int64{second.ID})
 }
 
 // testTunnels: a ticket is good once, for its host, until it is over.
@@ -93,7 +98,7 @@ func testTunnels(t *testing.T, e *env) {
 	const host, other = 7, 8
 	add := func(ticket string, session int64, life time.Duration) {
 		e.update(func(tx store.Tx) error {
-			return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: session, Agent: host, Node: "https://a.example.org", ExpiresAt: e.clock.Now().Add(life)})
+			return tx.AddTunnel(&store.Tunnel{Ticket: ticket, Session: session, Agent: host, Node: "https://a.example.org", ExpiresAt: e.in(life)})
 		})
 	}
 	waiting := func(agent int64) (out []string) {
@@ -109,7 +114,7 @@ func testTunnels(t *testing.T, e *env) {
 	add("b", 2, 10*time.Second)
 	same(t, "waiting", waiting(host), []string{"a", "b"})
 	same(t, "for another", len(waiting(other)), 0)
-	e.clock.Step(10 * time.Second)
+	e.step(10 * time.Second)
 	same(t, "one is over", waiting(host), []string{"a"})
 	take := func(agent int64, ticket string) (*store.Tunnel, error) {
 		var x *store.Tunnel
@@ -132,7 +137,7 @@ func testTunnels(t *testing.T, e *env) {
 		x, err = tx.TakeTunnel(host, "a")
 		return err
 	})
-	if err != nil || x.Session != 1 || x.Agent != host || x.Node != "https://a.example.org" || !x.ExpiresAt.Equal(e.clock.Now().Add(20*time.Second)) {
+	if err != nil || x.Session != 1 || x.Agent != host || x.Node != "https://a.example.org" || x.ExpiresAt != e.in(20*time.Second) {
 		t.Fatalf("taken: %+v, %v", x, err)
 	}
 	_, err = take(host, "a")

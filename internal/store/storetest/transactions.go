@@ -35,7 +35,7 @@ func testSeatsAtOnce(t *testing.T, e *env) {
 				if took, err = tx.TakeSeat(f.method.ID, id, seats); err != nil || !took {
 					return err
 				}
-				s.Lease = lease.NewGrant(lease.Terms{Kind: lease.Floating, Heartbeat: time.Minute}, id, f.method.ID, 1, 1, tx.Now(), nil, 0)
+				s.Lease = lease.NewGrant(lease.Terms{Kind: lease.Floating, Heartbeat: time.Minute}, id, f.method.ID, 1, 1, tx.LeaseNow(), nil, 0)
 				return tx.SaveSession(before, s)
 			})
 			if err != nil {
@@ -68,7 +68,7 @@ func testAtomic(t *testing.T, e *env) {
 			return err
 		}
 		was := store.Clone(s)
-		if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.Now(), 0); err != nil {
+		if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.LeaseNow(), 0); err != nil {
 			return err
 		}
 		if err := tx.SaveSession(was, s); err != nil {
@@ -112,7 +112,7 @@ func testContended(t *testing.T, e *env) {
 						return err
 					}
 					before := store.Clone(s)
-					if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.Now(), 0); err != nil {
+					if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.LeaseNow(), 0); err != nil {
 						return err
 					}
 					return tx.SaveSession(before, s)
@@ -157,73 +157,194 @@ func testCancelled(t *testing.T, e *env) {
 	}
 }
 
+// testClock: lease time goes on by ticks alone, whatever the wall clock does.
 func testClock(t *testing.T, e *env) {
-	now := func() (at time.Time) {
-		e.view(func(tx store.Tx) error { at = tx.Now(); return nil })
-		return at
+	start := e.now()
+	if !start.Signs || start.Latest != start.Earliest {
+		t.Fatalf("after two ticks: %+v", start)
 	}
-	start := e.clock.Now()
-	same(t, "a database that was never ticked goes by its own clock", now(), start)
-	if _, err := e.st.Tick(t.Context(), 0); err != nil {
-		t.Fatal(err)
+	e.clock.Step(3 * time.Second)
+	n := e.now()
+	same(t, "the earliest waits for the tick", n.Earliest, start.Earliest)
+	same(t, "the latest goes on", n.Latest, start.Latest.Add(3*time.Second))
+	e.tick()
+	n = e.now()
+	same(t, "the tick brings both together", []lease.Time{n.Earliest, n.Latest}, []lease.Time{start.Earliest.Add(3 * time.Second), start.Latest.Add(3 * time.Second)})
+	e.tick()
+	same(t, "a tick at once adds nothing", e.now().Earliest, n.Earliest)
+	e.clock.Step(lease.MaxAge + time.Second)
+	if n = e.now(); n.Signs {
+		t.Errorf("a reading of %v ago signs", lease.MaxAge+time.Second)
 	}
-	e.clock.Step(-time.Hour)
-	same(t, "it never goes back", now(), start)
-	e.clock.Step(time.Hour + time.Second)
-	same(t, "it goes on", now(), start.Add(time.Second))
-	e.clock.Step(time.Hour)
-	same(t, "it does not leap", now(), start.Add(lease.Slack))
+	e.tick()
 	e.update(func(tx store.Tx) error {
-		same(t, "within an update", tx.Now(), start.Add(lease.Slack))
+		if n := tx.LeaseNow(); !n.Signs || n.Wall != e.clock.Now() || tx.WallNow() != n.Wall {
+			t.Errorf("within an update: %+v", n)
+		}
 		return nil
 	})
 }
 
-func testLeap(t *testing.T, e *env) {
+// testWallSet: a wall clock that is set changes what people read and nothing else.
+func testWallSet(t *testing.T, e *env) {
 	f := e.fixture()
-	if _, err := e.st.Tick(t.Context(), 0); err != nil {
-		t.Fatal(err)
-	}
 	s := e.launch(f, 0, true)
 	e.grant(s.ID, 1, time.Minute)
 	e.change(s.ID, func(tx store.Tx, s *session.Session) {
-		if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.Now(), 0); err != nil {
+		if err := s.Act(session.Evict, session.Actor{Role: session.Admin}, "", tx.LeaseNow(), 0); err != nil {
 			t.Fatal(err)
 		}
 	})
-	was := e.get(s.ID)
-	// An hour that a node has watched is an hour.
-	e.clock.Step(10 * time.Second)
-	off, err := e.st.Tick(t.Context(), 10*time.Second)
-	if err != nil || off != 0 {
-		t.Fatalf("ten seconds that were watched: put off by %v, %v", off, err)
+	was, before := e.get(s.ID), e.now()
+	for _, d := range []time.Duration{2 * time.Hour, -4 * time.Hour, -20 * time.Second} {
+		e.clock.Set(d)
+		e.step(lease.Period)
+		is := e.get(s.ID)
+		same(t, "the lease", is.Lease, was.Lease)
+		same(t, "the order", is.Order.ETA, was.Order.ETA)
+		same(t, "lease time", e.now().Earliest, before.Earliest.Add(lease.Period))
+		before = e.now()
+		same(t, "the wall clock", before.Wall, e.clock.Now())
+		b := e.launch(f, 1, true)
+		if e.grant(b.ID, 1, time.Minute) {
+			t.Fatal("the wall clock freed a seat")
+		}
 	}
-	// One that nobody has watched may never have passed.
-	e.clock.Step(time.Hour)
-	off, err = e.st.Tick(t.Context(), time.Second)
-	if err != nil || off != time.Hour-time.Second-lease.Slack {
-		t.Fatalf("a leap of an hour: put off by %v, %v", off, err)
+	e.view(func(tx store.Tx) error {
+		r := must[[]store.SessionRow](t)(tx.SessionRows([]int64{s.ID}))[0]
+		same(t, "the ETA as people read it", r.OrderETA, before.Wall.Add(was.Order.ETA.Sub(before.Latest)))
+		return nil
+	})
+}
+
+// testRestartClock: after a restore nobody reads the clock by readings from before.
+func testRestartClock(t *testing.T, e *env) {
+	was := e.now()
+	if err := e.st.RestartClock(t.Context()); err != nil {
+		t.Fatal(err)
 	}
-	is := e.get(s.ID)
-	same(t, "the lease's end", is.Lease.ExpiresAt, was.Lease.ExpiresAt.Add(off))
-	same(t, "the seat's freedom", is.Lease.FreeAt, was.Lease.FreeAt.Add(off))
-	same(t, "the order's ETA", is.Order.ETA, was.Order.ETA.Add(off))
-	b := e.launch(f, 1, true)
-	if e.grant(b.ID, 1, time.Minute) {
-		t.Error("a leap of the clock freed a seat")
+	if n := e.now(); n.Signs || n.Earliest != was.Earliest {
+		t.Errorf("restarted: %+v, before %+v", n, was)
 	}
+	e.tick()
+	if e.now().Signs {
+		t.Error("one look is enough to sign")
+	}
+	e.step(lease.Period)
+	if n := e.now(); !n.Signs || n.Earliest != was.Earliest.Add(lease.Period) {
+		t.Errorf("after two ticks: %+v, before %+v", n, was)
+	}
+}
+
+func testRestoreHold(t *testing.T, e *env) {
+	hold := func(method int64) (out [2]lease.Time) {
+		e.view(func(tx store.Tx) (err error) {
+			out[0], out[1], err = tx.RestoreHold(method)
+			return err
+		})
+		return out
+	}
+	same(t, "never restored", hold(7), [2]lease.Time{})
+	for _, x := range []struct {
+		method int64
+		until  lease.Time
+	}{{store.NoMethod, 100}, {7, 500}, {7, 300}, {store.EveryMethod, 200}, {store.NoMethod, 90}} {
+		e.update(func(tx store.Tx) error { return tx.ExtendRestoreHold(x.method, x.until) })
+	}
+	same(t, "of a method that was reported", hold(7), [2]lease.Time{100, 500})
+	same(t, "of another one", hold(8), [2]lease.Time{100, 200})
+}
+
+// testTryLock: work that must not wait leaves out what somebody else has locked.
+func testTryLock(t *testing.T, e *env) {
+	f := e.fixture()
+	s := e.launch(f, 0, true)
+	try := func() (err error) {
+		return e.st.Update(context.Background(), func(tx store.Tx) error {
+			_, err := watched{tx, e.suite}.TryLockSession(s.ID)
+			return err
+		})
+	}
+	if err := try(); err != nil {
+		t.Fatal(err)
+	}
+	wantErr(t, e.st.Update(context.Background(), func(tx store.Tx) error { _, err := tx.TryLockSession(1 << 40); return err }), store.ErrNotFound)
+	concurrent := e.concurrent()
+	for _, lock := range []func(store.Tx) error{
+		func(tx store.Tx) error { _, err := tx.LockSession(s.ID); return err },
+		func(tx store.Tx) error { _, err := tx.LockAgent(f.agent.ID); return err },
+	} {
+		locked, end := make(chan struct{}), make(chan struct{})
+		done := make(chan error, 1)
+		go func() {
+			done <- e.st.Update(context.Background(), func(tx store.Tx) error {
+				err := lock(tx)
+				close(locked)
+				<-end
+				return err
+			})
+		}()
+		<-locked
+		tried := make(chan error, 1)
+		go func() { tried <- try() }()
+		// Where there is one writer, it comes after the other; else it does not wait.
+		var err error
+		select {
+		case err = <-tried:
+			close(end)
+			wantErr(t, err, store.ErrLocked)
+		case <-time.After(300 * time.Millisecond):
+			if concurrent {
+				t.Error("it waits for the lock")
+			}
+			close(end)
+			err = <-tried
+			if err != nil {
+				t.Error(err)
+			}
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// concurrent reports whether updates of the database run beside each other.
+func (e *env) concurrent() bool {
+	both := make(chan struct{})
+	done := make(chan error, 1)
+	var got bool
+	err := e.st.Update(context.Background(), func(store.Tx) error {
+		go func() {
+			done <- e.st.Update(context.Background(), func(store.Tx) error { close(both); return nil })
+		}()
+		select {
+		case <-both:
+			got = true
+		case <-time.After(200 * time.Millisecond):
+		}
+		return nil
+	})
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	if err := <-done; err != nil {
+		e.t.Fatal(err)
+	}
+	return got
 }
 
 func testSeen(t *testing.T, e *env) {
 	f := e.fixture()
-	at := e.clock.Now().Add(time.Minute)
-	for _, seen := range []time.Time{at, at.Add(-30 * time.Second)} { // a late write changes nothing
-		if err := e.st.MarkSeen(t.Context(), map[int64]time.Time{f.agent.ID: seen}); err != nil {
+	at := store.Seen{At: e.clock.Now().Add(time.Minute), Lease: e.in(time.Minute)}
+	late := store.Seen{At: at.At.Add(time.Hour), Lease: at.Lease.Add(-30 * time.Second)} // the wall clock was set
+	for _, seen := range []store.Seen{at, late} {                                        // a late write changes nothing
+		if err := e.st.MarkSeen(t.Context(), map[int64]store.Seen{f.agent.ID: seen}); err != nil {
 			t.Fatal(err)
 		}
 	}
 	e.view(func(tx store.Tx) error {
-		same(t, "last seen", must[*store.Agent](t)(tx.Agent(f.agent.ID)).LastSeenAt, at)
+		same(t, "last seen", must[*store.Agent](t)(tx.Agent(f.agent.ID)).Seen, at)
 		return nil
 	})
 }

@@ -5,6 +5,7 @@ import (
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
+	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -22,10 +23,30 @@ func (w watched) saw(method string) {
 	w.s.mu.Unlock()
 }
 
-// Now notes the call, as all the methods below do.
-func (w watched) Now() time.Time {
-	w.saw("Now")
-	return w.Tx.Now()
+// LeaseNow notes the call, as all the methods below do.
+func (w watched) LeaseNow() lease.Now {
+	w.saw("LeaseNow")
+	return w.Tx.LeaseNow()
+}
+
+func (w watched) WallNow() time.Time {
+	w.saw("WallNow")
+	return w.Tx.WallNow()
+}
+
+func (w watched) TryLockSession(a0 int64) (*session.Session, error) {
+	w.saw("TryLockSession")
+	return w.Tx.TryLockSession(a0)
+}
+
+func (w watched) RestoreHold(a0 int64) (lease.Time, lease.Time, error) {
+	w.saw("RestoreHold")
+	return w.Tx.RestoreHold(a0)
+}
+
+func (w watched) ExtendRestoreHold(a0 int64, a1 lease.Time) error {
+	w.saw("ExtendRestoreHold")
+	return w.Tx.ExtendRestoreHold(a0, a1)
 }
 
 func (w watched) CreateSession(a0 *session.Session) error {
@@ -158,14 +179,14 @@ func (w watched) RecordDevice(a0 int64, a1 int64, a2 time.Time) error {
 	return w.Tx.RecordDevice(a0, a1, a2)
 }
 
-func (w watched) Hosts(a0 string, a1 time.Time) ([]store.HostLoad, error) {
+func (w watched) Hosts(a0 string, a1 lease.Time) ([]store.HostLoad, error) {
 	w.saw("Hosts")
 	return w.Tx.Hosts(a0, a1)
 }
 
-func (w watched) StreamsDue(a0, a1 time.Time, a2 int) ([]int64, error) {
+func (w watched) StreamsDue(a0 lease.Time, a1 int) ([]int64, error) {
 	w.saw("StreamsDue")
-	return w.Tx.StreamsDue(a0, a1, a2)
+	return w.Tx.StreamsDue(a0, a1)
 }
 
 func (w watched) AddTunnel(a0 *store.Tunnel) error {

@@ -43,11 +43,11 @@ func testDuties(t *testing.T, e *env) {
 	if got := marked(); got != "monday" {
 		t.Errorf("marked %q", got)
 	}
-	e.clock.Step(hold)
+	e.step(hold)
 	e.update(func(tx store.Tx) error { return tx.KeepDuty("sweep", first, hold) })
 	_, _, err = claim("b")
 	wantErr(t, err, store.ErrHeld)
-	e.clock.Step(hold)
+	e.step(hold)
 	second, mark, err := claim("b")
 	if err != nil || second <= first || mark != "monday" {
 		t.Fatalf("taken over: term %d after %d, mark %q, %v", second, first, mark, err)
@@ -71,9 +71,9 @@ func testBatches(t *testing.T, e *env) {
 		ids = append(ids, e.launch(f, i%3, true).ID)
 	}
 	e.change(ids[1], func(tx store.Tx, s *session.Session) {
-		s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: tx.Now()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsStarted, Run: 1, At: tx.WallNow()}, byAgent)
 	})
-	e.change(ids[4], func(tx store.Tx, s *session.Session) { s.Delete(tx.Now()) })
+	e.change(ids[4], func(tx store.Tx, s *session.Session) { s.Delete(tx.WallNow()) })
 	b := &store.Batch{Action: session.Evict, Reason: "exam", Filter: &store.SessionQuery{Q: "x", Statuses: []session.Status{session.Running}},
 		By: session.Actor{Role: session.Admin, Name: "ann"}, From: "10.0.0.1", State: store.BatchFreezing, CreatedAt: e.clock.Now()}
 	e.update(func(tx store.Tx) error {
@@ -116,7 +116,7 @@ func testBatches(t *testing.T, e *env) {
 	e.update(func(tx store.Tx) error {
 		b = must[*store.Batch](t)(tx.LockBatch(b.ID))
 		b.State, b.Reached, b.Total, b.Applied, b.Skipped = store.BatchDone, ids[4], 5, 1, 4
-		b.StartedAt, b.FinishedAt = tx.Now(), tx.Now()
+		b.StartedAt, b.FinishedAt = tx.WallNow(), tx.WallNow()
 		b.By, b.From = session.Actor{Role: session.Admin, Name: "the one who began it"}, "192.0.2.7"
 		if err := tx.SaveBatch(b); err != nil {
 			return err
@@ -133,8 +133,8 @@ func testBatches(t *testing.T, e *env) {
 		return nil
 	})
 	e.update(func(tx store.Tx) error {
-		same(t, "too young", must[int](t)(tx.DeleteBatches(tx.Now().Add(time.Hour), tx.Now(), 10)), 0)
-		same(t, "old", must[int](t)(tx.DeleteBatches(tx.Now(), tx.Now().Add(time.Second), 10)), 1)
+		same(t, "too young", must[int](t)(tx.DeleteBatches(tx.WallNow().Add(time.Hour), tx.WallNow(), 10)), 0)
+		same(t, "old", must[int](t)(tx.DeleteBatches(tx.WallNow(), tx.WallNow().Add(time.Second), 10)), 1)
 		same(t, "its items", len(must[[]store.BatchItem](t)(tx.BatchItems(b.ID, "", 0, 10))), 0)
 		return nil
 	})
@@ -145,10 +145,10 @@ func testChecks(t *testing.T, e *env) {
 	a, b, other := e.launch(f, 0, true), e.launch(f, 0, true), e.launch(f, 1, true)
 	over, gone := e.launch(f, 0, true), e.launch(f, 0, true)
 	e.change(over.ID, func(tx store.Tx, s *session.Session) {
-		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.Now()}, byAgent)
-		s.Observe(session.Observation{Type: session.ObsRemoved, At: tx.Now()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsAdded, At: tx.WallNow()}, byAgent)
+		s.Observe(session.Observation{Type: session.ObsRemoved, At: tx.WallNow()}, byAgent)
 	})
-	e.change(gone.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.Now()) })
+	e.change(gone.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.WallNow()) })
 	c1 := &store.Check{Scope: store.OfUser, Ref: f.users[0].ID, EndRunning: true, Reason: "left", By: session.Actor{Role: session.Admin, Name: "ann"}, From: "10.0.0.1", CreatedAt: e.clock.Now()}
 	c2 := &store.Check{Scope: store.OfApp, Ref: f.app.ID, By: session.Actor{Role: session.Server}, CreatedAt: e.clock.Now()}
 	e.update(func(tx store.Tx) error {
@@ -198,7 +198,7 @@ func testChecks(t *testing.T, e *env) {
 func testHousekeeping(t *testing.T, e *env) {
 	f := e.fixture()
 	old := e.launch(f, 0, true)
-	e.clock.Step(48 * time.Hour)
+	e.step(48 * time.Hour)
 	young := e.launch(f, 0, true)
 	running := e.launch(f, 1, true)
 	if !e.grant(running.ID, 0, time.Hour) {
@@ -209,8 +209,8 @@ func testHousekeeping(t *testing.T, e *env) {
 			return must[[]int64](t)(tx.Idle(s, quiet, since, 0, 10))
 		}
 		same(t, "all", ids(session.Launched, time.Time{}, time.Time{}), []int64{old.ID, young.ID})
-		same(t, "quiet for two days", ids(session.Launched, tx.Now().Add(-48*time.Hour), time.Time{}), []int64{old.ID})
-		same(t, "so since before today", ids(session.Launched, time.Time{}, tx.Now().Add(-time.Hour)), []int64{old.ID})
+		same(t, "quiet for two days", ids(session.Launched, tx.WallNow().Add(-48*time.Hour), time.Time{}), []int64{old.ID})
+		same(t, "so since before today", ids(session.Launched, time.Time{}, tx.WallNow().Add(-time.Hour)), []int64{old.ID})
 		same(t, "of another status", len(ids(session.Stopped, time.Time{}, time.Time{})), 0)
 		same(t, "above", must[[]int64](t)(tx.Idle(session.Launched, time.Time{}, time.Time{}, old.ID, 10)), []int64{young.ID})
 		same(t, "matching", must[[]int64](t)(tx.MatchingIDs(store.SessionQuery{Kind: session.Device, Sort: "-user"}, old.ID, 1)), []int64{young.ID})
@@ -220,12 +220,12 @@ func testHousekeeping(t *testing.T, e *env) {
 		return nil
 	})
 	for _, s := range []*session.Session{old, running} {
-		e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.Now()) })
+		e.change(s.ID, func(tx store.Tx, s *session.Session) { s.Delete(tx.WallNow()) })
 	}
-	e.clock.Step(time.Minute)
+	e.step(time.Minute)
 	e.update(func(tx store.Tx) error {
-		same(t, "not yet", len(must[[]int64](t)(tx.Forgettable(tx.Now().Add(-time.Hour), 10))), 0)
-		same(t, "without a lease out", must[[]int64](t)(tx.Forgettable(tx.Now(), 10)), []int64{old.ID})
+		same(t, "not yet", len(must[[]int64](t)(tx.Forgettable(tx.WallNow().Add(-time.Hour), 10))), 0)
+		same(t, "without a lease out", must[[]int64](t)(tx.Forgettable(tx.WallNow(), 10)), []int64{old.ID})
 		if err := tx.ForgetSession(old.ID); err != nil {
 			return err
 		}
@@ -281,13 +281,13 @@ func testSilence(t *testing.T, e *env) {
 	f := e.fixture()
 	s := e.launch(f, 0, true)
 	unbound := e.launch(f, 0, false)
-	if err := e.st.MarkSeen(t.Context(), map[int64]time.Time{f.agent.ID: e.clock.Now()}); err != nil {
+	if err := e.st.MarkSeen(t.Context(), map[int64]store.Seen{f.agent.ID: {At: e.clock.Now(), Lease: e.in(0)}}); err != nil {
 		t.Fatal(err)
 	}
-	e.clock.Step(time.Hour)
+	e.step(time.Hour)
 	e.view(func(tx store.Tx) error {
 		list := func(silent time.Duration) []store.SessionRow {
-			q := store.SessionQuery{SilentSince: tx.Now().Add(-silent), Sort: "-id", PageSize: 10}
+			q := store.SessionQuery{SilentSince: tx.WallNow().Add(-silent), Sort: "-id", PageSize: 10}
 			n, exact, err := tx.CountSessions(q, 100)
 			rows := must[store.SessionPage](t)(tx.ListSessions(q)).Rows
 			if err != nil || !exact || n != len(rows) {
@@ -311,11 +311,11 @@ func testHistory(t *testing.T, e *env) {
 		id := e.launch(f, i%3, i%2 == 0).ID
 		all = append(all, id)
 		if i%3 == 1 {
-			e.change(id, func(tx store.Tx, s *session.Session) { s.Delete(tx.Now()) })
+			e.change(id, func(tx store.Tx, s *session.Session) { s.Delete(tx.WallNow()) })
 		} else {
 			listed = append(listed, id)
 		}
-		e.clock.Step(time.Minute)
+		e.step(time.Minute)
 	}
 	queries := []store.SessionQuery{{}, {Kind: session.Device}, {Statuses: []session.Status{session.Launched}}, {Q: "doe"}, {AppID: f.app.ID}, {From: e.clock.Now().Add(-time.Hour)}}
 	e.view(func(tx store.Tx) error {
@@ -365,7 +365,7 @@ func testDenials(t *testing.T, e *env) {
 	s := e.launch(f, 0, true)
 	e.update(func(tx store.Tx) error {
 		for run := range 3 {
-			d := store.Denial{At: tx.Now().Add(time.Duration(run) * time.Minute), Session: s.ID, Run: uint32(run + 1), UserID: f.users[0].ID, AppID: f.app.ID,
+			d := store.Denial{At: tx.WallNow().Add(time.Duration(run) * time.Minute), Session: s.ID, Run: uint32(run + 1), UserID: f.users[0].ID, AppID: f.app.ID,
 				DeliveryMethodID: f.method.ID, AgentID: f.agent.ID, Code: session.RefusedNoSeat, Message: "All seats are in use."}
 			if err := tx.AddDenial(d); err != nil {
 				return err
@@ -383,7 +383,7 @@ func testDenials(t *testing.T, e *env) {
 			t.Fatalf("the rest: %+v", rest)
 		}
 		same(t, "of another", len(must[[]store.Denial](t)(tx.DenialsOf(f.other.ID, 0, 2))), 0)
-		same(t, "since", must[int](t)(tx.CountDenials(f.method.ID, tx.Now().Add(time.Minute))), 2)
+		same(t, "since", must[int](t)(tx.CountDenials(f.method.ID, tx.WallNow().Add(time.Minute))), 2)
 		return nil
 	})
 }

@@ -7,8 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"leasehold/internal/lease"
 	"leasehold/internal/store/sqlite"
 )
 
@@ -40,4 +43,26 @@ func Folder(t testing.TB) string {
 		t.Fatal(err)
 	}
 	return dir
+}
+
+// Open returns a store on an empty database that can read its lease clock already. A server
+// can by its second tick; so that no test waits for that, the boot-time clock is moved on.
+func Open(t testing.TB) *sqlite.Store {
+	t.Helper()
+	var ahead atomic.Int64
+	begin := time.Now()
+	s, err := sqlite.Open(context.Background(), Folder(t), sqlite.WithBoot(func() time.Duration {
+		return time.Since(begin) + time.Duration(ahead.Load())
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { s.Close() })
+	for range 2 {
+		if err := s.Tick(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		ahead.Add(int64(lease.Period))
+	}
+	return s
 }
