@@ -22,13 +22,13 @@ generated() { # what is generated is as its sources say
 static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample ./internal/tools/ran; }
 # What has one goroutine and much to do gains nothing from the race detector, which makes
 # it ten times slower: these run by themselves.
-single='TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_'
+single='TestEveryZone|TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_'
 # What passed is noted, so that docs/reference-coverage.md can be held to it.
 notes=$(mktemp)
 trap 'rm -f "$notes"' EXIT
 tests() { go test -json -count=1 "$@" | bin/ran -notes "$notes"; }
 explorer() {
-  tests -timeout 15m -run "$single" ./internal/session ./internal/store/... ./internal/control
+  tests -timeout 15m -run "$single" ./internal/calendar ./internal/session ./internal/store/... ./internal/control
 }
 # The pages take as long as half of the others together, so they come first.
 race() {
