@@ -371,7 +371,9 @@ func snapshot(st *wire.SessionState) session.Snapshot {
 		from *time.Time
 		to   *time.Time
 	}{{st.UnwatchedSince, &out.UnwatchedSince}, {st.IdleAt, &out.IdleAt}} {
-		if t.from != nil {
+		// What is no time of these days comes of a wrong clock and is not known. It does not
+		// hold up the report; see wire.CheckIn for those of observations.
+		if t.from != nil && wire.Plausible(*t.from) {
 			*t.to = t.from.UTC().Truncate(time.Microsecond)
 		}
 	}

@@ -133,6 +133,12 @@ type Where struct {
 func (p *Provision) Validate() error {
 	var e invalid.Error
 	e.Text("name", p.Name, 1, 200)
+	if !p.StartsAt.IsZero() {
+		e.Time("starts_at", p.StartsAt)
+	}
+	if !p.EndsAt.IsZero() {
+		e.Time("ends_at", p.EndsAt)
+	}
 	if !p.StartsAt.IsZero() && !p.EndsAt.IsZero() && !p.EndsAt.After(p.StartsAt) {
 		e.Add("ends_at", "must be after starts_at")
 	}

@@ -10,13 +10,17 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"leasehold/internal/lease"
+	"leasehold/internal/pgtest"
 	"leasehold/internal/server"
+	"leasehold/internal/store"
+	"leasehold/internal/store/postgres"
 	"leasehold/internal/store/sqlite"
 	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
@@ -33,14 +37,35 @@ type rig struct {
 
 const password = "correct horse battery"
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
 	st, err := sqlite.Open(t.Context(), sqlitetest.Folder(t))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return newRigOn(t, st)
+}
+
+// each runs a test on either database.
+func each(t *testing.T, do func(t *testing.T, r *rig)) {
+	t.Run("sqlite", func(t *testing.T) { do(t, newRig(t)) })
+	t.Run("postgres", func(t *testing.T) {
+		st, err := postgres.Open(t.Context(), pgtest.Made(t))
+		if err != nil {
+			t.Fatal(err)
+		}
+		do(t, newRigOn(t, st))
+	})
+}
+
+// newRigOn is a server on a database, which is closed after the test.
+func newRigOn(t *testing.T, st store.Store) *rig {
+	t.Helper()
 	t.Cleanup(func() { st.Close() })
 	r := &rig{t: t, log: &bytes.Buffer{}}
+	var err error
 	r.s, err = server.New(t.Context(), server.Config{Store: st, PublicURL: "http://127.0.0.1:1", Version: "test", Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)

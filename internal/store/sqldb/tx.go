@@ -209,11 +209,17 @@ func firstWords(q string) string {
 	return strings.Join(w[:min(len(w), 4)], " ")
 }
 
+// micros is a time as it is kept. 0 stands for none, so the first instant of 1970 is kept as
+// the microsecond after.
 func micros(t time.Time) int64 {
-	if t.IsZero() {
+	switch us := t.UnixMicro(); {
+	case t.IsZero():
 		return 0
+	case us == 0:
+		return 1
+	default:
+		return us
 	}
-	return t.UnixMicro()
 }
 
 func when(us int64) time.Time {
