@@ -120,10 +120,8 @@ func (c *Control) DeleteWebSession(ctx context.Context, token string) error {
 }
 
 // clearExpired clears tokens and browser sessions that have expired.
-func (c *Control) clearExpired(ctx context.Context) {
-	if err := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteExpired() }); err != nil && ctx.Err() == nil {
-		c.Log.Error("clear expired sign-ins", "err", err)
-	}
+func (c *Control) clearExpired(ctx context.Context) error {
+	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.DeleteExpired() })
 }
 
 // WhoIs is the user as the use cases know callers.

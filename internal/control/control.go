@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -190,11 +191,11 @@ func (c *Control) Run(ctx context.Context) {
 	for {
 		select {
 		case <-clear.C:
-			c.clearExpired(ctx)
+			c.Try(ctx, "clear expired sign-ins", c.clearExpired)
 		case <-ctx.Done():
 			// What was seen last is worth a moment more.
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
-			c.FlushSeen(last)
+			c.Try(context.WithoutCancel(ctx), "last-seen times", func(context.Context) error { return c.flushSeen(last) })
 			cancel()
 			return
 		case <-t.C:
@@ -210,37 +211,53 @@ func (c *Control) work(ctx context.Context) {
 		name string
 		do   func(context.Context) error
 	}{{"check entitlements", c.Check}, {"batches", c.RunBatches}, {"housekeeping", c.HousekeepDaily}} {
-		if err := w.do(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error(w.name, "err", err)
+		c.Try(ctx, w.name, w.do)
+	}
+}
+
+// Try does a piece of the work beside requests and logs why it failed. A panic in one is
+// logged, too: the others go on, and so does the server.
+func (c *Control) Try(ctx context.Context, name string, do func(context.Context) error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.Log.Error("work beside requests panicked", "work", name, "panic", v, "stack", string(debug.Stack()))
 		}
+	}()
+	if err := do(ctx); err != nil && ctx.Err() == nil {
+		c.Log.Error(name, "err", err)
 	}
 }
 
 // Beat does once what Run does every second.
 func (c *Control) Beat(ctx context.Context) {
-	c.beat.mu.Lock()
-	now := c.Elapsed()
-	unexplained, err := c.Store.Tick(ctx, now-c.beat.last)
-	if err == nil {
-		c.beat.last = now
-	}
-	c.beat.mu.Unlock()
-	if err != nil {
-		if ctx.Err() == nil {
-			c.Log.Error("lease clock", "err", err)
-		}
+	ticked := false
+	c.Try(ctx, "lease clock", func(ctx context.Context) error {
+		err := c.tickClock(ctx)
+		ticked = err == nil
+		return err
+	})
+	if !ticked {
 		return
 	}
+	c.Try(ctx, "watch streams", c.watchStreams)
+	c.Try(ctx, "sweep", c.Sweep)
+	c.Try(ctx, "last-seen times", c.flushSeen)
+}
+
+// tickClock lets the lease clock go on.
+func (c *Control) tickClock(ctx context.Context) error {
+	c.beat.mu.Lock()
+	defer c.beat.mu.Unlock()
+	now := c.Elapsed()
+	unexplained, err := c.Store.Tick(ctx, now-c.beat.last)
+	if err != nil {
+		return err
+	}
+	c.beat.last = now
 	if unexplained > 0 {
 		c.Log.Warn("the clock was not watched, or leapt: leases and orders are put off", "by", unexplained)
 	}
-	if err := c.watchStreams(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("watch streams", "err", err)
-	}
-	if err := c.Sweep(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("sweep", "err", err)
-	}
-	c.FlushSeen(ctx)
+	return nil
 }
 
 // secret returns a new secret of 256 bits and its hash as it is stored. Secrets are typed
@@ -269,16 +286,14 @@ func (b *seenBuffer) mark(agent int64, at time.Time) {
 	b.mu.Unlock()
 }
 
-// FlushSeen writes the last-seen times that wait.
-func (c *Control) FlushSeen(ctx context.Context) {
+// flushSeen writes the last-seen times that wait.
+func (c *Control) flushSeen(ctx context.Context) error {
 	c.seen.mu.Lock()
 	at := c.seen.at
 	c.seen.at = make(map[int64]time.Time, len(at))
 	c.seen.mu.Unlock()
 	if len(at) == 0 {
-		return
+		return nil
 	}
-	if err := c.Store.MarkSeen(ctx, at); err != nil {
-		c.Log.Error("last-seen times", "err", err)
-	}
+	return c.Store.MarkSeen(ctx, at)
 }

@@ -40,6 +40,7 @@ type Store interface {
 	// Update runs fn in a transaction and commits it before returning, or changes
 	// nothing if fn fails. fn may be run again after a serialisation failure or
 	// deadlock, so it keeps no state between runs. Concurrent updates may share a commit.
+	// If fn panics, nothing is changed and Update panics in its caller.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Tick advances the lease clock's high-water mark. Every node calls it every second;
 	// watched is the time since its last call by its own monotonic clock, 0 for the
