@@ -33,7 +33,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 generate:
-	go run github.com/a-h/templ/cmd/templ generate -path internal/server/web
+	go tool templ generate -path internal/server/web
 	go generate ./internal/session
 
 bench: build
