@@ -137,7 +137,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	if verdict == lease.Stale {
 		a.JumpTo = ci.agent.Chain.Last
 	} else if !m.More && a.NextEpoch == 0 {
-		ci.reconcile()
+		if err := ci.reconcile(); err != nil {
+			return nil, err
+		}
 		if err := ci.upgrade(); err != nil {
 			return nil, err
 		}
@@ -335,7 +337,7 @@ func (ci *checkIn) supersede(s *session.Session) error {
 }
 
 // reconcile applies what the agent says of every session now.
-func (ci *checkIn) reconcile() {
+func (ci *checkIn) reconcile() error {
 	listed := map[int64]bool{}
 	for i := range ci.m.Sessions {
 		st := &ci.m.Sessions[i]
@@ -346,7 +348,7 @@ func (ci *checkIn) reconcile() {
 			if was == session.Launched && s.Status != session.Launched {
 				// The entry that said so was lost with the journal.
 				if err := ci.supersede(s); err != nil {
-					ci.Log.Error("supersede", "session", s.ID, "err", err)
+					return err
 				}
 			}
 		}
@@ -358,6 +360,7 @@ func (ci *checkIn) reconcile() {
 			}
 		}
 	}
+	return nil
 }
 
 func snapshot(st *wire.SessionState) session.Snapshot {

@@ -295,5 +295,16 @@ func (c *Control) flushSeen(ctx context.Context) error {
 	if len(at) == 0 {
 		return nil
 	}
-	return c.Store.MarkSeen(ctx, at)
+	err := c.Store.MarkSeen(ctx, at)
+	if err != nil {
+		// They are kept for the next time, unless an agent was heard from since.
+		c.seen.mu.Lock()
+		defer c.seen.mu.Unlock()
+		for id, t := range at {
+			if t.After(c.seen.at[id]) {
+				c.seen.at[id] = t
+			}
+		}
+	}
+	return err
 }
