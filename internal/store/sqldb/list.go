@@ -62,7 +62,7 @@ func (c *cursor) of(col sortColumn) bool {
 	}
 	switch k := c.Key.(type) {
 	case string:
-		return col.text && !strings.Contains(k, "\x00") // no text in a database has one
+		return col.text && holds(k)
 	case json.Number:
 		n, err := k.Int64()
 		c.Key = n
