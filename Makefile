@@ -20,7 +20,7 @@ test:
 check:
 	gofmt -l cmd internal | tee /dev/stderr | wc -l | grep -qx 0
 	go vet ./...
-	go test -short -skip 'TestExplore|TestEveryRuleIsNeeded' ./internal/lease ./internal/session ./internal/catalog ./internal/directory ./internal/wire ./internal/invalid ./internal/auth ./internal/control ./internal/store/... ./internal/repotest
+	go test -short -skip 'TestExplore|TestEveryRuleIsNeeded' ./internal/calendar ./internal/lease ./internal/session ./internal/catalog ./internal/directory ./internal/wire ./internal/invalid ./internal/auth ./internal/control ./internal/store/... ./internal/repotest
 
 # The browser's bundle; see internal/tools/webbuild.
 web: internal/server/web/dist/manifest.json
@@ -33,7 +33,7 @@ web/node_modules/.package-lock.json: web/package.json web/package-lock.json
 	@touch $@
 
 generate:
-	go run github.com/a-h/templ/cmd/templ generate -path internal/server/web
+	go tool templ generate -path internal/server/web
 	go generate ./internal/session
 
 bench: build

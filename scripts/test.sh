@@ -17,18 +17,20 @@ step() { # name, command…
 vet() { go vet ./... && GOOS=windows GOARCH=amd64 go vet ./cmd/... ./internal/agent/... && GOOS=darwin GOARCH=arm64 go vet ./cmd/... ./internal/agent/...; }
 format() { local f; f=$(gofmt -l cmd internal e2e 2>/dev/null); [ -z "$f" ] || { echo "not gofmt'd: $f"; return 1; }; }
 generated() { # what is generated is as its sources say
-  go run github.com/a-h/templ/cmd/templ generate -path internal/server/web >/dev/null 2>&1 && go generate ./internal/session && git diff --exit-code --stat -- '*_templ.go' docs/state-machine.md
+  go tool templ generate -path internal/server/web >/dev/null 2>&1 && go generate ./internal/session && git diff --exit-code --stat -- '*_templ.go' docs/state-machine.md
 }
+modules() { go mod tidy -diff; } # go.mod names what is used, and nothing else
+types() { (cd web && npm run --silent check); }
 static() { CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample ./internal/tools/ran; }
 # What has one goroutine and much to do gains nothing from the race detector, which makes
 # it ten times slower: these run by themselves.
-single='TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_'
+single='TestEveryZone|TestFleet|TestExplore|TestEveryRuleIsNeeded|TestConformance/lists_'
 # What passed is noted, so that docs/reference-coverage.md can be held to it.
 notes=$(mktemp)
 trap 'rm -f "$notes"' EXIT
 tests() { go test -json -count=1 "$@" | bin/ran -notes "$notes"; }
 explorer() {
-  tests -timeout 15m -run "$single" ./internal/lease ./internal/session ./internal/store/... ./internal/control
+  tests -timeout 15m -run "$single" ./internal/calendar ./internal/lease ./internal/session ./internal/store/... ./internal/control
 }
 # The pages take as long as half of the others together, so they come first.
 race() {
@@ -42,6 +44,8 @@ step "tools" scripts/tools.sh
 step "pages' assets" make -s web
 step "format" format
 step "generated files" generated
+step "modules" modules
+step "types of the TypeScript" types
 step "vet, on Linux, Windows and macOS" vet
 step "lint" go tool staticcheck ./...
 step "build" static

@@ -152,6 +152,11 @@ type sessionKill struct{ sessionAct }
 // Run is leasehold session kill.
 func (c *sessionKill) Run(ctx context.Context, std *stdio) error { return c.act(ctx, std, "kill") }
 
+type sessionCancel struct{ sessionAct }
+
+// Run is leasehold session cancel.
+func (c *sessionCancel) Run(ctx context.Context, std *stdio) error { return c.act(ctx, std, "cancel") }
+
 type sessionMessage struct {
 	sessionChoice
 	Text string `required:"" env:"-" help:"What they are told, at most 500 characters."`

@@ -64,12 +64,12 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	defer closeSoon(log, "database", st, closeWait)
 	l, err := listenFrom(c.Port)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	public := "http://" + l.Addr().String()
 	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, Version: version, Log: log})
 	if err != nil {

@@ -80,6 +80,8 @@ func (c *filterFlags) filter() (f adminapi.Filter, given bool, err error) {
 		given = true
 		if *x.to = int64(*x.from / time.Second); *x.from < time.Second || *x.from%time.Second != 0 {
 			bad(x.flag, "be whole seconds, at least 1s, as 90s or 1h")
+		} else if *x.to > adminapi.MaxSpan {
+			bad(x.flag, "be at most 100 years, 876000h")
 		}
 	}
 	if c.Status != nil {

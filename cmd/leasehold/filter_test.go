@@ -40,7 +40,7 @@ func (a *api) cli(t *testing.T, args ...string) (string, error) {
 // anything is sent. Passed over, it would mean every session.
 func TestFilterThatVanishes(t *testing.T) {
 	for _, args := range [][]string{
-		{"--silent=500ms"}, {"--silent=0s"}, {"--silent=1500ms"}, {"--silent=-1h"}, {"--older=0s"}, {"--older=999ms"},
+		{"--silent=500ms"}, {"--silent=0s"}, {"--silent=1500ms"}, {"--silent=-1h"}, {"--older=0s"}, {"--older=999ms"}, {"--older=876001h"}, {"--silent=2562047h"},
 		{"--query", ""}, {"--query", "  "}, {"--username", ""}, {"--email="}, {"--kind="}, {"--from", ""}, {"--to", ""}, {"--tz", ""},
 		{"--app-id", "0"}, {"--user-id=0"}, {"--provision-id=-1"}, {"--delivery-method-id", "0"}, {"--device-id", "0"}, {"--host-id", "0"},
 		{"--status", ""}, {"--status="},
@@ -50,7 +50,7 @@ func TestFilterThatVanishes(t *testing.T) {
 		if len(args) == 2 && !strings.Contains(args[1], "=") {
 			flag = args[0]
 		}
-		for _, cmd := range [][]string{{"evict", "--all"}, {"expire", "--all"}, {"kill", "--all", "--dry-run"}, {"list"}} {
+		for _, cmd := range [][]string{{"evict", "--all"}, {"expire", "--all"}, {"kill", "--all", "--dry-run"}, {"cancel", "--all"}, {"list"}} {
 			a := newAPI(t)
 			out, err := a.cli(t, append(append([]string{"session"}, cmd...), args...)...)
 			if err == nil || !strings.Contains(err.Error()+out, flag) || len(a.sent) > 0 {

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -48,13 +49,32 @@ func (c *serverCmd) Run(ctx context.Context, std *stdio) error {
 	if err != nil {
 		return err
 	}
-	defer st.Close()
+	defer closeSoon(log, "database", st, closeWait)
 	l, err := c.listen()
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	return c.serve(ctx, std, log, st, l, nil)
+}
+
+// closeWait is how long the end of the process waits for the database to be closed. A
+// database is whole without that.
+const closeWait = 5 * time.Second
+
+// closeSoon closes what may never be free to be closed, because a request that reads it does
+// not end: then it is left to the end of the process.
+func closeSoon(log *slog.Logger, name string, c io.Closer, wait time.Duration) {
+	done := make(chan error, 1)
+	go func() { done <- c.Close() }()
+	select {
+	case err := <-done:
+		if err != nil {
+			log.Error("close", "what", name, "err", err)
+		}
+	case <-time.After(wait):
+		log.Error("close: something still uses it", "what", name)
+	}
 }
 
 // open opens the database that the settings name.

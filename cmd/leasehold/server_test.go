@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"leasehold/internal/store"
 )
 
 // start runs a command that is expected to be refused, for a little while at most.
@@ -57,5 +60,38 @@ func TestDataFolder(t *testing.T) {
 	_, err = start(t, "demo", "--sample", sample, "--port=70000", "--data", dir)
 	if _, missing := os.Stat(filepath.Join(dir, "leasehold.db")); err == nil || missing != nil {
 		t.Errorf("%v, %v", err, missing)
+	}
+}
+
+// TestClosesSoon: a database that somebody reads for ever does not keep the process alive.
+func TestClosesSoon(t *testing.T) {
+	st, err := (&serverCmd{Data: t.TempDir()}).open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	reading, free, read := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(read)
+		_ = st.View(context.Background(), func(store.Tx) error { close(reading); <-free; return nil })
+	}()
+	<-reading
+	var log bytes.Buffer
+	closed := make(chan struct{})
+	go func() {
+		defer close(closed)
+		closeSoon(slog.New(slog.NewTextHandler(&log, nil)), "database", st, 100*time.Millisecond)
+	}()
+	select {
+	case <-closed:
+		if !strings.Contains(log.String(), "something still uses it") {
+			t.Errorf("the log: %s", log.String())
+		}
+	case <-time.After(10 * time.Second):
+		t.Error("it waits without end")
+	}
+	close(free)
+	<-read
+	if err := st.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -118,6 +118,7 @@ type sessionCmd struct {
 	Evict  sessionEvict  `cmd:"" help:"Close the app; the user may run it again."`
 	Expire sessionExpire `cmd:"" help:"Let the session never run again; the user may launch another."`
 	Kill   sessionKill   `cmd:"" help:"End a streamed session at once."`
+	Cancel sessionCancel `cmd:"" help:"End a streamed session that is starting."`
 
 	Message sessionMessage `cmd:"" help:"Show the users of open apps a text."`
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"leasehold/internal/auth"
@@ -18,8 +19,8 @@ const TokenLife = 12 * time.Hour
 const settingSetup = "setup_hash"
 
 // dummyHash is checked when there is no such account, so that the time taken does not
-// tell which user names exist.
-var dummyHash = auth.HashPassword("no account has this password")
+// tell which user names exist. Hashing costs too much to be done in every command.
+var dummyHash = sync.OnceValue(func() string { return auth.HashPassword("no account has this password") })
 
 // SignIn checks a user name and password. It returns ErrSignIn for every reason to say no.
 func (c *Control) SignIn(ctx context.Context, username, password, from string) (*directory.User, error) {
@@ -31,15 +32,15 @@ func (c *Control) SignIn(ctx context.Context, username, password, from string) (
 	if err != nil {
 		return nil, err
 	}
-	phc := dummyHash
-	if u != nil && u.PasswordHash != "" {
-		phc = u.PasswordHash
-	}
 	select {
 	case c.hashes <- struct{}{}:
 		defer func() { <-c.hashes }()
 	case <-ctx.Done():
 		return nil, ctx.Err()
+	}
+	phc := dummyHash() // whoever signs in, so that the first sign-in tells nothing either
+	if u != nil && u.PasswordHash != "" {
+		phc = u.PasswordHash
 	}
 	ok, err := auth.CheckPassword(phc, password)
 	if err != nil {

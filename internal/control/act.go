@@ -73,9 +73,11 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 }
 
 func checkAction(e *invalid.Error, a session.Action) {
-	if !a.Valid() {
-		e.Add("action", "must be one of evict, expire, kill, message")
+	words := []string{string(session.Tell)}
+	for _, known := range session.Actions {
+		words = append(words, string(known))
 	}
+	e.OneOf("action", string(a), words...)
 }
 
 // checkReason bounds why an action is done, or what a message says.

@@ -19,6 +19,11 @@ func (c *Control) admin(ctx context.Context, who Who, action, reason string, do 
 	if !who.Admin {
 		return ErrDenied
 	}
+	var e invalid.Error
+	e.Text("reason", reason, 0, maxReason)
+	if err := e.Err(); err != nil {
+		return err
+	}
 	return c.Store.Update(ctx, func(tx store.Tx) error {
 		target, name, err := do(tx)
 		if err != nil {

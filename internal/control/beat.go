@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -31,26 +32,34 @@ func (c *Control) Run(ctx context.Context) {
 	}{
 		{"watch streams", workEvery, c.watchStreams},
 		{"sweep", workEvery, c.Sweep},
-		{"last-seen times", workEvery, c.FlushSeen},
+		{"last-seen times", workEvery, c.flushSeen},
 		{"check entitlements", workEvery, c.Check},
 		{"batches", workEvery, c.RunBatches},
 		{"housekeeping", workEvery, c.HousekeepDaily},
 		{"clear expired", clearEvery, c.clearExpired},
 	} {
 		all.Go(func() {
-			every(ctx, w.every, func() {
-				if err := w.do(beside); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLocked) {
-					c.Log.Error(w.name, "err", err)
-				}
-			})
+			every(ctx, w.every, func() { c.Try(beside, w.name, w.do) })
 		})
 	}
 	all.Wait()
 	// What was seen last is worth a moment more.
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
-	if err := c.FlushSeen(last); err != nil {
-		c.Log.Error("last-seen times", "err", err)
+	c.Try(last, "last-seen times", c.flushSeen)
+}
+
+// Try does a piece of the work beside requests and logs why it failed. A panic in one is
+// logged, too: the others go on, and so does the server. What somebody else has locked is
+// left for the next time.
+func (c *Control) Try(ctx context.Context, name string, do func(context.Context) error) {
+	defer func() {
+		if v := recover(); v != nil {
+			c.Log.Error("work beside requests panicked", "work", name, "panic", v, "stack", string(debug.Stack()))
+		}
+	}()
+	if err := do(ctx); err != nil && ctx.Err() == nil && !errors.Is(err, store.ErrLocked) {
+		c.Log.Error(name, "err", err)
 	}
 }
 
@@ -135,14 +144,10 @@ func (c *Control) AwaitClock(ctx context.Context) error {
 
 // Beat does once what Run does every second, for tests that step the time.
 func (c *Control) Beat(ctx context.Context) {
-	if err := c.Store.Tick(ctx); err != nil && ctx.Err() == nil {
-		c.Log.Error("lease clock", "err", err)
-	}
-	for _, do := range []func(context.Context) error{c.watchStreams, c.Sweep, c.FlushSeen} {
-		if err := do(ctx); err != nil && ctx.Err() == nil {
-			c.Log.Error("beat", "err", err)
-		}
-	}
+	c.Try(ctx, "lease clock", c.Store.Tick)
+	c.Try(ctx, "watch streams", c.watchStreams)
+	c.Try(ctx, "sweep", c.Sweep)
+	c.Try(ctx, "last-seen times", c.flushSeen)
 }
 
 // seenBuffer keeps when agents were last heard from until it is written, in bulk.
@@ -160,24 +165,39 @@ func (b *seenBuffer) mark(agent int64, at store.Seen) {
 // seenAtOnce is how many last-seen times are written in one turn.
 const seenAtOnce = 500
 
-// FlushSeen writes the last-seen times that wait.
-func (c *Control) FlushSeen(ctx context.Context) error {
+// flushSeen writes the last-seen times that wait.
+func (c *Control) flushSeen(ctx context.Context) error {
 	c.seen.mu.Lock()
 	at := c.seen.at
 	c.seen.at = make(map[int64]store.Seen, len(at))
 	c.seen.mu.Unlock()
+	var failed error
 	part := make(map[int64]store.Seen, min(len(at), seenAtOnce))
+	write := func() {
+		if failed == nil && len(part) > 0 {
+			failed = c.Store.MarkSeen(ctx, part)
+		}
+		if failed != nil {
+			c.seen.keep(part)
+		}
+		clear(part)
+	}
 	for agent, seen := range at {
-		part[agent] = seen
-		if len(part) == seenAtOnce {
-			if err := c.Store.MarkSeen(ctx, part); err != nil {
-				return err
-			}
-			clear(part)
+		if part[agent] = seen; len(part) == seenAtOnce {
+			write()
 		}
 	}
-	if len(part) == 0 {
-		return nil
+	write()
+	return failed
+}
+
+// keep puts times that could not be written back, unless an agent was heard from since.
+func (b *seenBuffer) keep(at map[int64]store.Seen) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for agent, seen := range at {
+		if seen.Lease > b.at[agent].Lease {
+			b.at[agent] = seen
+		}
 	}
-	return c.Store.MarkSeen(ctx, part)
 }

@@ -142,7 +142,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	if verdict == lease.Stale {
 		a.JumpTo = ci.agent.Chain.Last
 	} else if !m.More && a.NextEpoch == 0 {
-		ci.reconcile()
+		if err := ci.reconcile(); err != nil {
+			return nil, err
+		}
 		if err := ci.upgrade(); err != nil {
 			return nil, err
 		}
@@ -319,7 +321,7 @@ func (ci *checkIn) supersede(s *session.Session) error {
 }
 
 // reconcile applies what the agent says of every session now.
-func (ci *checkIn) reconcile() {
+func (ci *checkIn) reconcile() error {
 	listed := map[int64]bool{}
 	for i := range ci.m.Sessions {
 		st := &ci.m.Sessions[i]
@@ -330,7 +332,7 @@ func (ci *checkIn) reconcile() {
 			if was == session.Launched && s.Status != session.Launched {
 				// The entry that said so was lost with the journal.
 				if err := ci.supersede(s); err != nil {
-					ci.Log.Error("supersede", "session", s.ID, "err", err)
+					return err
 				}
 			}
 		}
@@ -342,6 +344,7 @@ func (ci *checkIn) reconcile() {
 			}
 		}
 	}
+	return nil
 }
 
 func snapshot(st *wire.SessionState) session.Snapshot {
@@ -359,7 +362,9 @@ func snapshot(st *wire.SessionState) session.Snapshot {
 		from *time.Time
 		to   *time.Time
 	}{{st.UnwatchedSince, &out.UnwatchedSince}, {st.IdleAt, &out.IdleAt}} {
-		if t.from != nil {
+		// What is no time of these days comes of a wrong clock and is not known. It does not
+		// hold up the report; see wire.CheckIn for those of observations.
+		if t.from != nil && wire.Plausible(*t.from) {
 			*t.to = t.from.UTC().Truncate(time.Microsecond)
 		}
 	}

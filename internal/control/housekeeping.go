@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -17,9 +18,11 @@ const (
 	dutyHousekeeping = "housekeeping"
 	dutyHold         = time.Minute
 	housekeepBatch   = 200 // sessions in one transaction
-	keepBatches      = 90 * 24 * time.Hour
 	keepPreviews     = time.Hour
 )
+
+// keepBatches is how long the results of a batch are kept.
+var keepBatches = calendar.Days(90)
 
 // ActionHousekeeping is what the audit log calls a run of the housekeeping.
 const ActionHousekeeping = "housekeeping.run"
@@ -44,53 +47,38 @@ func (h *Housekept) String() string {
 	return fmt.Sprintf("deleted %d, expired %d, history of %d no longer kept", h.Deleted, n, h.Forgotten)
 }
 
-// today is the calendar day of now and when it began.
-func (s *Settings) today(now time.Time) (day string, began time.Time) {
-	n := now.In(s.Location())
-	return n.Format(time.DateOnly), time.Date(n.Year(), n.Month(), n.Day(), 0, 0, 0, 0, n.Location())
-}
+// today is the day of a moment, in the time zone.
+func (s *Settings) today(now time.Time) calendar.Date { return calendar.DateOf(now, s.Location()) }
 
-// due is the last calendar day whose hour has come, and when that day began.
-func (s *Settings) due(now time.Time) (day string, began time.Time) {
-	day, began = s.today(now)
-	if now.Before(s.hourOf(began)) {
-		return s.today(began.Add(-time.Hour))
-	}
-	return day, began
-}
-
-// hourOf is when the housekeeping runs on the day that began then.
-func (s *Settings) hourOf(began time.Time) time.Time {
-	return time.Date(began.Year(), began.Month(), began.Day(), s.HousekeepingHour, 0, 0, 0, began.Location())
+// due is the last day whose hour has come.
+func (s *Settings) due(now time.Time) calendar.Date {
+	return calendar.Due(now, s.HousekeepingHour, s.Location())
 }
 
 // nextHousekeeping is when the daily housekeeping runs next, of which the last run was for
 // the day last: now if it is behind.
 func (s *Settings) nextHousekeeping(now time.Time, last string) time.Time {
-	if day, _ := s.due(now); day > last {
+	if s.due(now).String() > last {
 		return now
 	}
-	_, began := s.today(now)
-	for ; ; _, began = s.today(began.AddDate(0, 0, 1)) {
-		at := s.hourOf(began)
-		if at.After(now) && began.Format(time.DateOnly) > last {
-			return at.UTC()
+	// In another zone, or by another clock, it may have run for a day that is to come here.
+	if ran, err := calendar.ParseDate(last); err == nil && ran.Start(s.Location()).After(now) {
+		now = ran.Start(s.Location())
+	}
+	for {
+		now = calendar.Next(now, s.HousekeepingHour, s.Location())
+		if s.due(now).String() > last {
+			return now
 		}
 	}
 }
 
 // runFrom is the first daily run that is not before t, of which the next of all is known.
 func (s *Settings) runFrom(t, next time.Time) time.Time {
-	_, began := s.today(t)
-	at := s.hourOf(began)
-	if at.Before(t) {
-		_, began = s.today(began.AddDate(0, 0, 1))
-		at = s.hourOf(began)
+	if at := calendar.Next(t.Add(-time.Nanosecond), s.HousekeepingHour, s.Location()); at.After(next) {
+		return at
 	}
-	if at.Before(next) {
-		return next
-	}
-	return at.UTC()
+	return next
 }
 
 // NextHousekeeping is when the daily housekeeping runs next: now if it is behind.
@@ -125,9 +113,8 @@ func (c *Control) HousekeepDaily(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		day, _ := s.due(tx.WallNow())
 		last := c.housekept.Load()
-		due = last == nil || *last < day
+		due = last == nil || *last < s.due(tx.WallNow()).String()
 		return nil
 	})
 	if err != nil || !due {
@@ -151,10 +138,11 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 			return err
 		}
 		now = tx.WallNow()
-		h.Day, began = s.today(now)
+		day := s.today(now)
 		if daily {
-			h.Day, began = s.due(now)
+			day = s.due(now)
 		}
+		h.Day, began = day.String(), day.Start(s.Location())
 		var mark string
 		term, mark, err = tx.ClaimDuty(dutyHousekeeping, c.node, dutyHold)
 		skip = daily && mark >= h.Day
@@ -230,7 +218,7 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 		}
 	}
 	// A stream is listed as long as its history is kept.
-	kept := now.AddDate(0, 0, -s.HistoryDays)
+	kept := now.Add(-calendar.Days(s.HistoryDays))
 	for _, status := range session.Statuses(session.Stream) {
 		if !status.Ended() {
 			continue
@@ -240,7 +228,7 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 		}
 	}
 	var err error
-	h.Forgotten, err = k.forget(now.AddDate(0, 0, -s.HistoryDays))
+	h.Forgotten, err = k.forget(kept)
 	return err
 }
 

@@ -1,6 +1,10 @@
 package control_test
 
 import (
+	"bytes"
+	"context"
+	"log/slog"
+	"strings"
 	"testing"
 	"time"
 
@@ -193,4 +197,18 @@ func TestHousekeepingOnceADay(t *testing.T) {
 			t.Error("its history is still there")
 		}
 	})
+}
+
+// TestWorkThatPanics: a panic in the work beside requests is logged, and the rest of it goes
+// on, then and later.
+func TestWorkThatPanics(t *testing.T) {
+	var log bytes.Buffer
+	s := servertest.New(t, control.Config{Log: slog.New(slog.NewTextHandler(&log, nil))})
+	did := 0
+	for range 2 {
+		s.Control.Try(t.Context(), "sums", func(context.Context) error { did++; panic("oops") })
+	}
+	if n := strings.Count(log.String(), "work=sums panic=oops"); did != 2 || n != 2 || !strings.Contains(log.String(), "housekeeping_test.go") {
+		t.Errorf("done %d times, logged %d times: %s", did, n, log.String())
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
@@ -141,8 +142,8 @@ func (c *Control) outlook(tx store.Tx, r *store.SessionRow) ([]session.Next, err
 	p := session.Prospects{
 		Now: tx.LeaseNow(), LastSeen: r.Seen.At, Periods: set.Periods(),
 		Housekeeping: func(t time.Time) time.Time { return set.runFrom(t, next) },
-		Day:          func(t time.Time) time.Time { _, began := set.today(t); return began },
-		History:      time.Duration(set.HistoryDays) * 24 * time.Hour,
+		Day:          func(t time.Time) time.Time { return set.today(t).Start(set.Location()) },
+		History:      calendar.Days(set.HistoryDays),
 	}
 	dm, err := v.method(r.LeaseDeliveryMethod())
 	if err != nil {

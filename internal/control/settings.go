@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -58,7 +59,7 @@ func (c *Control) defaults() Settings {
 func (s *Settings) Validate() error {
 	var e invalid.Error
 	e.Range("housekeeping_hour", s.HousekeepingHour, 0, 23)
-	if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "" || s.TimeZone == "Local" {
+	if _, err := calendar.Zone(s.TimeZone); err != nil {
 		e.Add("time_zone", "must be an IANA time zone, as Europe/Berlin or UTC")
 	}
 	e.Range("stopped_days", s.StoppedDays, 1, 3650)
@@ -98,13 +99,12 @@ func (c *Config) Validate() error {
 
 // Periods are those of the daily cleanup.
 func (s *Settings) Periods() session.Periods {
-	const day = 24 * time.Hour
-	return session.Periods{Stopped: time.Duration(s.StoppedDays) * day, Launched: time.Duration(s.LaunchedDays) * day, Idle: time.Duration(s.IdleDays) * day}
+	return session.Periods{Stopped: calendar.Days(s.StoppedDays), Launched: calendar.Days(s.LaunchedDays), Idle: calendar.Days(s.IdleDays)}
 }
 
 // Location is the time zone.
 func (s *Settings) Location() *time.Location {
-	if l, err := time.LoadLocation(s.TimeZone); err == nil {
+	if l, err := calendar.Zone(s.TimeZone); err == nil {
 		return l
 	}
 	return time.UTC

@@ -6,10 +6,11 @@ package directory
 import (
 	"errors"
 	"net/netip"
-	"regexp"
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/invalid"
@@ -47,19 +48,30 @@ type User struct {
 	DeletedAt    time.Time
 }
 
-var (
-	username = regexp.MustCompile(`^[\pL\pN._@\\+-]{1,100}$`)
-	email    = regexp.MustCompile(`^[^\s@<>]+@[^\s@<>]+$`)
-)
+// validUsername reports whether a user name is 1 to 100 letters, digits or signs of those
+// that people's names in directories have.
+func validUsername(s string) bool {
+	n := utf8.RuneCountInString(s)
+	return utf8.ValidString(s) && n >= 1 && n <= 100 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(`._@\+-`, r)
+	})
+}
+
+// validEmail reports whether an address has one @ with something on either side, and none of
+// what would take it apart in a header.
+func validEmail(s string) bool {
+	local, domain, ok := strings.Cut(s, "@")
+	return ok && local != "" && domain != "" && len(s) <= 254 && utf8.ValidString(s) && !strings.ContainsAny(local+domain, "@<> \t\n\f\r")
+}
 
 // Validate returns an [invalid.Error] that names each field which is not right.
 func (u *User) Validate() error {
 	var e invalid.Error
-	if !username.MatchString(u.Username) {
+	if !validUsername(u.Username) {
 		e.Add("username", "must have 1 to 100 letters, digits or . _ @ + - \\")
 	}
 	e.Text("name", u.Name, 1, 200)
-	if u.Email != "" && (!email.MatchString(u.Email) || len(u.Email) > 254) {
+	if u.Email != "" && !validEmail(u.Email) {
 		e.Add("email", "must be an email address, as ann@example.org")
 	}
 	e.OneOf("role", string(u.Role), string(RoleUser), string(RoleAdmin))
@@ -133,6 +145,12 @@ type Where struct {
 func (p *Provision) Validate() error {
 	var e invalid.Error
 	e.Text("name", p.Name, 1, 200)
+	if !p.StartsAt.IsZero() {
+		e.Time("starts_at", p.StartsAt)
+	}
+	if !p.EndsAt.IsZero() {
+		e.Time("ends_at", p.EndsAt)
+	}
 	if !p.StartsAt.IsZero() && !p.EndsAt.IsZero() && !p.EndsAt.After(p.StartsAt) {
 		e.Add("ends_at", "must be after starts_at")
 	}

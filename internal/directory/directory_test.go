@@ -119,6 +119,26 @@ func TestUserValidate(t *testing.T) {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
+	for _, name := range []string{"", "a/b", "a\tb", "a:b", "naïve\xff", strings.Repeat("x", 101)} {
+		u := good
+		u.Username = name
+		if u.Validate() == nil {
+			t.Errorf("%q is a user name", name)
+		}
+	}
+	u := good
+	u.Username = strings.Repeat("Å", 100)
+	if err := u.Validate(); err != nil {
+		t.Error(err)
+	}
+	for address, ok := range map[string]bool{"": true, "ann@example.org": true, "å@ö": true, "@": false, "a@": false, "@b": false, "a@b@c": false,
+		"a b@c": false, "a@b\n": false, "<a@b>": false, strings.Repeat("x", 252) + "@y": true, strings.Repeat("x", 253) + "@y": false} {
+		u := good
+		u.Email = address
+		if (u.Validate() == nil) != ok {
+			t.Errorf("%q is an address: %v", address, !ok)
+		}
+	}
 	if CheckPassword("short") == nil || CheckPassword("long enough") != nil {
 		t.Error("passwords")
 	}

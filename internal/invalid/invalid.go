@@ -4,10 +4,13 @@
 package invalid
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"time"
 	"unicode/utf8"
+
+	"leasehold/internal/calendar"
 )
 
 // Field is one field that is not right.
@@ -66,31 +69,59 @@ func (e *Error) Text(field, s string, min, max int) {
 	}
 }
 
-// Moment reads a date in a time zone, or an RFC 3339 time; zero for "". days are added to a
-// date, so that as the end of a period its day is whole.
-func (e *Error) Moment(field, s string, zone *time.Location, days int) time.Time {
-	if s == "" {
+const outOfYears = "must be in the years 1 to 9999, in UTC"
+
+// Time returns a time that was given as it can be kept, see [calendar.Moment]. One outside
+// the years 1 to 9999 in UTC is a fault of the field.
+func (e *Error) Time(field string, t time.Time) time.Time {
+	u, ok := calendar.Moment(t)
+	if !ok {
+		e.Add(field, outOfYears)
 		return time.Time{}
 	}
-	if t, err := time.Parse(time.RFC3339, s); err == nil {
-		return t.UTC()
-	}
-	t, err := time.ParseInLocation(time.DateOnly, s, zone)
-	if err != nil {
-		e.Add(field, "must be a date, as 2026-03-31, or an RFC 3339 time")
-		return time.Time{}
-	}
-	return t.AddDate(0, 0, days).UTC()
+	return u
 }
 
-// Period reads the fields from and to as [Error.Moment] does, the second one's day whole.
-// Either may be left out.
+// Period reads the fields from and to, each a date in a time zone or an RFC 3339 time, as a
+// period: at or after first, before end. A date in to is whole. Either may be left out, and
+// is the zero time then.
 func (e *Error) Period(from, to string, zone *time.Location) (first, end time.Time) {
-	first, end = e.Moment("from", from, zone, 0), e.Moment("to", to, zone, 1)
-	if !first.IsZero() && !end.IsZero() && !first.Before(end) {
+	first, firstDay := e.moment("from", from, zone)
+	end, lastDay := e.moment("to", to, zone)
+	if lastDay != nil {
+		_, end = calendar.Range(*lastDay, *lastDay, zone)
+		end = calendar.Clamp(end)
+	}
+	wrong := !first.Before(end)
+	if firstDay != nil && lastDay != nil {
+		// Of days that the zone skips the period is empty, though they are in order.
+		wrong = firstDay.Compare(*lastDay) > 0
+	}
+	if wrong && !first.IsZero() && !end.IsZero() {
 		e.Add("to", "must not be before from")
 	}
 	return first, end
+}
+
+// moment reads a date, as its first instant, or an RFC 3339 time; zero for "". day is the
+// date if it is one.
+func (e *Error) moment(field, s string, zone *time.Location) (t time.Time, day *calendar.Date) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if t, err := time.Parse(time.RFC3339, s); err == nil {
+		return e.Time(field, t), nil
+	}
+	d, err := calendar.ParseDate(s)
+	switch {
+	case errors.Is(err, calendar.ErrYear):
+		e.Add(field, outOfYears)
+		return time.Time{}, nil
+	case err != nil:
+		e.Add(field, "must be a date, as 2026-03-31, or an RFC 3339 time")
+		return time.Time{}, nil
+	}
+	return calendar.Clamp(d.Start(zone)), &d
 }
 
 // Within is the error with its fields named as those of a part of the input.

@@ -18,6 +18,7 @@ import (
 
 	_ "github.com/jackc/pgx/v5/stdlib" // the driver
 
+	"leasehold/internal/store/clocktest"
 	"leasehold/internal/store/postgres"
 )
 
@@ -194,6 +195,14 @@ func Made(t testing.TB) string {
 			made = fmt.Sprintf("t%d", shared.n.Load())
 		}
 		return shared.copy(made)
+	})
+}
+
+// Open returns a store on an empty database that can read its lease clock already.
+func Open(t testing.TB) *postgres.Store {
+	t.Helper()
+	return clocktest.Ready(t, func(boot func() time.Duration) (*postgres.Store, error) {
+		return postgres.Open(context.Background(), Made(t), postgres.WithBoot(boot))
 	})
 }
 

@@ -51,7 +51,7 @@ func packages(t *testing.T) []pkg {
 }
 
 // pure packages, each of which may import those before it.
-var pure = []string{"invalid", "lease", "session", "catalog", "directory", "wire"}
+var pure = []string{"calendar", "invalid", "lease", "session", "catalog", "directory", "wire"}
 
 func TestImports(t *testing.T) {
 	for _, p := range packages(t) {
@@ -182,6 +182,58 @@ func files(t *testing.T, do func(path, text string)) {
 	})
 	if err != nil {
 		t.Fatal(err)
+	}
+}
+
+// dayRules are calls that only package calendar may make, as they are written: elsewhere
+// they would be right in most zones and on most days.
+var dayRules = []struct {
+	bad *regexp.Regexp
+	say string
+}{
+	{regexp.MustCompile(`^time\.Date\(.*\)$`), "a day begins at calendar.Date.Start"},
+	{regexp.MustCompile(`\.AddDate\(`), "days are added by calendar.Date.AddDays, lengths of time by calendar.Days"},
+	{regexp.MustCompile(`\.(Truncate|Round)\(.*(24 ?\*|[dD]ay)`), "a day begins at calendar.Date.Start"},
+	{regexp.MustCompile(`^time\.(LoadLocation|ParseInLocation)\(`), "zones are read by calendar.Zone, dates by calendar.ParseDate"},
+	{regexp.MustCompile(`time\.DateOnly`), "dates are written and read by calendar.Date"},
+	{regexp.MustCompile(`\.(YearDay|Weekday|ISOWeek|ZoneBounds)\(\)$`), "the day of a moment is calendar.DateOf"},
+}
+
+// TestDaysAreTheCalendars: midnight does not exist in every zone, so who reckons with days
+// asks package calendar. Tools and tests need not.
+func TestDaysAreTheCalendars(t *testing.T) {
+	for _, p := range packages(t) {
+		name := strings.TrimPrefix(p.ImportPath, "leasehold/")
+		if name == "internal/calendar" || strings.HasPrefix(name, "internal/tools/") || strings.HasSuffix(name, "test") {
+			continue
+		}
+		for _, f := range p.GoFiles {
+			fset := token.NewFileSet()
+			src, err := os.ReadFile(filepath.Join(p.Dir, f))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file, err := parser.ParseFile(fset, f, src, 0)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ast.Inspect(file, func(n ast.Node) bool {
+				call, ok := n.(*ast.CallExpr)
+				if !ok {
+					return true
+				}
+				text := string(src[fset.Position(call.Pos()).Offset:fset.Position(call.End()).Offset])
+				if strings.HasPrefix(text, "time.Date(") && strings.HasSuffix(text, "time.UTC)") {
+					return true
+				}
+				for _, r := range dayRules {
+					if r.bad.MatchString(text) {
+						t.Errorf("%s/%s: %s: %s", name, fset.Position(call.Pos()), text, r.say)
+					}
+				}
+				return true
+			})
+		}
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 	"leasehold/internal/server/agentapi"
 	"leasehold/internal/server/gateway"
 	"leasehold/internal/server/problem"
+	"leasehold/internal/server/recovery"
 	"leasehold/internal/server/web"
 	"leasehold/internal/store"
 )
@@ -40,6 +41,9 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Force, Wait    time.Duration // see control.Config
 	Heartbeat      time.Duration
+	// StopWait is how long a graceful stop waits for requests under way, and then for work
+	// beside them; 10 s if zero.
+	StopWait time.Duration
 }
 
 // Server is the whole of one node.
@@ -63,6 +67,9 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	u, err := url.Parse(cfg.PublicURL)
 	if err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
 		return nil, fmt.Errorf("public URL %q: must be https://host or http://host", cfg.PublicURL)
+	}
+	if cfg.StopWait <= 0 {
+		cfg.StopWait = 10 * time.Second
 	}
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
 	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
@@ -176,7 +183,7 @@ func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := rand.Text()[:12]
 		w.Header().Set("X-Request-Id", id)
-		rec := &recorder{ResponseWriter: w, status: http.StatusOK}
+		rec := recovery.NewWriter(w)
 		start := time.Now()
 		defer func() {
 			took := time.Since(start)
@@ -184,41 +191,20 @@ func (s *Server) Handler() http.Handler {
 			if pattern == "" {
 				pattern = "none"
 			}
-			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.status)).Inc()
-			if rec.status != http.StatusSwitchingProtocols {
+			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.Status())).Inc()
+			if rec.Status() != http.StatusSwitchingProtocols {
 				// A web socket lasts as long as its stream; that is no time to answer.
 				s.metrics.seconds.WithLabelValues(pattern).Observe(took.Seconds())
 			}
-			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.status, "took", took)
+			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.Status(), "took", took)
 		}()
-		s.Routes.ServeHTTP(rec, r)
+		recovery.Serve(s.Routes, rec, r, s.Log, func(w http.ResponseWriter, _ *http.Request) {
+			d := problem.Fault()
+			d.RequestID = id
+			problem.Write(w, d)
+		})
 	})
 }
-
-// recorder remembers the status of an answer.
-type recorder struct {
-	http.ResponseWriter
-	status int
-	wrote  bool
-}
-
-func (r *recorder) WriteHeader(code int) {
-	if !r.wrote && (code >= 200 || code == http.StatusSwitchingProtocols) {
-		r.status, r.wrote = code, true
-	}
-	r.ResponseWriter.WriteHeader(code)
-}
-
-func (r *recorder) Write(b []byte) (int, error) {
-	r.wrote = true
-	return r.ResponseWriter.Write(b)
-}
-
-// Unwrap lets http.ResponseController reach the connection.
-func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
-
-// Flush lets an event stream flush through it.
-func (r *recorder) Flush() { http.NewResponseController(r.ResponseWriter).Flush() }
 
 type metrics struct {
 	registry *prometheus.Registry
@@ -266,11 +252,12 @@ func (m clockMetrics) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(clockReadable, prometheus.GaugeValue, readable)
 }
 
-// stopWait is how long a graceful stop waits for requests under way.
-const stopWait = 10 * time.Second
+// ErrStuck is returned by Serve if something did not end in time when the server stopped.
+var ErrStuck = errors.New("the server stopped without waiting any longer for what did not end")
 
 // Serve serves on the listener until ctx is done, then stops gracefully: event streams
-// end at once, requests under way finish.
+// end at once, requests under way finish. What has not ended after twice StopWait is left
+// to the end of the process, and is an ErrStuck.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
@@ -291,15 +278,24 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	case err = <-failed:
 	case <-ctx.Done():
 		s.Close()
-		wait, done := context.WithTimeout(context.Background(), stopWait)
+		wait, done := context.WithTimeout(context.Background(), s.StopWait)
 		defer done()
 		// Viewers are told to come back; the server does not wait for what was hijacked.
 		err = errors.Join(s.gateway.Shutdown(wait), srv.Shutdown(wait))
 		srv.Close()
 		<-failed
+		if errors.Is(err, context.DeadlineExceeded) {
+			err = fmt.Errorf("%w: requests: %w", ErrStuck, err)
+		}
 	}
 	cancel()
-	wg.Wait()
+	ended := make(chan struct{})
+	go func() { wg.Wait(); close(ended) }()
+	select {
+	case <-ended:
+	case <-time.After(s.StopWait):
+		err = errors.Join(err, fmt.Errorf("%w: work beside requests", ErrStuck))
+	}
 	if errors.Is(err, http.ErrServerClosed) {
 		err = nil
 	}
@@ -318,22 +314,19 @@ func (s *Server) endStreams(ctx context.Context) {
 		case <-ready:
 		}
 		take()
-		watched := s.gateway.Sessions()
-		if len(watched) == 0 {
-			continue
-		}
-		rows, _, err := s.Control.SessionRows(ctx, watched)
-		if err != nil {
-			if ctx.Err() == nil {
-				s.Log.Error("look for streams that are over", "err", err)
+		s.Control.Try(ctx, "end streams that are over", func(ctx context.Context) error {
+			watched := s.gateway.Sessions()
+			if len(watched) == 0 {
+				return nil
 			}
-			continue
-		}
-		for _, r := range rows {
-			if r.Status.Ended() {
-				s.gateway.End(r.ID, r.Reason)
+			rows, _, err := s.Control.SessionRows(ctx, watched)
+			for _, r := range rows {
+				if r.Status.Ended() {
+					s.gateway.End(r.ID, r.Reason)
+				}
 			}
-		}
+			return err
+		})
 	}
 }
 

@@ -10,13 +10,16 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"leasehold/internal/lease"
+	"leasehold/internal/pgtest"
 	"leasehold/internal/server"
+	"leasehold/internal/store"
 	"leasehold/internal/store/sqlite"
 	"leasehold/internal/store/sqlite/sqlitetest"
 	"leasehold/internal/wire"
@@ -33,14 +36,25 @@ type rig struct {
 
 const password = "correct horse battery"
 
+func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
+
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	st, err := sqlite.Open(t.Context(), sqlitetest.Folder(t))
-	if err != nil {
-		t.Fatal(err)
-	}
+	return newRigOn(t, sqlitetest.Open(t))
+}
+
+// each runs a test on either database.
+func each(t *testing.T, do func(t *testing.T, r *rig)) {
+	t.Run("sqlite", func(t *testing.T) { do(t, newRig(t)) })
+	t.Run("postgres", func(t *testing.T) { do(t, newRigOn(t, pgtest.Open(t))) })
+}
+
+// newRigOn is a server on a database, which is closed after the test.
+func newRigOn(t *testing.T, st store.Store) *rig {
+	t.Helper()
 	t.Cleanup(func() { st.Close() })
 	r := &rig{t: t, log: &bytes.Buffer{}}
+	var err error
 	r.s, err = server.New(t.Context(), server.Config{Store: st, PublicURL: "http://127.0.0.1:1", Version: "test", Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
@@ -410,7 +424,11 @@ func TestSortsAreDescribed(t *testing.T) {
 }
 
 func TestHealth(t *testing.T) {
-	r := newRig(t)
+	st, err := sqlite.Open(t.Context(), sqlitetest.Folder(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := newRigOn(t, st)
 	if status, _, b := r.do("GET", "/readyz", "", nil); status != 503 {
 		t.Errorf("ready before the lease clock can be read: %d %q", status, b)
 	}

@@ -45,6 +45,7 @@ type Store interface {
 	// Update runs fn in a transaction and commits it before returning, or changes
 	// nothing if fn fails. fn may be run again after a serialisation failure or
 	// deadlock, so it keeps no state between runs. Concurrent updates may share a commit.
+	// If fn panics, nothing is changed and Update panics in its caller.
 	Update(ctx context.Context, fn func(Tx) error) error
 	// Tick is one tick of the lease clock (see lease.Readings). Every node calls it again a
 	// lease.Period after it has returned. It waits for nothing that other work holds. After

@@ -333,6 +333,13 @@ const maxLeft = 400 * 24 * time.Hour
 // maxTold is the same for the numbers of messages.
 const maxTold = 1 << 30
 
+// Plausible reports whether a time can be one at which something happens to a session, and
+// not what a clock shows that was never set: it is in the years 2000 to 9000, in UTC.
+func Plausible(t time.Time) bool {
+	y := t.UTC().Year()
+	return y >= 2000 && y <= 9000
+}
+
 // Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
 func (m *CheckIn) Validate() error {
 	if m.V != Version {
@@ -366,7 +373,7 @@ func (m *CheckIn) Validate() error {
 		if !observationTypes[o.Type] {
 			e.Add(at("type"), "is not a known observation")
 		}
-		if o.At.IsZero() || o.At.Year() < 2000 || o.At.Year() > 9000 {
+		if !Plausible(o.At) {
 			e.Add(at("at"), "must be the time it happened")
 		}
 		if o.Session <= 0 {

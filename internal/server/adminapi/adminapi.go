@@ -4,8 +4,11 @@
 package adminapi
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"regexp"
@@ -70,6 +73,7 @@ func (s *Server) Register(r *auth.Routes) {
 	cfg.DocsPath = ""
 	cfg.SchemasPath = ""
 	cfg.CreateHooks = nil
+	cfg.Formats = map[string]huma.Format{"application/json": jsonFormat, "json": jsonFormat}
 	cfg.RejectUnknownQueryParameters = true
 	cfg.Components.SecuritySchemes = map[string]*huma.SecurityScheme{"bearer": {Type: "http", Scheme: "bearer", Description: "A token of POST /tokens"}}
 	cfg.Servers = []*huma.Server{{URL: prefix}}
@@ -93,6 +97,23 @@ func (s *Server) Register(r *auth.Routes) {
 	s.seats()
 	r.Handle("GET "+prefix+"/openapi.json", auth.Public, s.gate, http.HandlerFunc(s.openapi))
 	r.Handle(prefix+"/", auth.Public, s.gate, http.HandlerFunc(s.unknown))
+}
+
+// jsonFormat writes an answer whole or not at all. One that cannot be written is a fault of
+// the program: huma would send a status of success and half a sentence, so it panics, which
+// becomes a problem of its own.
+var jsonFormat = huma.Format{
+	Marshal: func(w io.Writer, v any) error {
+		var b bytes.Buffer
+		e := json.NewEncoder(&b)
+		e.SetEscapeHTML(false)
+		if err := e.Encode(v); err != nil {
+			panic(fmt.Errorf("adminapi: an answer that cannot be written: %w", err))
+		}
+		_, err := b.WriteTo(w)
+		return err
+	},
+	Unmarshal: json.Unmarshal,
 }
 
 var missing = regexp.MustCompile(`^expected required property (\S+) to be present$`)

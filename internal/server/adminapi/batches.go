@@ -78,7 +78,7 @@ type batchOutput struct {
 func (s *Server) batches() {
 	type BatchInput struct {
 		Body struct {
-			Action session.Action `json:"action" enum:"evict,expire,kill,message"`
+			Action session.Action `json:"action" enum:"evict,expire,kill,cancel,message"`
 			Reason string         `json:"reason,omitempty" maxLength:"500"`
 			Text   string         `json:"text,omitempty" maxLength:"500" doc:"Of a message; it has no reason"`
 			IDs    []int64        `json:"ids,omitempty" doc:"The sessions; or filter in their place"`

@@ -3,7 +3,9 @@ package adminapi
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
+	"strings"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -23,8 +25,11 @@ func (c *Change[T]) UnmarshalJSON(b []byte) error {
 	c.given = true
 	if !c.nullable() && bytes.Equal(b, []byte("null")) {
 		c.bad = "must not be null; leave it out to keep it"
-	} else if json.Unmarshal(b, &c.value) != nil {
-		c.bad = outOfRange
+	} else if err := json.Unmarshal(b, &c.value); err != nil {
+		c.bad = "cannot be read as what this field holds"
+		if typ := (*json.UnmarshalTypeError)(nil); errors.As(err, &typ) && strings.HasPrefix(typ.Value, "number ") {
+			c.bad = outOfRange
+		}
 	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"leasehold/internal/auth"
+	"leasehold/internal/calendar"
 	"leasehold/internal/export"
 	"leasehold/internal/server/download"
 	"leasehold/internal/server/problem"
@@ -43,7 +44,7 @@ func (s *Server) export() {
 		if err != nil {
 			return nil, err
 		}
-		zone, err := time.LoadLocation(in.TZ)
+		zone, err := calendar.Zone(in.TZ)
 		if err != nil {
 			return nil, err // query has taken it
 		}

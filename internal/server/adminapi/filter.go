@@ -15,6 +15,7 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -42,6 +43,9 @@ type Filter struct {
 
 	bad invalid.Error // what Resolve tells of
 }
+
+// MaxSpan is the longest span that a filter counts back, in seconds: 100 years of 365 days.
+const MaxSpan = 100 * 365 * 86400
 
 // UnmarshalJSON notes what is null: passed over, it would match more than was meant.
 func (f *Filter) UnmarshalJSON(b []byte) error {
@@ -101,8 +105,8 @@ func (f *Filter) query(now time.Time) (store.SessionQuery, error) {
 	var e invalid.Error
 	zone := time.UTC
 	if f.TZ != "" {
-		z, err := time.LoadLocation(f.TZ)
-		if err != nil || f.TZ == "Local" {
+		z, err := calendar.Zone(f.TZ)
+		if err != nil {
 			e.Add("tz", "must be a time zone, as Europe/Berlin")
 		} else {
 			zone = z
@@ -110,12 +114,12 @@ func (f *Filter) query(now time.Time) (store.SessionQuery, error) {
 	}
 	q.From, q.To = e.Period(f.From, f.To, zone)
 	if f.OlderSeconds > 0 {
-		if before := now.Add(-time.Duration(f.OlderSeconds) * time.Second); q.To.IsZero() || before.Before(q.To) {
+		if before := calendar.Clamp(now.Add(-time.Duration(f.OlderSeconds) * time.Second)); q.To.IsZero() || before.Before(q.To) {
 			q.To = before
 		}
 	}
 	if f.SilentSeconds > 0 {
-		q.SilentSince = now.Add(-time.Duration(f.SilentSeconds) * time.Second)
+		q.SilentSince = calendar.Clamp(now.Add(-time.Duration(f.SilentSeconds) * time.Second))
 	}
 	// A device is no host, though both are agents and numbered together.
 	q.Kind = ofKind(&e, "device_id", f.DeviceID, q.Kind, session.Device)
@@ -165,7 +169,10 @@ func (in *listInput) query(now time.Time) (q store.SessionQuery, asOf time.Time,
 		if !ok || err != nil {
 			return q, asOf, store.ErrBadPageToken
 		}
-		asOf, token = time.Unix(n, 0).UTC(), rest
+		if asOf, ok = calendar.Moment(time.Unix(n, 0)); !ok {
+			return q, asOf, store.ErrBadPageToken
+		}
+		token = rest
 	}
 	q, err = in.Filter.query(asOf)
 	q.Sort, q.PageSize, q.PageToken = store.Sort(in.Sort), in.PageSize, token

@@ -156,11 +156,12 @@ func exceptions(list []Exception) []directory.Exception {
 	return mapped(list, func(x Exception) directory.Exception { return directory.Exception(x) })
 }
 
-func timeOf(t *time.Time) time.Time {
+// timeOf is a time of a body; null is none.
+func timeOf(e *invalid.Error, field string, t *time.Time) time.Time {
 	if t == nil {
 		return time.Time{}
 	}
-	return t.UTC().Truncate(time.Microsecond)
+	return e.Time(field, *t)
 }
 
 func (s *Server) provisions() {
@@ -192,8 +193,13 @@ func (s *Server) provisions() {
 		if err != nil {
 			return nil, err
 		}
+		var e invalid.Error
+		starts, ends := timeOf(&e, "starts_at", b.StartsAt), timeOf(&e, "ends_at", b.EndsAt)
+		if err := e.Err(); err != nil {
+			return nil, err
+		}
 		p := &directory.Provision{Name: b.Name, UserIDs: b.UserIDs, GroupIDs: b.GroupIDs, DeliveryMethodIDs: b.DeliveryMethodIDs,
-			StartsAt: timeOf(b.StartsAt), EndsAt: timeOf(b.EndsAt), Enabled: b.Enabled == nil || *b.Enabled,
+			StartsAt: starts, EndsAt: ends, Enabled: b.Enabled == nil || *b.Enabled,
 			Ownership: b.Ownership, Networks: nets, Exceptions: exceptions(b.Exceptions)}
 		err = s.Control.CreateProvision(ctx, whoOf(ctx), p)
 		return one(provisionOf(p), err)
@@ -240,13 +246,14 @@ func (s *Server) provisions() {
 			if b.Exceptions.given {
 				p.Exceptions = exceptions(b.Exceptions.value)
 			}
+			var e invalid.Error
 			if b.StartsAt.given {
-				p.StartsAt = timeOf(b.StartsAt.value)
+				p.StartsAt = timeOf(&e, "starts_at", b.StartsAt.value)
 			}
 			if b.EndsAt.given {
-				p.EndsAt = timeOf(b.EndsAt.value)
+				p.EndsAt = timeOf(&e, "ends_at", b.EndsAt.value)
 			}
-			return nil
+			return e.Err()
 		})
 		if err != nil {
 			return nil, err

@@ -236,7 +236,7 @@ func (s *Server) sessions() {
 		}
 		return out, nil
 	})
-	for _, a := range []session.Action{session.Evict, session.Expire, session.Kill} {
+	for _, a := range session.Actions {
 		op(s, auth.AdminOnly, "POST", "/sessions/{id}/"+string(a), string(a)+"-session", a.Summary(), func(ctx context.Context, in *actInput) (*sessionOutput, error) {
 			reason := ""
 			if in.Body != nil {

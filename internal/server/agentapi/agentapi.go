@@ -79,13 +79,17 @@ func (s *Server) fail(w http.ResponseWriter, err error) {
 }
 
 func (s *Server) answer(w http.ResponseWriter, v any, err error) {
+	var b []byte
+	if err == nil {
+		b, err = json.Marshal(v)
+	}
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
 	w.Header().Set("Content-Type", "application/json")
 	w.Header().Set("Cache-Control", "no-store")
-	if err := json.NewEncoder(w).Encode(v); err != nil {
+	if _, err := w.Write(append(b, '\n')); err != nil {
 		s.Log.Debug("answer to an agent", "err", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/control"
 	"leasehold/internal/export"
 	"leasehold/internal/store"
@@ -72,7 +73,7 @@ func begin(w http.ResponseWriter, q store.SessionQuery, o export.Options) {
 // Name is the file's name: sessions-2026-11-01-to-2026-11-22.csv, with the days of the
 // options' zone in which the period begins and ends, as far as it does.
 func Name(q store.SessionQuery, o export.Options) string {
-	day := func(t time.Time) string { return t.In(o.Zone).Format(time.DateOnly) }
+	day := func(t time.Time) string { return calendar.DateOf(t, o.Zone).String() }
 	name := "sessions"
 	if !q.From.IsZero() {
 		name += "-" + day(q.From)

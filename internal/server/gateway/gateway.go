@@ -116,6 +116,12 @@ func (g *Gateway) Tunnel(w http.ResponseWriter, r *http.Request, session int64, 
 	}
 	s.host = host
 	close(s.joined)
+	defer func() {
+		if v := recover(); v != nil {
+			s.finish(broken)
+			panic(v)
+		}
+	}()
 	s.copyHost() // until View closes it
 	return nil
 }
@@ -198,18 +204,19 @@ func (g *Gateway) ticket(ctx context.Context, s *stream) (ticket string, err err
 	g.mu.Lock()
 	g.issuing[s.session]++
 	g.mu.Unlock()
-	ticket, err = g.Issue(ctx, s.session)
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.issuing[s.session]--; g.issuing[s.session] == 0 {
-		delete(g.issuing, s.session)
-	}
-	if err == nil {
-		g.waiting[ticket] = s
-	}
-	close(g.changed)
-	g.changed = make(chan struct{})
-	return ticket, err
+	defer func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		if g.issuing[s.session]--; g.issuing[s.session] == 0 {
+			delete(g.issuing, s.session)
+		}
+		if err == nil && ticket != "" {
+			g.waiting[ticket] = s
+		}
+		close(g.changed)
+		g.changed = make(chan struct{})
+	}()
+	return g.Issue(ctx, s.session)
 }
 
 // claim takes the stream that waits with a ticket; nil if none does.

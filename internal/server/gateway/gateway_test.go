@@ -34,7 +34,9 @@ type node struct {
 	stop func()
 
 	errs chan error // of View and Tunnel
-	n    atomic.Int64
+	// panics is what View panicked with, where a test expects it.
+	panics chan any
+	n      atomic.Int64
 }
 
 // newNode has hosts that do what dial says, in a goroutine of theirs.
@@ -55,6 +57,12 @@ func newNode(t testing.TB, c Config, dial func(n *node, url string)) *node {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /view/{session}", func(w http.ResponseWriter, r *http.Request) {
 		id, _ := strconv.ParseInt(r.PathValue("session"), 10, 64)
+		defer func() {
+			if v := recover(); v != nil {
+				n.panics <- v
+				panic(http.ErrAbortHandler)
+			}
+		}()
 		n.errs <- n.View(w, r, id)
 	})
 	mux.HandleFunc("GET /tunnel/{session}/{ticket}", func(w http.ResponseWriter, r *http.Request) {
@@ -415,5 +423,33 @@ func BenchmarkIdle(b *testing.B) {
 			c.Close()
 		}
 		n.errs = make(chan error, pairs)
+	}
+}
+
+// TestPanic: where a stream's code panics its browser is told, and nothing of it is left.
+func TestPanic(t *testing.T) {
+	first := true
+	n := newNode(t, Config{Issue: func(context.Context, int64) (string, error) {
+		if first {
+			first = false
+			panic("oops")
+		}
+		return "", &RefusedError{Reason: "not now"}
+	}}, nil)
+	n.panics = make(chan any, 1)
+	if code, reason := n.told(n.browser(7)); code != wslink.Unreachable || reason != broken.reason {
+		t.Errorf("told %d %q", code, reason)
+	}
+	if v := <-n.panics; v != "oops" {
+		t.Errorf("the handler panicked with %v", v)
+	}
+	// A host's ticket is looked for only while one is being made.
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if s := n.claim(ctx, 7, "t1"); s != nil || ctx.Err() != nil {
+		t.Errorf("claimed %v, %v", s, ctx.Err())
+	}
+	if code, reason := n.told(n.browser(7)); code != wslink.Refused || reason != "not now" {
+		t.Errorf("told %d %q", code, reason)
 	}
 }

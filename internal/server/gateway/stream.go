@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"errors"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -30,6 +31,9 @@ type ending struct {
 	hostGone bool  // and so does the host
 }
 
+// broken is how a stream ends whose code panicked.
+var broken = ending{code: wslink.Unreachable, reason: "it is the server's fault; its log has it", err: errors.New("the stream's code panicked")}
+
 var restarting = ending{code: wslink.Restart, reason: "the server is restarting"}
 
 // finish ends the stream, unless it has ended.
@@ -47,7 +51,24 @@ var errNotTaken = errors.New("the other side takes no more")
 // run joins the stream and returns when it is over and both sides are closed.
 func (g *Gateway) run(ctx context.Context, s *stream) error {
 	var copying sync.WaitGroup
-	copying.Go(s.copyBrowser)
+	copying.Go(func() {
+		defer func() {
+			// Unlike in a handler, it would end the process.
+			if v := recover(); v != nil {
+				g.Log.Error("a stream panicked", "session", s.session, "panic", v, "stack", string(debug.Stack()))
+				s.finish(broken)
+			}
+		}()
+		s.copyBrowser()
+	})
+	defer func() {
+		if v := recover(); v != nil {
+			s.finish(broken)
+			s.close()
+			copying.Wait()
+			panic(v)
+		}
+	}()
 	ticket, e := g.join(ctx, s)
 	if e != nil {
 		s.finish(*e)

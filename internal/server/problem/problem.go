@@ -118,11 +118,17 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusServiceUnavailable, "the server is busy; try again")
 	default:
 		log.Error("request failed", "request", requestID, "err", err)
-		d = New(http.StatusInternalServerError, "it is the server's fault; its log has it under this request_id")
+		d = Fault()
 	}
 	c := *d
 	c.RequestID = requestID
 	return &c
+}
+
+// Fault returns the problem of what is the server's fault. Its RequestID says where the log
+// tells more.
+func Fault() *Details {
+	return New(http.StatusInternalServerError, "it is the server's fault; its log has it under this request_id")
 }
 
 func ticket(status int, err error) *Details {

@@ -153,6 +153,9 @@ func askOf(b *control.BatchView) batchAsk {
 	case b.Action == session.Kill:
 		ask.Happens = "Each app ends at once, without a warning: what is not saved is lost."
 		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again
+	case b.Action == session.Cancel:
+		ask.Happens = "Each app is still starting. It is not started any further."
+		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again
 	default:
 		ask.Happens = "The apps may not run again in these sessions."
 		ask.Not = "It does not take the apps away: their users can launch them anew from the portal." + again

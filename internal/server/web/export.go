@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/export"
 	"leasehold/internal/invalid"
 	"leasehold/internal/server/download"
@@ -42,19 +43,24 @@ func (c *call) exportDialog(code int, q sessionQuery, v url.Values, bad map[stri
 		Format: cmp.Or(v.Get("format"), string(export.CSV)), BOM: v.Get("bom") == "true", Zone: set.TimeZone, History: q.History, Errors: bad,
 	}
 	ask.Hidden = append(ask.Hidden, [2]string{"return", ask.Back})
-	day := func(t time.Time) string { return t.In(zone).Format(time.DateOnly) }
+	day := func(text string, t time.Time) string {
+		if d, err := calendar.ParseDate(text); err == nil {
+			return d.String()
+		}
+		return calendar.DateOf(t, zone).String()
+	}
 	switch {
 	case bad != nil:
 		ask.From, ask.To = q.FromText, q.ToText
 	case q.FromText == "" && q.ToText == "":
-		now := time.Now().In(zone)
-		ask.From, ask.To = day(now.AddDate(0, 0, 1-now.Day())), day(now)
+		today := calendar.DateOf(time.Now(), zone)
+		ask.From, ask.To = today.FirstOfMonth().String(), today.String()
 	default:
 		if !q.From.IsZero() {
-			ask.From = day(q.From)
+			ask.From = day(q.FromText, q.From)
 		}
 		if !q.To.IsZero() {
-			ask.To = day(q.To.Add(-time.Microsecond)) // the period ends before it
+			ask.To = day(q.ToText, q.To.Add(-time.Microsecond)) // the period ends before it
 		}
 	}
 	rest := q.with(func(q *sessionQuery) { q.FromText, q.ToText, q.History = "", "", false })
@@ -128,8 +134,8 @@ func beginExport(c *call) error {
 // begun confirms an export with its period in words.
 func begun(q sessionQuery) string {
 	day := func(s string) string {
-		if t, err := time.Parse(time.DateOnly, s); err == nil {
-			return t.Format("2 January 2006")
+		if d, err := calendar.ParseDate(s); err == nil {
+			return d.Format("2 January 2006")
 		}
 		return s
 	}

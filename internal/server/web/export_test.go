@@ -133,7 +133,10 @@ func TestExportInTheBrowser(t *testing.T) {
 	}
 	name := fmt.Sprintf("sessions-%s-to-%s.csv", today.AddDate(0, 0, -1).Format(time.DateOnly), today.Format(time.DateOnly))
 	file := filepath.Join(dir, name)
-	servertest.Eventually(t, 20*time.Second, name+" is in the download folder", func() bool { _, err := os.Stat(file); return err == nil })
+	servertest.Eventually(t, 20*time.Second, name+" is in the download folder", func() bool {
+		st, err := os.Stat(file) // empty: the browser only holds its name yet
+		return err == nil && st.Size() > 0
+	})
 	b, err := os.ReadFile(file)
 	s.must(err)
 	text, bom := strings.CutPrefix(string(b), "\uFEFF")

@@ -8,12 +8,12 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
-	"runtime/debug"
 	"strings"
 
 	"leasehold/internal/auth"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
+	"leasehold/internal/server/recovery"
 )
 
 // maxForm is the largest form that is read, in bytes.
@@ -57,16 +57,9 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 		hd.Set("Cross-Origin-Opener-Policy", "same-origin")
 		hd.Set("Cache-Control", "private, no-cache")
 		hd.Add("Vary", "HX-Request")
-		defer func() {
-			if v := recover(); v != nil {
-				if v == http.ErrAbortHandler {
-					panic(v)
-				}
-				s.Log.Error("page panicked", "request", id, "path", r.URL.Path, "panic", v, "stack", string(debug.Stack()))
-				s.problem(w, r, http.StatusInternalServerError, broken())
-			}
-		}()
-		h.ServeHTTP(w, r)
+		recovery.Serve(h, recovery.NewWriter(w), r, s.Log, func(w http.ResponseWriter, r *http.Request) {
+			s.problem(w, r, http.StatusInternalServerError, broken())
+		})
 	})
 }
 

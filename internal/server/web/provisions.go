@@ -113,8 +113,9 @@ func readProvision(c *call, p *directory.Provision) error {
 		t, err := time.Parse(formTime, s)
 		if err != nil {
 			e.Add(name, "must be a date and a time, as 2026-09-01T08:00")
+			return time.Time{}
 		}
-		return t
+		return e.Time(name, t)
 	}
 	p.Name = strings.TrimSpace(c.r.PostFormValue("name"))
 	p.Enabled = c.r.PostFormValue("enabled") == "true"

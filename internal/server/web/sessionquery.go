@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -106,16 +107,16 @@ func readSessionQuery(kind session.Kind, v url.Values, now time.Time, zone *time
 	q.Older, q.Silent = past(&e, "older_seconds", num("older_seconds")), past(&e, "silent_seconds", num("silent_seconds"))
 	q.AsOf = now
 	if at := num("as_of"); at > 0 {
-		q.AsOf = time.Unix(at, 0)
+		q.AsOf = e.Time("as_of", time.Unix(at, 0))
 	}
 	q.From, q.To = e.Period(q.FromText, q.ToText, zone)
 	if q.Older > 0 {
-		if before := q.AsOf.Add(-q.Older).UTC().Truncate(time.Second); q.To.IsZero() || before.Before(q.To) {
+		if before := calendar.Clamp(q.AsOf.Add(-q.Older).Truncate(time.Second)); q.To.IsZero() || before.Before(q.To) {
 			q.To = before
 		}
 	}
 	if q.Silent > 0 {
-		q.SilentSince = q.AsOf.Add(-q.Silent).UTC().Truncate(time.Second)
+		q.SilentSince = calendar.Clamp(q.AsOf.Add(-q.Silent).Truncate(time.Second))
 	}
 	for _, s := range v["status"] {
 		if s != "" && !slices.Contains(q.Statuses, session.Status(s)) {
@@ -125,9 +126,12 @@ func readSessionQuery(kind session.Kind, v url.Values, now time.Time, zone *time
 	return q, e.Err()
 }
 
+// maxSpan is the longest span that a filter counts back, in seconds: 100 years of 365 days.
+const maxSpan = 100 * 365 * 86400
+
 // past checks a span of seconds that a filter counts back.
 func past(e *invalid.Error, name string, seconds int64) time.Duration {
-	if seconds > 100*365*86400 {
+	if seconds > maxSpan {
 		e.Add(name, "must be at most 100 years")
 		return 0
 	}

@@ -322,7 +322,10 @@ func TestExportStreamsInTheBrowser(t *testing.T) {
 	w.Wait(`document.querySelector('#told [data-told]')`)
 	today := time.Now().UTC()
 	file := filepath.Join(dir, fmt.Sprintf("sessions-%s01-to-%s.csv", today.Format("2006-01-"), today.Format(time.DateOnly)))
-	servertest.Eventually(t, 20*time.Second, file+" is in the download folder", func() bool { _, err := os.Stat(file); return err == nil })
+	servertest.Eventually(t, 20*time.Second, file+" is in the download folder", func() bool {
+		st, err := os.Stat(file)
+		return err == nil && st.Size() > 0
+	})
 	b, err := os.ReadFile(file)
 	s.must(err)
 	got, err := csv.NewReader(bytes.NewReader(b)).ReadAll()

@@ -129,6 +129,9 @@ func (t *Tx) Tunnels(agent int64) (list []store.Tunnel, err error) {
 
 // TakeTunnel implements store.Agents.
 func (t *Tx) TakeTunnel(agent int64, ticket string) (*store.Tunnel, error) {
+	if !holds(ticket) {
+		return nil, store.ErrNotFound
+	}
 	x, err := found(scanTunnel(t.row(selectTunnel+" AND ticket = ?", agent, int64(t.now.Earliest), ticket).Scan))
 	if err != nil {
 		return nil, err

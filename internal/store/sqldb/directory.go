@@ -79,6 +79,9 @@ func (t *Tx) User(id int64) (*directory.User, error) {
 
 // UserByName implements store.Directory.
 func (t *Tx) UserByName(username string) (*directory.User, error) {
+	if !holds(username) {
+		return nil, store.ErrNotFound
+	}
 	var id int64
 	if err := t.one("SELECT id FROM users WHERE lower(username) = ? AND deleted_at = 0", []any{strings.ToLower(username)}, &id); err != nil {
 		return nil, err

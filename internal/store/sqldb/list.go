@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 
+	"leasehold/internal/calendar"
 	"leasehold/internal/store"
 )
 
@@ -48,18 +49,25 @@ func readCursor(token, print string, col sortColumn) (*cursor, error) {
 	return &c, nil
 }
 
+// maxKey is more than any key of a column of numbers: a number of a session, or
+// microseconds of a time or a duration. latest is the last time that is kept.
+const maxKey = 1 << 59
+
+var latest = micros(calendar.Latest)
+
 // of reads the key as one of the column, and reports whether it can be.
 func (c *cursor) of(col sortColumn) bool {
-	if (col.name == durationSort) != (c.Moment > 0) || c.Moment < 0 {
+	if (col.name == durationSort) != (c.Moment > 0) || c.Moment < 0 || c.Moment > latest {
 		return false
 	}
 	switch k := c.Key.(type) {
 	case string:
-		return col.text && !strings.Contains(k, "\x00") // no text in a database has one
+		return col.text && holds(k)
 	case json.Number:
 		n, err := k.Int64()
 		c.Key = n
-		return err == nil && !col.text
+		// Beyond what a column holds, the databases reckon with it in different ways.
+		return err == nil && !col.text && n > -maxKey && n < maxKey
 	}
 	return false
 }

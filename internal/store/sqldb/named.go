@@ -61,7 +61,7 @@ func readPage(token, print string) (*cursor, error) {
 		Key   string `json:"k"`
 		ID    int64  `json:"i"`
 	}
-	if err := json.Unmarshal(b, &c); err != nil || c.Query != shorten(print) {
+	if err := json.Unmarshal(b, &c); err != nil || c.Query != shorten(print) || !holds(c.Key) {
 		return nil, store.ErrBadPageToken
 	}
 	return &cursor{Key: c.Key, ID: c.ID}, nil

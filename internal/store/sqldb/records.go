@@ -27,6 +27,9 @@ func (t *Tx) ListAudit(action string, page store.Page) (list []store.AuditEntry,
 			return nil, "", store.ErrBadPageToken
 		}
 	}
+	if !holds(action) {
+		return nil, "", nil
+	}
 	cond, args := "id < ?", []any{before}
 	if action != "" {
 		cond, args = "action = ? AND "+cond, []any{action, before}

@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
@@ -219,11 +220,17 @@ func firstWords(q string) string {
 	return strings.Join(w[:min(len(w), 4)], " ")
 }
 
+// micros is a time as it is kept. 0 stands for none, so the first instant of 1970 is kept as
+// the microsecond after.
 func micros(t time.Time) int64 {
-	if t.IsZero() {
+	switch us := t.UnixMicro(); {
+	case t.IsZero():
 		return 0
+	case us == 0:
+		return 1
+	default:
+		return us
 	}
-	return t.UnixMicro()
 }
 
 func when(us int64) time.Time {
@@ -232,6 +239,10 @@ func when(us int64) time.Time {
 	}
 	return time.UnixMicro(us).UTC()
 }
+
+// holds reports whether a database can hold a text at all. PostgreSQL has no NUL in one, and
+// refuses one that is to be compared, too.
+func holds(s string) bool { return utf8.ValidString(s) && !strings.Contains(s, "\x00") }
 
 func toJSON(v any) string {
 	b, err := json.Marshal(v)
@@ -282,6 +293,9 @@ func (t *Tx) dropName(kind string, id int64) error {
 
 // named is a subquery for the refs of a kind whose text contains the term.
 func (t *Tx) named(kind, term string) (string, []any) {
+	if !holds(term) {
+		return "SELECT 0 WHERE 1 = 0", nil
+	}
 	lo := nameBase(kind)
 	return t.d.Names(kind, lo, lo+1<<40-1, strings.ToLower(term))
 }

@@ -17,6 +17,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"runtime/debug"
 	"strings"
 	"sync"
 	"time"
@@ -64,7 +65,13 @@ type job struct {
 	tick func(sqldb.Querier) error // in place of fn: a tick of the lease clock
 	err  error
 	done chan struct{}
+	// panicked is what fn panicked with, nil if it did not. It is the caller's: Update panics
+	// with it, and the writer goes on.
+	panicked any
 }
+
+// errPanicked ends the savepoint of an update that panicked.
+var errPanicked = errors.New("sqlite: panic in an update")
 
 // Option changes how Open opens.
 type Option func(*Store)
@@ -229,6 +236,9 @@ func (s *Store) do(ctx context.Context, lane chan *job, j *job) error {
 		return errClosed
 	}
 	<-j.done
+	if j.panicked != nil {
+		panic(j.panicked)
+	}
 	return j.err
 }
 
@@ -305,7 +315,7 @@ func (s *Store) share(first *job) {
 			if _, err := q.ExecContext(ctx, "SAVEPOINT one"); err != nil {
 				return err
 			}
-			j.err = s.run(ctx, q, j.fn)
+			j.err = s.run(ctx, q, j)
 			end := "RELEASE one"
 			if j.err != nil {
 				end = "ROLLBACK TO one"
@@ -331,17 +341,18 @@ func (s *Store) share(first *job) {
 	}
 }
 
-func (s *Store) run(ctx context.Context, q sqldb.Querier, fn func(store.Tx) error) (err error) {
+func (s *Store) run(ctx context.Context, q sqldb.Querier, j *job) (err error) {
 	defer func() {
-		if p := recover(); p != nil {
-			err = fmt.Errorf("sqlite: panic in an update: %v", p)
+		if v := recover(); v != nil {
+			// The stack of the caller says nothing of where it happened.
+			j.panicked, err = fmt.Sprintf("%v\n\nin an update of the database:\n%s", v, debug.Stack()), errPanicked
 		}
 	}()
 	t, err := sqldb.Begin(ctx, q, s.dialect, s.clock, "")
 	if err != nil {
 		return err
 	}
-	return fn(t)
+	return j.fn(t)
 }
 
 // Tick implements store.Store.

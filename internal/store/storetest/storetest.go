@@ -77,7 +77,7 @@ func Run(t *testing.T, open Open) {
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
 		{"lists by duration", testDurations}, {"lists of many by duration", testManyDurations}, {"paging by duration", testPagingByDuration},
-		{"update is all or nothing", testAtomic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
+		{"update is all or nothing", testAtomic}, {"a panic", testPanic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
 		{"lease clock", testClock}, {"wall clock set", testWallSet}, {"restarted lease clock", testRestartClock}, {"hold after a restore", testRestoreHold}, {"locked sessions", testTryLock}, {"reopen", testSeen},
 		{"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
 		{"restrictions", testRestrictions}, {"silence", testSilence}, {"history", testHistory}, {"denials", testDenials},

@@ -3,6 +3,8 @@ package storetest
 import (
 	"context"
 	"errors"
+	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -84,6 +86,45 @@ func testAtomic(t *testing.T, e *env) {
 				t.Error("the history of an update that failed is there")
 			}
 		}
+		return nil
+	})
+}
+
+// testPanic: what panics in a transaction changes nothing and panics in its caller, not in
+// others; and the database goes on.
+func testPanic(t *testing.T, e *env) {
+	id := e.launch(e.fixture(), 0, false).ID
+	caught := func(do func(context.Context, func(store.Tx) error) error) (v any) {
+		defer func() { v = recover() }()
+		_ = do(t.Context(), func(tx store.Tx) error {
+			_ = tx.SetSetting("before", "panic")
+			panic("oops")
+		})
+		return nil
+	}
+	var wg sync.WaitGroup
+	for i := range 20 {
+		wg.Go(func() {
+			do := e.st.Update
+			if i%4 == 0 {
+				do = e.st.View
+			}
+			if v := caught(do); !strings.HasPrefix(fmt.Sprint(v), "oops") {
+				t.Errorf("the caller of what panicked caught %v", v)
+			}
+		})
+		wg.Go(func() {
+			if err := e.st.Update(context.Background(), func(tx store.Tx) error {
+				_, err := tx.LockSession(id)
+				return err
+			}); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wg.Wait()
+	e.view(func(tx store.Tx) error {
+		same(t, "what was set before the panic", must[string](t)(tx.Setting("before")), "")
 		return nil
 	})
 }

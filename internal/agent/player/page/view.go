@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent"
+	"leasehold/internal/calendar"
 	"leasehold/internal/lease"
 )
 
@@ -216,13 +217,14 @@ func said(v *view, op, session string) string {
 
 // clock is a moment in the user's own time: shorter, the nearer it is.
 func clock(t, now time.Time) string {
-	t, now = t.Local(), now.Local()
-	switch y, d := t.Year(), t.YearDay(); {
-	case t.IsZero():
+	if t.IsZero() {
 		return ""
-	case y == now.Year() && d == now.YearDay():
+	}
+	t, now = t.Local(), now.Local()
+	switch day, today := calendar.DateOf(t, time.Local), calendar.DateOf(now, time.Local); {
+	case day == today:
 		return t.Format("15:04")
-	case y == now.Year():
+	case day.Year == today.Year:
 		return t.Format("2 Jan 15:04")
 	}
 	return t.Format("2 Jan 2006 15:04")

@@ -7,11 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
-	"leasehold/internal/lease"
+	"leasehold/internal/store/clocktest"
 	"leasehold/internal/store/sqlite"
 )
 
@@ -45,24 +44,10 @@ func Folder(t testing.TB) string {
 	return dir
 }
 
-// Open returns a store on an empty database that can read its lease clock already. A server
-// can by its second tick; so that no test waits for that, the boot-time clock is moved on.
+// Open returns a store on an empty database that can read its lease clock already.
 func Open(t testing.TB) *sqlite.Store {
 	t.Helper()
-	var ahead atomic.Int64
-	begin := time.Now()
-	s, err := sqlite.Open(context.Background(), Folder(t), sqlite.WithBoot(func() time.Duration {
-		return time.Since(begin) + time.Duration(ahead.Load())
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { s.Close() })
-	for range 2 {
-		if err := s.Tick(context.Background()); err != nil {
-			t.Fatal(err)
-		}
-		ahead.Add(int64(lease.Period))
-	}
-	return s
+	return clocktest.Ready(t, func(boot func() time.Duration) (*sqlite.Store, error) {
+		return sqlite.Open(context.Background(), Folder(t), sqlite.WithBoot(boot))
+	})
 }
