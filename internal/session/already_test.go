@@ -136,3 +136,19 @@ func TestActionsOf(t *testing.T) {
 		}
 	}
 }
+
+// Between two ticks the earliest reading of lease time is behind the latest: an order that
+// is done at once is closed when it is given all the same, and not after its ETA.
+func TestOrderedBetweenTicks(t *testing.T) {
+	began := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	s := session.Launch(session.Device, 1, 1, 1, 1, session.Actor{Role: session.User, Name: "ann"}, clock(began))
+	s.Observe(session.Observation{Type: session.ObsAdded, At: began}, session.Source{})
+	now := clock(began.Add(time.Minute))
+	now.Earliest = now.Earliest.Add(-time.Second)
+	if err := s.Act(session.Expire, session.Actor{Role: session.Admin, Name: "olga"}, "", now, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if o := s.Order; o.Open() || !o.ClosedAt.Equal(now.Wall) || o.ClosedAt.After(o.Promised) {
+		t.Errorf("given at %v: %+v", now.Wall, o)
+	}
+}

@@ -86,11 +86,11 @@ func (s *Session) order(a Action, by Actor, reason string, now lease.Now, unauth
 		o.ETA, o.WarnedAt = min(o.ETA, old.ETA), old.WarnedAt
 	}
 	o.ETA = max(o.ETA, now.Earliest) // a lease may be over and not swept yet
+	o.Promised = later(now.Wall, now.Shown(o.ETA))
 	if now.Earliest >= o.ETA {
 		// Nothing is out that could run: it is done, and nobody has to wait for the time.
-		o.ClosedAt, o.ClosedBy = now.Wall, ByLapse
+		o.close(now.Wall, ByLapse)
 	}
-	o.Promised = now.Shown(o.ETA)
 	s.Order = o
 }
 
