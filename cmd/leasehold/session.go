@@ -197,9 +197,12 @@ func where(s *adminapi.Session) string {
 func statusText(s *adminapi.Session) string {
 	t := s.Status.Label()
 	if o := s.Order; o != nil && !s.StatusSince.After(o.RequestedAt) {
-		if o.ClosedAt == nil {
-			t += ", closes by " + o.ETA.Local().Format(time.TimeOnly)
-		} else {
+		switch {
+		case o.ClosedAt == nil && o.ClosesAt != nil:
+			t += ", closes at " + o.ClosesAt.Local().Format(time.TimeOnly)
+		case o.ClosedAt == nil:
+			t += ", closes by " + o.ETA.Local().Format(time.TimeOnly) + " at the latest"
+		default:
 			t += ", closed " + o.ClosedAt.Local().Format(time.TimeOnly)
 		}
 	}

@@ -83,6 +83,10 @@ func TestEvict(t *testing.T) {
 		if s.Order.DeliveredAt.IsZero() || s.Order.WarnedAt.IsZero() || !s.Order.Open() {
 			t.Errorf("order %+v", s.Order)
 		}
+		// The server knows when the guard closes the app, which is before its lease ends.
+		if in := s.Order.ClosesAt.Sub(at); in < 2*time.Minute || in > 2*time.Minute+2*time.Second || !s.Order.ClosesAt.Before(w.Row(id).OrderETA) {
+			t.Errorf("the device says that it closes the app %v after it was asked, at the latest at %v", in, w.Row(id).OrderETA)
+		}
 		w.pass(3 * time.Minute)
 		s = w.want(id, session.Evicted)
 		if s.Order.ClosedBy != session.ByAgent || s.Lease != nil {

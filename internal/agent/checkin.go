@@ -209,6 +209,9 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 	if h.Running && a.host() {
 		a.watching(s, &st)
 	}
+	if h.Running && s.Closing && s.Closes > now {
+		st.ClosesMillis = (s.Closes - now) / int64(time.Millisecond)
+	}
 	if u := s.Upgrade; u != nil {
 		st.Upgrade, st.Ready = u.App.DeliveryMethod, u.Ready
 	}

@@ -349,8 +349,8 @@ func (ci *checkIn) reconcile() error {
 
 func snapshot(st *wire.SessionState) session.Snapshot {
 	out := session.Snapshot{
-		Left: time.Duration(st.LeftMillis) * time.Millisecond,
-		Up:   st.Up, Viewers: st.Viewers,
+		Left: time.Duration(st.LeftMillis) * time.Millisecond, Closes: time.Duration(st.ClosesMillis) * time.Millisecond,
+		Up: st.Up, Viewers: st.Viewers,
 		State: st.State, Run: st.Run, Mark: st.Mark, Stored: st.Stored, Ended: st.Ended,
 		Seen: st.Seen, Guard: st.Guard, Holds: st.Holds,
 		RunMethod: st.RunMethod, Upgrade: st.Upgrade, Ready: st.Ready, Told: st.Told, Progress: st.Progress, Problem: st.Problem,

@@ -22,6 +22,7 @@ type Order struct {
 	Already     bool       // the app had exited before the order arrived
 	ETA         lease.Time // by then the app is closed whatever happens
 	Promised    time.Time  // the ETA by the wall clock, as of when the order was given, or closed
+	ClosesAt    time.Time  // when the device says that it closes the app; zero until it answers
 }
 
 // Who closes an order.
@@ -29,6 +30,33 @@ const (
 	ByAgent = "agent" // it reports the revocation stored and nothing running under it
 	ByLapse = "lapse" // the ETA has passed
 )
+
+// Forecast is when the app of an open order is closed: as the device has said, or at the
+// latest moment, while it has not answered.
+type Forecast struct {
+	At     time.Time // by the wall clock; zero if no order is open
+	Latest bool      // it may be earlier
+}
+
+// Forecast says when the app that an order is for is closed.
+func (o *Order) Forecast(now lease.Now) Forecast {
+	switch {
+	case !o.Open():
+		return Forecast{}
+	case !o.ClosesAt.IsZero():
+		return Forecast{At: o.ClosesAt}
+	}
+	return Forecast{At: now.Shown(o.ETA), Latest: true}
+}
+
+// answered notes when the device says that it closes the app, in so long from now. It says
+// so again with every check-in, and what differs by less than a second is the same.
+func (o *Order) answered(in time.Duration, now lease.Now) {
+	at := now.Wall.Add(in)
+	if d := at.Sub(o.ClosesAt); d.Abs() >= time.Second {
+		o.ClosesAt = at
+	}
+}
 
 // close closes the order. Lease time may have gone slower than the wall clock since it was
 // given, which put its ETA off.

@@ -39,6 +39,7 @@ const (
 // Next is one thing that will, or may, happen to a session.
 type Next struct {
 	At     time.Time // zero: when something else happens, which What says
+	after  time.Time // of one with zero At: not before then
 	Latest bool      // At is the latest moment, it may be earlier
 	What   string    // for people, without a final stop
 	Who    string    // who or what decides it
@@ -57,12 +58,13 @@ const (
 // order in which they may, so that nothing about its future is a mystery.
 func (s *Session) Outlook(p Prospects) []Next {
 	var list []Next
-	add := func(at time.Time, latest bool, who, format string, args ...any) {
+	add := func(at time.Time, latest bool, who, format string, args ...any) *Next {
 		n := Next{At: at, Latest: latest, Who: who, What: fmt.Sprintf(format, args...)}
 		if s.Kind == Stream {
 			n.Who, n.What = onHost.Replace(n.Who), onHost.Replace(n.What)
 		}
 		list = append(list, n)
+		return &list[len(list)-1]
 	}
 	if !s.DeletedAt.IsZero() {
 		if s.Lease != nil {
@@ -81,6 +83,30 @@ func (s *Session) Outlook(p Prospects) []Next {
 		add(p.EntitledTo, false, byServer, "Its provision ends: then its renewal is refused, and at rest it is flagged for cleanup")
 	}
 	s.restNext(add, p)
+	return inOrder(list, p.Now.Wall)
+}
+
+// closed is when what runs is closed unless it goes on; zero if nothing does.
+func (s *Session) closed(p Prospects) time.Time {
+	switch {
+	case s.Observed != IsRunning:
+	case s.Order.Open():
+		return s.Order.Forecast(p.Now).At
+	case s.Lease != nil:
+		return p.Now.Shown(s.Lease.FreeAt)
+	}
+	return time.Time{}
+}
+
+// inOrder sorts by when things can happen; what has no set time may be at once.
+func inOrder(list []Next, now time.Time) []Next {
+	when := func(n Next) time.Time {
+		if n.At.IsZero() {
+			return later(n.after, now)
+		}
+		return later(n.At, now)
+	}
+	slices.SortStableFunc(list, func(a, b Next) int { return when(a).Compare(when(b)) })
 	return list
 }
 
@@ -88,7 +114,8 @@ func (s *Session) Outlook(p Prospects) []Next {
 // nobody: the page does, of what is its own to end.
 var onHost = strings.NewReplacer(", after its warnings,", "", " after its warnings", "", "The device", "The host", "the device", "the host", "becomes stopped", "becomes disconnected")
 
-type adder func(at time.Time, latest bool, who, format string, args ...any)
+// An adder adds a line and returns it.
+type adder func(at time.Time, latest bool, who, format string, args ...any) *Next
 
 func (s *Session) orderNext(add adder, p Prospects) {
 	o := s.Order
@@ -105,9 +132,12 @@ func (s *Session) orderNext(add adder, p Prospects) {
 			add(due, false, byDevice, "The device is due to check in, and learns of the %s", o.Action)
 		}
 	}
-	if s.Observed == IsRunning {
+	switch f := o.Forecast(p.Now); {
+	case s.Observed == IsRunning && !f.Latest:
+		add(f.At, false, byDevice, "The app is closed, after its warnings")
+	case s.Observed == IsRunning:
 		add(p.Now.Shown(o.ETA), true, byDevice, "The app is closed, whether or not the device answers")
-	} else {
+	default:
 		add(p.Now.Shown(o.ETA), true, byDevice, "The %s is done, whether or not the device answers", o.Action)
 	}
 }
@@ -210,7 +240,7 @@ func (s *Session) restNext(add adder, p Prospects) {
 		}
 	case Added, Stopped, Evicted:
 		if p.NotRenewed == "" && len(s.Unneeded) == 0 {
-			add(time.Time{}, false, byUser, "It runs when the user next starts the app")
+			add(time.Time{}, false, byUser, "It runs when the user next starts the app").after = s.closed(p)
 		}
 	case AwaitingExpiry:
 		if slices.Equal(s.Unneeded, []string{UnneededEntitlement}) {
@@ -223,7 +253,7 @@ func (s *Session) restNext(add adder, p Prospects) {
 		add(s.deletedAt(p), false, byHousekeeping, "It is deleted from the list; its history stays for %s", days(p.History))
 	}
 	if len(s.Unneeded) > 0 && s.Observed == IsRunning && !s.Status.Ended() {
-		add(time.Time{}, false, byServer, "When the app is closed it is flagged for expiry: %s", strings.Join(s.Unneeded, ", "))
+		add(time.Time{}, false, byServer, "When the app is closed it is flagged for expiry: %s", strings.Join(s.Unneeded, ", ")).after = s.closed(p)
 		return
 	}
 	if at, c := s.ExpiresAt(p.Periods); c != nil {

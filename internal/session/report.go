@@ -186,6 +186,7 @@ type Snapshot struct {
 	Stored uint64        // revocations stored
 	Ended  uint64        // … and nothing runs under them
 	Seen   uint64        // the highest generation it ever received
+	Closes time.Duration // in how long its guard closes the app because of an order; 0 if it does not
 	Guard  bool          // a guard of that run is alive, whatever the journal knows
 	Holds  bool          // it holds a lease of its current generation and run
 	Left   time.Duration // … and how long that goes on by its own count; negative if it does not say
@@ -247,6 +248,9 @@ func (s *Session) Reconcile(snap Snapshot, at lease.Now, src Source) {
 	}
 	if src.Quarantined {
 		return
+	}
+	if o := s.Order; o.Open() && snap.Closes > 0 && snap.State == IsRunning && snap.Stored >= o.UpTo && snap.Mark < o.UpTo {
+		o.answered(snap.Closes, at)
 	}
 	s.Ended = max(s.Ended, min(snap.Ended, snap.Stored))
 	if l := s.Lease; l != nil {

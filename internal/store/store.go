@@ -103,8 +103,8 @@ type Sessions interface {
 	// Superseded returns the locked sessions of the same user, app and agent with an id
 	// below id that are not over, by id.
 	Superseded(user, app, agent, id int64) ([]*session.Session, error)
-	// UserSessions returns a user's sessions that are listed and not over, newest first,
-	// at most limit.
+	// UserSessions returns a user's sessions that are listed and not over, or whose app was
+	// last seen running on a device, newest first, at most limit.
 	UserSessions(user int64, limit int) ([]*session.Session, error)
 
 	// TakeSeat takes a seat of a delivery method for a session that holds none there, if
@@ -187,7 +187,8 @@ type SessionRow struct {
 	// Lease times as people read them: when the lease ends and when its seat is certainly
 	// free, and the ETA of the latest order. Zero where there is none.
 	LeaseEnds, LeaseFree, OrderETA time.Time
-	Simulated                      bool // its agent is a simulated one
+	Closes                         session.Forecast // of the app that an open order is for
+	Simulated                      bool             // its agent is a simulated one
 }
 
 // SessionQuery selects sessions. Empty fields select everything.

@@ -1,14 +1,22 @@
 // Times tick: how long ago, for how long, how long still. The words are those of
-// format.go; the exact time in the browser's zone is in the title.
+// format.go. Exact times are in the viewer's own zone, that of the browser; the same time in
+// UTC is in the title.
 
 const parts = new Intl.DateTimeFormat("en-GB", {
-  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", timeZoneName: "short",
+  year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
 });
 
 /** The exact time with its zone, in the form that the server writes: nothing moves when the zone changes. */
 function zoned(t: number): string {
   const p = Object.fromEntries(parts.formatToParts(t).map(({ type, value }) => [type, value]));
   return `${p.year}-${p.month}-${p.day} ${p.hour}:${p.minute}:${p.second} ${p.timeZoneName}`;
+}
+
+/** What hovering over a time says: exactly when, here and in UTC. */
+function exactly(el: HTMLTimeElement): string {
+  const t = Date.parse(el.dateTime);
+  const utc = new Date(t).toISOString().replace("T", " ").replace(/\.\d+Z$/, " UTC");
+  return el.className === "x" ? utc : `${zoned(t)}\n${utc}`;
 }
 
 let skew = 0; // the server's clock minus this one's, in milliseconds
@@ -75,7 +83,7 @@ export function startTimes(): void {
   document.addEventListener("visibilitychange", () => document.hidden || tick());
   document.addEventListener("mouseover", (event) => {
     const el = event.target;
-    if (el instanceof HTMLTimeElement && el.className !== "x") el.title = zoned(Date.parse(el.dateTime));
+    if (el instanceof HTMLTimeElement && el.dateTime) el.title = exactly(el);
     // What is cut off is told in full.
     if (el instanceof HTMLTableCellElement && !el.title && el.scrollWidth > el.clientWidth) el.title = el.innerText;
   });

@@ -88,7 +88,8 @@ type Order struct {
 	ClosedAt    *time.Time     `json:"closed_at"`
 	ClosedBy    string         `json:"closed_by" enum:",agent,lapse"`
 	Outcome     string         `json:"outcome" enum:",closed,already closed"`
-	ETA         time.Time      `json:"eta"`
+	ClosesAt    *time.Time     `json:"closes_at" doc:"When the device says that it closes the app; null until it has answered"`
+	ETA         time.Time      `json:"eta" doc:"The latest moment at which the app is closed, whether or not the device answers"`
 }
 
 func ptr(t time.Time) *time.Time {
@@ -129,7 +130,7 @@ func sessionOf(r *store.SessionRow, now time.Time) Session {
 	if o := r.Order; o != nil {
 		s.Order = &Order{
 			Action: o.Action, RequestedBy: o.By.String(), Reason: o.Reason, RequestedAt: o.RequestedAt,
-			DeliveredAt: ptr(o.DeliveredAt), WarnedAt: ptr(o.WarnedAt), ClosedAt: ptr(o.ClosedAt), ClosedBy: o.ClosedBy, ETA: r.OrderETA,
+			DeliveredAt: ptr(o.DeliveredAt), WarnedAt: ptr(o.WarnedAt), ClosedAt: ptr(o.ClosedAt), ClosedBy: o.ClosedBy, ClosesAt: ptr(o.ClosesAt), ETA: r.OrderETA,
 		}
 		switch {
 		case o.Already:

@@ -1,6 +1,10 @@
 package web
 
-import "time"
+import (
+	"time"
+
+	"leasehold/internal/session"
+)
 
 // A page is what the layout needs to know of any page.
 type page struct {
@@ -73,9 +77,9 @@ var adminNav = []navGroup{
 type status struct {
 	Word string
 	Tone string // green, blue, grey, amber or red
-	// ETA is the latest moment by which an open order is carried out; Closed is
-	// when it was. At most one of them is set.
-	ETA     time.Time
+	// Closes is when an open order is carried out; Closed is when it was. At most one of
+	// them is set.
+	Closes  session.Forecast
 	Closed  time.Time
 	Deleted time.Time // when its session left the list
 	Note    string    // said on hover

@@ -30,7 +30,9 @@ func portal(c *call) error {
 	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
-		if !r.Status.Active() && r.Status != session.Starting && r.Status != session.UpgradeRequested && !r.Order.Open() && r.Status != session.Launched && r.Status != session.Added {
+		runs := r.Observed == session.IsRunning
+		opening := !runs && (r.Status == session.Launched || r.Status == session.Starting || addingText(r) != "")
+		if !runs && !opening {
 			continue // at rest in the player
 		}
 		a := runningApp{Name: r.AppName, Path: "/sessions/" + itoa(r.ID), Device: r.AgentName, Status: statusOf(&r, now), Since: r.StatusSince}
@@ -42,10 +44,14 @@ func portal(c *call) error {
 		}
 		if r.Kind == session.Stream {
 			a.Path = streamPath(r.ID)
-		} else if r.Lease != nil && r.Observed == session.IsRunning {
+		} else if r.Lease != nil && runs && now.Sub(r.Seen.At) > silentAfter && r.LeaseEnds.Sub(now) < soon {
 			a.Ends = r.LeaseEnds
 		}
-		v.Running = append(v.Running, a)
+		if runs {
+			v.Running = append(v.Running, a)
+		} else {
+			v.Opening = append(v.Opening, a)
+		}
 		watch.Add("id", itoa(r.ID))
 	}
 	v.Events = withQuery("/events", watch)
@@ -69,6 +75,13 @@ func portal(c *call) error {
 	}
 	return c.show(page{Title: "Apps", Portal: true, Now: now}, portalView(v, now))
 }
+
+// A device that was not heard from for so long is offline for its user, who is told so once
+// an app of theirs would close soon.
+const (
+	silentAfter = 6 * time.Minute // longer than the default heartbeat
+	soon        = time.Hour
+)
 
 // firstChoice is the device that an app opens on unless the user says otherwise: the
 // one used last, if it was heard from lately.

@@ -41,7 +41,7 @@ func TestPortal(t *testing.T) {
 	ann.get(page).has("added", "The app is in the player on LAB-204")
 	ag.report(t, id, session.IsRunning, wire.Observation{Type: session.ObsStarted, Run: 1})
 	ann.get(page).has("running", "LAB-204").lacks("ten seconds")
-	ann.get("/").has("Running now", "lease ends in", "opens on LAB-204", "change")
+	ann.get("/").has("Running now", "opens on LAB-204", "change").lacks("closes in")
 	ann.get("/launch/"+num(matlab.ID)).is(200).has("LAB-204", "The player there takes it at once.", "This device")
 	a = ann.post("/launch/"+num(matlab.ID), vals("device_id", num(lab))).is(200).has("LAB-204", "Is the Leasehold player running on LAB-204?")
 	a.lacks("leasehold://")

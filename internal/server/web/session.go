@@ -34,8 +34,8 @@ func sessionPage(c *call) error {
 		Adding: addingText(d.Row), Percent: d.Row.Progress, Problem: problemText(d.Row),
 		Events: row.path() + "/events",
 	}
-	if v.Order != nil && !v.Order.ETA.IsZero() {
-		v.Row.Status.ETA = time.Time{} // the order counts down, once on the page is enough
+	if v.Order != nil && !v.Order.Closes.At.IsZero() {
+		v.Row.Status.Closes = session.Forecast{} // the order counts down, once on the page is enough
 	}
 	if d.Row.Check(session.Tell) == nil {
 		v.Message = row.path() + "/" + string(session.Tell)
@@ -111,7 +111,7 @@ func orderOf(d *control.Detail) *orderView {
 	warned := step{Name: "Warned", At: o.WarnedAt, Note: "the device warns the user"}
 	closed := step{Name: "Closed", At: o.ClosedAt, Note: "the app and all it started"}
 	if o.Open() {
-		v.ETA = d.Row.OrderETA
+		v.Closes = d.Row.Closes
 	} else {
 		v.Result = resultOf(o)
 		if o.WarnedAt.IsZero() {
@@ -123,6 +123,9 @@ func orderOf(d *control.Detail) *orderView {
 		delivered.Note = "the device did not answer"
 	}
 	v.Steps = []step{{Name: "Requested", At: o.RequestedAt}, delivered, warned, closed}
+	if d.Row.Kind == session.Stream {
+		v.Steps = slices.Delete(v.Steps, 2, 3) // a stream is ended without a warning
+	}
 	return v
 }
 
@@ -193,9 +196,13 @@ func pastOf(d *control.Detail) []event {
 			es = append(es, e)
 		}
 	}
-	if r := d.Row; r.Run > 0 && r.Observed != session.IsRunning && !slices.ContainsFunc(es, func(e event) bool { return e.Observed && e.At.Equal(r.ObservedSince) }) {
-		// What ended without a change of status: heard of late, or run without a lease.
-		es = append(es, event{At: r.ObservedSince, To: "app closed", Tone: "none", Who: cmp.Or(r.AgentName, "the device"), Why: fmt.Sprintf("run %d", r.Run), Observed: true})
+	if r := d.Row; r.Run > 0 && !slices.ContainsFunc(es, func(e event) bool { return e.Observed && e.At.Equal(r.ObservedSince) }) {
+		// What began or ended without a change of status: heard of late, or run without a lease.
+		e := event{At: r.ObservedSince, To: "app closed", Tone: "none", Who: cmp.Or(r.AgentName, "the device"), Why: fmt.Sprintf("run %d", r.Run), Observed: true}
+		if r.Observed == session.IsRunning {
+			e.To = "app started"
+		}
+		es = append(es, e)
 	}
 	es = append(es, messagesOf(d)...)
 	for _, n := range d.Denials {

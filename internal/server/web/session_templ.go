@@ -55,8 +55,8 @@ type orderView struct {
 	Head   string // "Evict, asked by Olga Admin"
 	Reason string
 	Steps  []step
-	ETA    time.Time // set while it is open
-	Result string    // set when it is closed
+	Closes session.Forecast // while it is open
+	Result string           // set when it is closed
 }
 
 // A step is one of the four: requested, delivered, warned, closed.
@@ -920,12 +920,12 @@ func orderSteps(o orderView, now time.Time) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		if !o.ETA.IsZero() {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 72, "<p class=\"eta\">closes within ")
+		if !o.Closes.At.IsZero() {
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 72, "<p class=\"eta\">closes in ")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
-			templ_7745c5c3_Err = until(o.ETA, now).Render(ctx, templ_7745c5c3_Buffer)
+			templ_7745c5c3_Err = forecast(o.Closes, now).Render(ctx, templ_7745c5c3_Buffer)
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}

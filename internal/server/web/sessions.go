@@ -208,7 +208,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	}
 	if row.Gone {
 		// What it still waited for is over; when it left the list is what is left to say.
-		row.Status.ETA, row.Status.Closed, row.Status.Extra, row.Status.Deleted = time.Time{}, time.Time{}, "", r.DeletedAt
+		row.Status.Closes, row.Status.Closed, row.Status.Extra, row.Status.Deleted = session.Forecast{}, time.Time{}, "", r.DeletedAt
 	}
 	if row.User == "" {
 		row.User = r.Username
@@ -220,7 +220,7 @@ func rowOf(r store.SessionRow, now time.Time) sessionRow {
 	fmt.Fprint(h, r.Status, r.Reason, r.StatusSince.UnixNano(), r.Observed, r.LastActivityAt.Unix(), r.AgentName, r.DeliveryMethodName, row.Actions, r.DeletedAt.Unix(), row.Status.Extra, r.EndedAt.Unix())
 	fmt.Fprint(h, " ", r.Said, " ", r.Told)
 	if o := r.Order; o != nil {
-		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA)
+		fmt.Fprint(h, o.Action, o.DeliveredAt.Unix(), o.WarnedAt.Unix(), o.ClosedAt.Unix(), o.ETA, o.ClosesAt.Unix())
 	}
 	row.Rev = strconv.FormatUint(uint64(h.Sum32()), 36)
 	return row
@@ -239,7 +239,7 @@ func statusOf(r *store.SessionRow, now time.Time) status {
 	o := s.Order
 	switch ordered := o != nil && orderStatus[o.Action] == s.Status; {
 	case ordered && o.Open():
-		st.ETA = r.OrderETA
+		st.Closes = r.Closes
 	case ordered && now.Sub(o.ClosedAt) < 24*time.Hour:
 		st.Closed = o.ClosedAt
 	case s.Status.Ended() && s.Observed == session.IsRunning && (s.Kind == session.Device || s.Lease != nil):

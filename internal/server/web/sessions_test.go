@@ -134,7 +134,7 @@ func TestEvictAndExpire(t *testing.T) {
 	olga.get(path).has("running")
 
 	a := olga.post(path+"/evict", vals("reason", "Seats for the exam")).is(200)
-	a.has("is evicted and closes by itself.", "Evict, asked by olga", "Seats for the exam", "Requested", "Delivered", "Warned", "Closed", "closes within", `class="c"`)
+	a.has("is evicted and closes by itself.", "Evict, asked by olga", "Seats for the exam", "Requested", "Delivered", "Warned", "Closed", "closes in", "at the latest", `class="c"`)
 	if a.path != path {
 		t.Errorf("after evicting at %s", a.path)
 	}
@@ -155,10 +155,16 @@ func TestEvictAndExpire(t *testing.T) {
 	ag.report(t, id, session.IsRunning, wire.Observation{Type: session.ObsRevoked, UpTo: ans.Directives[0].UpTo})
 	olga.get(path).has("expire delivered")
 	ag.report(t, id, session.IsRunning, wire.Observation{Type: session.ObsWarned, Run: 1, Seconds: 120})
-	olga.get(path).has("user warned")
+	olga.get(path).has("user warned", "at the latest")
+	// The device says when its guard closes the app: that is what everybody sees from then on.
+	ag.states[id].ClosesMillis = 102_000
+	ag.report(t, id, session.IsRunning, wire.Observation{Type: session.ObsWarned, Run: 1, Seconds: 60})
+	olga.get(path).has("user warned", "1:4").lacks("at the latest")
+	olga.get("/admin/sessions").has("closes in", "1:4").lacks("at the latest")
+	s.as("ann").get("/").has("Running now", "closes in", "1:4").lacks("at the latest")
 	ag.states[id].Ended = ans.Directives[0].UpTo
 	s.exit(lab, id)
-	olga.get(path).has("app closed", "closed by the device").lacks("closes within")
+	olga.get(path).has("app closed", "closed by the device").lacks("closes in")
 }
 
 func TestLiveRows(t *testing.T) {

@@ -168,7 +168,7 @@ func (t *Tx) SessionRows(ids []int64) ([]store.SessionRow, error) {
 				row.LeaseEnds, row.LeaseFree = t.now.Shown(l.ExpiresAt), t.now.Shown(l.FreeAt)
 			}
 			if o := row.Order; o != nil {
-				row.OrderETA = o.Promised
+				row.OrderETA, row.Closes = o.Promised, o.Forecast(t.now)
 				if o.Open() {
 					row.OrderETA = t.now.Shown(o.ETA)
 				}

@@ -35,7 +35,7 @@ const selectSession = `SELECT s.id, s.kind, s.user_id, s.app_id, s.delivery_meth
 	s.run, s.run_method, s.progress, s.problem, s.viewers, s.unwatched_since, s.idle_at, s.said, s.told, s.mark, s.wanted, s.stored, s.ended,
 	s.started_at, s.start_by, s.first_run_at, s.last_activity_at, s.ended_at, s.deleted_at,
 	l.delivery_method_id, l.kind, l.generation, l.run, l.granted_at, l.expires_at, l.free_at,
-	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta, o.promised_at`
+	o.action, o.by_role, o.by_name, o.reason, o.up_to, o.requested_at, o.delivered_at, o.warned_at, o.closed_at, o.closed_by, o.already, o.eta, o.promised_at, o.closes_at`
 
 const fromSession = ` FROM sessions s LEFT JOIN leases l ON l.session_id = s.id LEFT JOIN orders o ON o.id = s.order_id`
 
@@ -45,14 +45,14 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 	var since, observedSince, unwatched, idle, started, firstRun, activity, ended, deleted int64
 	var lDM, lGen, lRun, lGranted, lExpires, lFree sql.NullInt64
 	var lKind, oAction, oRole, oName, oReason, oClosedBy sql.NullString
-	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA, oPromised sql.NullInt64
+	var oUpTo, oRequested, oDelivered, oWarned, oClosed, oAlready, oETA, oPromised, oCloses sql.NullInt64
 	err := scan(append([]any{
 		&s.ID, &s.Kind, &s.UserID, &s.AppID, &s.DeliveryMethodID, &s.ProvisionID, &s.AgentID,
 		&s.Status, &s.Reason, &since, &s.Before, &unneeded, &s.Observed, &observedSince,
 		&s.Run, &s.RunMethod, &s.Progress, &s.Problem, &s.Viewers, &unwatched, &idle, &s.Said, &s.Told, &s.Mark, &s.Wanted, &s.Stored, &s.Ended,
 		&started, &s.StartBy, &firstRun, &activity, &ended, &deleted,
 		&lDM, &lKind, &lGen, &lRun, &lGranted, &lExpires, &lFree,
-		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA, &oPromised,
+		&oAction, &oRole, &oName, &oReason, &oUpTo, &oRequested, &oDelivered, &oWarned, &oClosed, &oClosedBy, &oAlready, &oETA, &oPromised, &oCloses,
 	}, more...)...)
 	if err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func scanSession(scan func(...any) error, more ...any) (*session.Session, error)
 		s.Order = &session.Order{
 			Action: session.Action(oAction.String), By: session.Actor{Role: session.Role(oRole.String), Name: oName.String}, Reason: oReason.String,
 			UpTo: uint64(oUpTo.Int64), RequestedAt: when(oRequested.Int64), DeliveredAt: when(oDelivered.Int64), WarnedAt: when(oWarned.Int64),
-			ClosedAt: when(oClosed.Int64), ClosedBy: oClosedBy.String, Already: oAlready.Int64 != 0, ETA: lease.Time(oETA.Int64), Promised: when(oPromised.Int64),
+			ClosedAt: when(oClosed.Int64), ClosedBy: oClosedBy.String, Already: oAlready.Int64 != 0, ETA: lease.Time(oETA.Int64), Promised: when(oPromised.Int64), ClosesAt: when(oCloses.Int64),
 		}
 	}
 	return s, nil
@@ -212,7 +212,7 @@ func (t *Tx) Superseded(user, app, agent, id int64) ([]*session.Session, error) 
 
 // UserSessions implements store.Sessions.
 func (t *Tx) UserSessions(user int64, limit int) ([]*session.Session, error) {
-	return t.sessions("s.gone = 0 AND s.user_id = ? AND s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') ORDER BY s.id DESC LIMIT ?", user, limit)
+	return t.sessions("s.gone = 0 AND s.user_id = ? AND (s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') OR s.kind = 'device' AND s.observed = 'running') ORDER BY s.id DESC LIMIT ?", user, limit)
 }
 
 // SaveSession implements store.Sessions.
@@ -306,8 +306,8 @@ func (t *Tx) saveOrder(was, is *session.Order, id int64) error {
 		return nil
 	}
 	if was != nil && was.UpTo == is.UpTo {
-		_, err := t.exec(`UPDATE orders SET delivered_at = ?, warned_at = ?, closed_at = ?, closed_by = ?, already = ?, eta = ?, promised_at = ? WHERE id = (SELECT order_id FROM sessions WHERE id = ?)`,
-			micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), int64(is.ETA), micros(is.Promised), id)
+		_, err := t.exec(`UPDATE orders SET delivered_at = ?, warned_at = ?, closed_at = ?, closed_by = ?, already = ?, eta = ?, promised_at = ?, closes_at = ? WHERE id = (SELECT order_id FROM sessions WHERE id = ?)`,
+			micros(is.DeliveredAt), micros(is.WarnedAt), micros(is.ClosedAt), is.ClosedBy, b2i(is.Already), int64(is.ETA), micros(is.Promised), micros(is.ClosesAt), id)
 		return err
 	}
 	if was.Open() {
