@@ -77,8 +77,8 @@ func (r *rig) signIn(user, pw string) string {
 	return out.Token
 }
 
-// do makes a call and returns its status, content type and body. body may be a string.
-func (r *rig) do(method, path, token string, body any) (int, string, []byte) {
+// request is a call. body may be a string.
+func (r *rig) request(method, path, token string, body any) *http.Request {
 	r.t.Helper()
 	var rd io.Reader
 	switch b := body.(type) {
@@ -100,6 +100,13 @@ func (r *rig) do(method, path, token string, body any) (int, string, []byte) {
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
 	}
+	return req
+}
+
+// do makes a call and returns its status, content type and body.
+func (r *rig) do(method, path, token string, body any) (int, string, []byte) {
+	r.t.Helper()
+	req := r.request(method, path, token, body)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		r.t.Fatal(err)

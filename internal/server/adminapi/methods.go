@@ -64,22 +64,22 @@ func (s *Server) methods() {
 			Stream           *catalog.StreamSettings `json:"stream,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/delivery-methods", "create-delivery-method", "Create a delivery method", func(ctx context.Context, in *DeliveryMethodCreate) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "POST", "/delivery-methods", "create-delivery-method", "Create a delivery method", func(ctx context.Context, in *DeliveryMethodCreate) (*tagged[DeliveryMethod], error) {
 		b := &in.Body
 		d := &catalog.DeliveryMethod{AppID: b.AppID, Name: b.Name, Kind: b.Kind, Licence: b.Licence, HeartbeatSeconds: b.HeartbeatSeconds,
 			WarningsSeconds: b.WarningsSeconds, SuccessorID: b.SuccessorID, Packages: b.Packages, Stream: b.Stream}
 		err := s.Control.CreateDeliveryMethod(ctx, whoOf(ctx), d)
-		return one(methodOf(d), err)
+		return record(methodOf(d), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/delivery-methods/{id}", "get-delivery-method", "One delivery method", func(ctx context.Context, in *IDInput) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "GET", "/delivery-methods/{id}", "get-delivery-method", "One delivery method", func(ctx context.Context, in *IDInput) (*tagged[DeliveryMethod], error) {
 		d, err := s.Control.DeliveryMethod(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		return one(methodOf(d), nil)
+		return record(methodOf(d), nil)
 	})
 	type DeliveryMethodUpdate struct {
-		IDInput
+		UpdateInput
 		Body struct {
 			Name             Change[string]                  `json:"name,omitempty"`
 			Licence          Change[catalog.Licence]         `json:"licence,omitempty"`
@@ -90,8 +90,11 @@ func (s *Server) methods() {
 			Stream           Change[*catalog.StreamSettings] `json:"stream,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *DeliveryMethodUpdate) (*body[DeliveryMethod], error) {
+	op(s, auth.AdminOnly, "PATCH", "/delivery-methods/{id}", "update-delivery-method", "Change a delivery method", func(ctx context.Context, in *DeliveryMethodUpdate) (*tagged[DeliveryMethod], error) {
 		d, err := s.Control.UpdateDeliveryMethod(ctx, whoOf(ctx), in.ID, func(d *catalog.DeliveryMethod) error {
+			if err := in.match(methodOf(d)); err != nil {
+				return err
+			}
 			b := &in.Body
 			patch(&d.Name, b.Name)
 			patch(&d.Licence, b.Licence)
@@ -105,7 +108,7 @@ func (s *Server) methods() {
 		if err != nil {
 			return nil, err
 		}
-		return one(methodOf(d), nil)
+		return record(methodOf(d), nil)
 	})
 	op(s, auth.AdminOnly, "DELETE", "/delivery-methods/{id}", "delete-delivery-method", "Delete a delivery method", func(ctx context.Context, in *DeleteInput) (*empty, error) {
 		return none(s.Control.DeleteDeliveryMethod(ctx, whoOf(ctx), in.ID, in.ending()))
@@ -187,7 +190,7 @@ func (s *Server) provisions() {
 			Exceptions        []Exception         `json:"exceptions,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *ProvisionCreate) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "POST", "/provisions", "create-provision", "Create a provision", func(ctx context.Context, in *ProvisionCreate) (*tagged[Provision], error) {
 		b := &in.Body
 		nets, err := networks(b.Networks)
 		if err != nil {
@@ -202,17 +205,17 @@ func (s *Server) provisions() {
 			StartsAt: starts, EndsAt: ends, Enabled: b.Enabled == nil || *b.Enabled,
 			Ownership: b.Ownership, Networks: nets, Exceptions: exceptions(b.Exceptions)}
 		err = s.Control.CreateProvision(ctx, whoOf(ctx), p)
-		return one(provisionOf(p), err)
+		return record(provisionOf(p), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *IDInput) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "GET", "/provisions/{id}", "get-provision", "One provision", func(ctx context.Context, in *IDInput) (*tagged[Provision], error) {
 		p, err := s.Control.Provision(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		return one(provisionOf(p), nil)
+		return record(provisionOf(p), nil)
 	})
 	type ProvisionUpdate struct {
-		IDInput
+		UpdateInput
 		Body struct {
 			Name              Change[string]              `json:"name,omitempty"`
 			UserIDs           Change[[]int64]             `json:"user_ids,omitempty"`
@@ -227,8 +230,11 @@ func (s *Server) provisions() {
 			EndingBody
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *ProvisionUpdate) (*body[Provision], error) {
+	op(s, auth.AdminOnly, "PATCH", "/provisions/{id}", "update-provision", "Change or disable a provision", func(ctx context.Context, in *ProvisionUpdate) (*tagged[Provision], error) {
 		p, err := s.Control.UpdateProvision(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(p *directory.Provision) error {
+			if err := in.match(provisionOf(p)); err != nil {
+				return err
+			}
 			b := &in.Body
 			patch(&p.Name, b.Name)
 			patch(&p.UserIDs, b.UserIDs)
@@ -258,7 +264,7 @@ func (s *Server) provisions() {
 		if err != nil {
 			return nil, err
 		}
-		return one(provisionOf(p), nil)
+		return record(provisionOf(p), nil)
 	})
 	op(s, auth.AdminOnly, "DELETE", "/provisions/{id}", "delete-provision", "Delete a provision", func(ctx context.Context, in *DeleteInput) (*empty, error) {
 		return none(s.Control.DeleteProvision(ctx, whoOf(ctx), in.ID, in.ending()))

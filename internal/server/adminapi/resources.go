@@ -59,20 +59,20 @@ func (s *Server) apps() {
 			Description string `json:"description,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/apps", "create-app", "Create an app", func(ctx context.Context, in *AppCreate) (*body[App], error) {
+	op(s, auth.AdminOnly, "POST", "/apps", "create-app", "Create an app", func(ctx context.Context, in *AppCreate) (*tagged[App], error) {
 		a := &catalog.App{Name: in.Body.Name, Description: in.Body.Description}
 		err := s.Control.CreateApp(ctx, whoOf(ctx), a)
-		return one(appOf(a), err)
+		return record(appOf(a), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/apps/{id}", "get-app", "One app", func(ctx context.Context, in *IDInput) (*body[App], error) {
+	op(s, auth.AdminOnly, "GET", "/apps/{id}", "get-app", "One app", func(ctx context.Context, in *IDInput) (*tagged[App], error) {
 		a, err := s.Control.App(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		return one(appOf(a), nil)
+		return record(appOf(a), nil)
 	})
 	type AppUpdate struct {
-		IDInput
+		UpdateInput
 		Body struct {
 			Name        Change[string] `json:"name,omitempty"`
 			Description Change[string] `json:"description,omitempty"`
@@ -80,8 +80,11 @@ func (s *Server) apps() {
 			Status Change[catalog.Status] `json:"status,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *AppUpdate) (*body[App], error) {
+	op(s, auth.AdminOnly, "PATCH", "/apps/{id}", "update-app", "Change or suspend an app", func(ctx context.Context, in *AppUpdate) (*tagged[App], error) {
 		a, err := s.Control.UpdateApp(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(a *catalog.App) error {
+			if err := in.match(appOf(a)); err != nil {
+				return err
+			}
 			patch(&a.Name, in.Body.Name)
 			patch(&a.Description, in.Body.Description)
 			patch(&a.Status, in.Body.Status)
@@ -90,7 +93,7 @@ func (s *Server) apps() {
 		if err != nil {
 			return nil, err
 		}
-		return one(appOf(a), nil)
+		return record(appOf(a), nil)
 	})
 	op(s, auth.AdminOnly, "DELETE", "/apps/{id}", "delete-app", "Delete an app", func(ctx context.Context, in *DeleteInput) (*empty, error) {
 		return none(s.Control.DeleteApp(ctx, whoOf(ctx), in.ID, in.ending()))
@@ -148,20 +151,20 @@ func (s *Server) users() {
 			GroupIDs []int64        `json:"group_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *UserCreate) (*body[User], error) {
+	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *UserCreate) (*tagged[User], error) {
 		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs}
 		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
-		return one(userOf(u), err)
+		return record(userOf(u), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/users/{id}", "get-user", "One user", func(ctx context.Context, in *IDInput) (*body[User], error) {
+	op(s, auth.AdminOnly, "GET", "/users/{id}", "get-user", "One user", func(ctx context.Context, in *IDInput) (*tagged[User], error) {
 		u, err := s.Control.User(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		return one(userOf(u), nil)
+		return record(userOf(u), nil)
 	})
 	type UserUpdate struct {
-		IDInput
+		UpdateInput
 		Body struct {
 			Username Change[string] `json:"username,omitempty"`
 			Name     Change[string] `json:"name,omitempty"`
@@ -173,8 +176,11 @@ func (s *Server) users() {
 			GroupIDs Change[[]int64]          `json:"group_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *UserUpdate) (*body[User], error) {
+	op(s, auth.AdminOnly, "PATCH", "/users/{id}", "update-user", "Change or suspend a user", func(ctx context.Context, in *UserUpdate) (*tagged[User], error) {
 		u, err := s.Control.UpdateUser(ctx, whoOf(ctx), in.ID, in.Body.Password.value, in.Body.ending(), func(u *directory.User) error {
+			if err := in.match(userOf(u)); err != nil {
+				return err
+			}
 			patch(&u.Username, in.Body.Username)
 			patch(&u.Name, in.Body.Name)
 			patch(&u.Email, in.Body.Email)
@@ -186,7 +192,7 @@ func (s *Server) users() {
 		if err != nil {
 			return nil, err
 		}
-		return one(userOf(u), nil)
+		return record(userOf(u), nil)
 	})
 	op(s, auth.AdminOnly, "DELETE", "/users/{id}", "delete-user", "Delete a user", func(ctx context.Context, in *DeleteInput) (*empty, error) {
 		return none(s.Control.DeleteUser(ctx, whoOf(ctx), in.ID, in.ending()))
@@ -221,28 +227,31 @@ func (s *Server) groups() {
 			UserIDs []int64 `json:"user_ids,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "POST", "/groups", "create-group", "Create a group", func(ctx context.Context, in *GroupCreate) (*body[Group], error) {
+	op(s, auth.AdminOnly, "POST", "/groups", "create-group", "Create a group", func(ctx context.Context, in *GroupCreate) (*tagged[Group], error) {
 		g := &directory.Group{Name: in.Body.Name, UserIDs: in.Body.UserIDs}
 		err := s.Control.CreateGroup(ctx, whoOf(ctx), g)
-		return one(groupOf(g), err)
+		return record(groupOf(g), err)
 	}, status(http.StatusCreated))
-	op(s, auth.AdminOnly, "GET", "/groups/{id}", "get-group", "One group", func(ctx context.Context, in *IDInput) (*body[Group], error) {
+	op(s, auth.AdminOnly, "GET", "/groups/{id}", "get-group", "One group", func(ctx context.Context, in *IDInput) (*tagged[Group], error) {
 		g, err := s.Control.Group(ctx, in.ID)
 		if err != nil {
 			return nil, err
 		}
-		return one(groupOf(g), nil)
+		return record(groupOf(g), nil)
 	})
 	type GroupUpdate struct {
-		IDInput
+		UpdateInput
 		Body struct {
 			Name    Change[string]  `json:"name,omitempty"`
 			UserIDs Change[[]int64] `json:"user_ids,omitempty"`
 			EndingBody
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *GroupUpdate) (*body[Group], error) {
+	op(s, auth.AdminOnly, "PATCH", "/groups/{id}", "update-group", "Change a group", func(ctx context.Context, in *GroupUpdate) (*tagged[Group], error) {
 		g, err := s.Control.UpdateGroup(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(g *directory.Group) error {
+			if err := in.match(groupOf(g)); err != nil {
+				return err
+			}
 			patch(&g.Name, in.Body.Name)
 			patch(&g.UserIDs, in.Body.UserIDs)
 			return nil
@@ -250,7 +259,7 @@ func (s *Server) groups() {
 		if err != nil {
 			return nil, err
 		}
-		return one(groupOf(g), nil)
+		return record(groupOf(g), nil)
 	})
 	op(s, auth.AdminOnly, "DELETE", "/groups/{id}", "delete-group", "Delete a group", func(ctx context.Context, in *DeleteInput) (*empty, error) {
 		return none(s.Control.DeleteGroup(ctx, whoOf(ctx), in.ID, in.ending()))
@@ -276,6 +285,8 @@ type Agent struct {
 func agentOf(a *store.Agent) Agent {
 	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
+
+func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool} }
 
 // agents adds the same operations for devices and for hosts.
 func (s *Server) agents() {
@@ -306,15 +317,15 @@ func (s *Server) agents() {
 			}
 			return a, err
 		}
-		op(s, auth.AdminOnly, "GET", k.path+"/{id}", "get-"+k.name, "One "+k.name, func(ctx context.Context, in *IDInput) (*body[Agent], error) {
+		op(s, auth.AdminOnly, "GET", k.path+"/{id}", "get-"+k.name, "One "+k.name, func(ctx context.Context, in *IDInput) (*tagged[Agent], error) {
 			a, err := get(ctx, in.ID)
 			if err != nil {
 				return nil, err
 			}
-			return one(agentOf(a), nil)
+			return record(agentOf(a), nil)
 		})
 		type AgentUpdate struct {
-			IDInput
+			UpdateInput
 			Body struct {
 				Name      Change[string]              `json:"name,omitempty"`
 				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
@@ -322,11 +333,14 @@ func (s *Server) agents() {
 				EndingBody
 			}
 		}
-		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Change a "+k.name, func(ctx context.Context, in *AgentUpdate) (*body[Agent], error) {
+		op(s, auth.AdminOnly, "PATCH", k.path+"/{id}", "update-"+k.name, "Change a "+k.name, func(ctx context.Context, in *AgentUpdate) (*tagged[Agent], error) {
 			if _, err := get(ctx, in.ID); err != nil {
 				return nil, err
 			}
 			a, err := s.Control.UpdateAgent(ctx, whoOf(ctx), in.ID, in.Body.ending(), func(a *store.Agent) error {
+				if err := in.match(agentOf(a)); err != nil {
+					return err
+				}
 				patch(&a.Name, in.Body.Name)
 				patch(&a.Ownership, in.Body.Ownership)
 				patch(&a.Pool, in.Body.Pool)
@@ -335,7 +349,7 @@ func (s *Server) agents() {
 			if err != nil {
 				return nil, err
 			}
-			return one(agentOf(a), nil)
+			return record(agentOf(a), nil)
 		})
 		op(s, auth.AdminOnly, "DELETE", k.path+"/{id}", "delete-"+k.name, "Take a "+k.name+"'s credential away", func(ctx context.Context, in *IDInput) (*empty, error) {
 			if _, err := get(ctx, in.ID); err != nil {

@@ -23,11 +23,12 @@ func (s *Server) housekeeping() {
 		}
 		return one(h, nil)
 	}, func(o *huma.Operation) { o.Errors = []int{http.StatusConflict} })
-	op(s, auth.AdminOnly, "GET", "/settings", "get-settings", "The settings of the organisation", func(ctx context.Context, _ *struct{}) (*body[*control.Settings], error) {
+	op(s, auth.AdminOnly, "GET", "/settings", "get-settings", "The settings of the organisation", func(ctx context.Context, _ *struct{}) (*tagged[*control.Settings], error) {
 		set, err := s.Control.Settings(ctx)
-		return one(set, err)
+		return record(set, err)
 	})
 	type SettingsInput struct {
+		MatchInput
 		Body struct {
 			HousekeepingHour Change[int]    `json:"housekeeping_hour,omitempty"`
 			TimeZone         Change[string] `json:"time_zone,omitempty"`
@@ -41,8 +42,11 @@ func (s *Server) housekeeping() {
 			HeartbeatSeconds Change[int]    `json:"heartbeat_seconds,omitempty"`
 		}
 	}
-	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*body[*control.Settings], error) {
+	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*tagged[*control.Settings], error) {
 		set, err := s.Control.UpdateSettings(ctx, whoOf(ctx), func(c *control.Settings) error {
+			if err := in.match(c); err != nil {
+				return err
+			}
 			b := &in.Body
 			patch(&c.HousekeepingHour, b.HousekeepingHour)
 			patch(&c.TimeZone, b.TimeZone)
@@ -56,6 +60,6 @@ func (s *Server) housekeeping() {
 			patch(&c.HeartbeatSeconds, b.HeartbeatSeconds)
 			return nil
 		})
-		return one(set, err)
+		return record(set, err)
 	})
 }
