@@ -1,6 +1,7 @@
 package web
 
 import (
+	"errors"
 	"net/http"
 	"net/url"
 	"strings"
@@ -126,13 +127,21 @@ func (k *records[T]) editPage(c *call) error {
 
 // form shows a record's form; one that was not accepted says why at each field.
 func (k *records[T]) form(c *call, x *T, errs map[string]string) error {
-	f := form{List: k.path, Noun: k.noun, Path: k.path, Error: rest(errs, k.shown...)}
+	return k.formWith(c, x, errs, nil)
+}
+
+// formWith is form, which may also say that somebody else has changed the record.
+func (k *records[T]) formWith(c *call, x *T, errs map[string]string, stale *staleError) error {
+	f := form{List: k.path, Noun: k.noun, Path: k.path, Error: rest(errs, k.shown...), Seen: c.r.PostFormValue(seenField)}
 	name, code := "New "+k.noun, http.StatusOK
 	if *k.id(x) != 0 {
 		f.Path, f.Name, f.Changes = k.pathOf(x), k.name(x), k.changes(c, x)
 		// The title is the record's own name, not the one that was refused.
 		if stored, err := k.load(c, *k.id(x)); err == nil {
 			f.Name = k.name(stored)
+			if f.Seen == "" || stale != nil {
+				f.Seen = seenText(stored)
+			}
 		}
 		name = f.Name
 		if k.facts != nil {
@@ -157,6 +166,9 @@ func (k *records[T]) form(c *call, x *T, errs map[string]string) error {
 	}
 	if len(errs) > 0 {
 		code = http.StatusUnprocessableEntity
+	}
+	if stale != nil {
+		f.Error, code = stale.Error(), http.StatusConflict
 	}
 	return c.showAs(code, page{Title: name, Nav: k.nav}, withFields(formView(f, name), fields))
 }
@@ -193,12 +205,20 @@ func (k *records[T]) save(c *call) error {
 	if !c.finding() {
 		err = k.update(c, c.id(), func(x *T) error {
 			tried = x
+			if err := c.fresh(x); err != nil {
+				return err
+			}
 			return k.read(c, x)
 		})
 		if err == nil {
 			c.setFlash(toast{Text: "Saved.", Link: k.pathOf(tried), Name: k.name(tried)})
 			return c.redirect(k.path)
 		}
+	}
+	var stale *staleError
+	if errors.As(err, &stale) {
+		_ = k.read(c, tried)
+		return k.formWith(c, tried, nil, stale)
 	}
 	errs, err := wrong(err)
 	if err != nil {
@@ -266,6 +286,7 @@ type form struct {
 	Path    string // where it is posted: the list's for a new one
 	Name    string // of the record, "" for a new one
 	Error   string
+	Seen    string // what the record was like when the form was first shown
 	Changes []change
 	Facts   []fact
 	Aside   templ.Component // beside the form

@@ -25,6 +25,7 @@ type settingsForm struct {
 	Reason bool
 	Errors map[string]string
 	Error  string // about the form as a whole
+	Seen   string // what the settings were like when the form was first shown
 	Next   time.Time
 	Zone   string
 	Runs   []event
@@ -51,6 +52,9 @@ func (c *call) settingsForm(code int, f settingsForm) error {
 	if f.Values == nil {
 		f.Values, f.Reason = settingTexts(set), set.ReasonRequired
 	}
+	if f.Seen == "" {
+		f.Seen = seenText(set)
+	}
 	f.Zone = set.TimeZone
 	if f.Next, err = c.Control.NextHousekeeping(ctx); err != nil {
 		return err
@@ -76,6 +80,9 @@ func settingTexts(s *control.Settings) map[string]string {
 func saveSettings(c *call) error {
 	get := func(name string) string { return strings.TrimSpace(c.r.PostFormValue(name)) }
 	_, err := c.Control.UpdateSettings(c.r.Context(), c.who(), func(s *control.Settings) error {
+		if err := c.fresh(s); err != nil {
+			return err
+		}
 		var e invalid.Error
 		for _, x := range []struct {
 			name string
@@ -111,13 +118,20 @@ func saveSettings(c *call) error {
 		c.setFlash(toast{Text: "The settings are saved."})
 		return c.redirect(settingsPath)
 	}
-	errs, err := wrong(err)
-	if err != nil {
-		return err
+	var stale *staleError
+	var errs map[string]string
+	if !errors.As(err, &stale) {
+		if errs, err = wrong(err); err != nil {
+			return err
+		}
 	}
-	f := settingsForm{Values: map[string]string{}, Reason: get("reason_required") == "true", Errors: errs, Error: "Nothing was saved. What is wrong stands at the fields."}
+	f := settingsForm{Values: map[string]string{}, Seen: c.r.PostFormValue(seenField), Reason: get("reason_required") == "true", Errors: errs, Error: "Nothing was saved. What is wrong stands at the fields."}
 	for name := range settingTexts(&control.Settings{}) {
 		f.Values[name] = get(name)
+	}
+	if stale != nil {
+		f.Error, f.Seen = stale.Error(), ""
+		return c.settingsForm(http.StatusConflict, f)
 	}
 	return c.settingsForm(http.StatusUnprocessableEntity, f)
 }
