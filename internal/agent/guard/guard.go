@@ -236,11 +236,13 @@ func writeSynced(path string, b []byte) error {
 
 // claim says which process is the guard of a folder.
 type claim struct {
-	PID    int            `json:"pid"`
-	Start  string         `json:"start"` // when the process started, in the system's own words
-	At     boottime.Stamp `json:"at"`
-	Cgroup string         `json:"cgroup,omitempty"` // folder of the run's cgroup
-	Swept  bool           `json:"swept,omitempty"`  // taken so that no guard starts here any more
+	PID   int            `json:"pid"`
+	Start string         `json:"start"` // when the process started, in the system's own words
+	At    boottime.Stamp `json:"at"`
+	// Cgroups are the folders that may be the run's cgroup; which one is, and
+	// whether the app is in it, tells the event [Starting].
+	Cgroups []string `json:"cgroups,omitempty"`
+	Swept   bool     `json:"swept,omitempty"` // taken so that no guard starts here any more
 }
 
 // take claims a folder for ever; the error is os.ErrExist if it was claimed.
