@@ -150,4 +150,3 @@ func (g *guard) notStarted(why error) error {
 	g.after()
 	return g.events.append(e)
 }
-
