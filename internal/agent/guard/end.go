@@ -114,7 +114,7 @@ func (g *guard) finish() error {
 	g.output.wait()
 	e := Event{Type: Exited, PID: g.app.Process.Pid, Forced: g.killWait > 0, Proof: g.proof}
 	if !e.Proof.Proved() {
-		e.Deadline = g.deadline()
+		e.Deadline = stamp(g.latest)
 	}
 	e.Reason, _ = g.plan.Ordered()
 	e.Code, e.Signal = exitOf(g.state)
@@ -145,7 +145,7 @@ func (g *guard) notStarted(why error) error {
 		e.Proof = g.proof
 	}
 	if !e.Proof.Proved() {
-		e.Proof, e.Deadline = ProofNone, g.deadline()
+		e.Proof, e.Deadline = ProofNone, stamp(g.latest)
 	}
 	g.after()
 	return g.events.append(e)

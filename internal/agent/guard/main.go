@@ -70,6 +70,7 @@ type guard struct {
 	exitedAt  time.Duration // when that ended; 0 before
 	countedAt time.Duration // when what is left was last counted
 	told      bool          // MainExited is told
+	latest    time.Duration // the latest deadline that there was
 	proof     Proof         // how it is known that nothing is left; "" while something is
 
 	ready     bool          // Started is told
@@ -104,6 +105,7 @@ func newGuard(dir string) (_ *guard, err error) {
 	if g.events, err = openEvents(dir); err != nil {
 		return nil, err
 	}
+	g.latest = spec.Deadline.At
 	g.plan = plan.New(plan.Config{Warnings: spec.Warnings, Margin: spec.Margin, Deadline: spec.Deadline.At}, now.At)
 	return g, nil
 }
@@ -339,9 +341,12 @@ func (g *guard) record(e Event) {
 }
 
 // deadline returns the plan's deadline as a stamp.
-func (g *guard) deadline() *boottime.Stamp {
+func (g *guard) deadline() *boottime.Stamp { return stamp(g.plan.Deadline()) }
+
+// stamp returns a moment of this boot.
+func stamp(at time.Duration) *boottime.Stamp {
 	now := boottime.Now()
-	s := now.Add(g.plan.Deadline() - now.At)
+	s := now.Add(at - now.At)
 	return &s
 }
 
@@ -366,6 +371,7 @@ func (g *guard) answer(req request) response {
 		}
 		changed := g.plan.Extend(now.At, req.Deadline.At, req.Generation)
 		if changed {
+			g.latest = max(g.latest, req.Deadline.At)
 			g.record(Event{Type: Extended, Deadline: g.deadline(), Generation: req.Generation})
 			g.notify.dismiss()
 		}
