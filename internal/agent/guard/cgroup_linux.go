@@ -34,8 +34,12 @@ const (
 	freezer hierarchy = "freezer" // version 1
 )
 
-// hierarchies are those that a run may be started in.
+// hierarchies are those that a run may be started in. Tests choose.
 var hierarchies = []hierarchy{unified, freezer}
+
+// killFile kills a cgroup of version 2 as a whole. Tests do without it, as on
+// kernels before 5.14.
+var killFile = "cgroup.kill"
 
 func (h hierarchy) proof() Proof {
 	if h == freezer {
@@ -127,14 +131,14 @@ func delegated(path string) bool {
 func makeCgroup(spec Spec, log *slog.Logger) *cgroup {
 	for _, path := range cgroupPaths(spec) {
 		if err := os.Mkdir(path, 0o755); err != nil {
-			log.Info("no cgroup", "error", err)
+			log.Info("no cgroup", "err", err)
 			continue
 		}
 		c, err := openCgroup(path)
 		if err == nil {
 			return c
 		}
-		log.Info("no cgroup", "error", errors.Join(err, os.Remove(path)))
+		log.Info("no cgroup", "err", errors.Join(err, os.Remove(path)))
 	}
 	return nil
 }
@@ -197,7 +201,7 @@ func (c *cgroup) empty() bool {
 // 5.14); else everything is frozen first, so that nothing forks, and dies when
 // it is thawed, before it does anything else.
 func (c *cgroup) kill() {
-	if c.gone || writeExisting(filepath.Join(c.path, "cgroup.kill"), "1") == nil {
+	if c.gone || writeExisting(filepath.Join(c.path, killFile), "1") == nil {
 		return
 	}
 	c.freeze()

@@ -59,7 +59,7 @@ func (g *guard) count(now time.Duration) {
 		g.countedAt = now
 		left, err := g.tree.tenants()
 		if err != nil {
-			g.log.Error("cannot see the app's processes", "error", err)
+			g.log.Error("cannot see the app's processes", "err", err)
 		}
 		g.tenants = len(left)
 	}
@@ -87,7 +87,7 @@ func (g *guard) force() {
 	}
 	g.termAt = 0
 	if err := g.tree.kill(); err != nil {
-		g.log.Error("cannot end every process", "error", err)
+		g.log.Error("cannot end every process", "err", err)
 	}
 	// What cannot be killed yet, such as a process in a hanging disk access,
 	// is not worth a busy loop.

@@ -6,10 +6,17 @@ import (
 	"path/filepath"
 )
 
+// FrozenCgroup is a mechanism of the tests: a cgroup of version 2 that cannot
+// be killed as a whole. Its proof is ProofCgroup.
+const FrozenCgroup Proof = "frozen cgroup"
+
 // UseMechanism leaves a guard of the tests one way to know that nothing of its
 // run is left: the proof that it then gives.
 func UseMechanism(p Proof) {
 	switch p {
+	case FrozenCgroup:
+		killFile = "no such file"
+		fallthrough
 	case ProofCgroup:
 		hierarchies = []hierarchy{unified}
 	case ProofFreezer:
@@ -23,7 +30,7 @@ func UseMechanism(p Proof) {
 // with our rights.
 func HasMechanism(p Proof) bool {
 	for _, h := range []hierarchy{unified, freezer} {
-		if h.proof() != p {
+		if h.proof() != p && (h != unified || p != FrozenCgroup) {
 			continue
 		}
 		path := filepath.Join(h.parent(), "leasehold-probe-"+rand.Text())

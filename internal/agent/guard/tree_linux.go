@@ -57,7 +57,7 @@ func (t *tree) cgroup() string {
 // leaveCgroup gives the cgroup up: the app cannot be started in it.
 func (t *tree) leaveCgroup() {
 	if err := t.group.remove(); err != nil {
-		t.log.Warn("the cgroup stays", "error", err)
+		t.log.Warn("the cgroup stays", "err", err)
 	}
 	t.group = nil
 }
@@ -68,7 +68,7 @@ func (t *tree) outOfMemory() bool { return t.group != nil && t.group.oomKilled()
 func (t *tree) close() {
 	if t.group != nil {
 		if err := t.group.remove(); err != nil {
-			t.log.Warn("the cgroup stays", "error", err)
+			t.log.Warn("the cgroup stays", "err", err)
 		}
 	}
 }
@@ -154,15 +154,15 @@ func (t *tree) startChild(cmd *exec.Cmd) error {
 	return nil
 }
 
-// reap buries the orphans that came to us and have ended, and returns those
-// that live.
+// reap waits for the orphans that we have adopted and that have ended, and
+// returns those that live.
 func (t *tree) reap() []int {
 	living, err := subreaper.Reap()
 	if err == nil {
 		return living
 	}
 	if !errors.Is(err, subreaper.ErrNoList) {
-		t.log.Error("cannot see the app's processes", "error", err)
+		t.log.Error("cannot see the app's processes", "err", err)
 	}
 	return t.reapByWalk()
 }
@@ -218,7 +218,7 @@ func (t *tree) proof() (p Proof, ok bool) {
 	t.reap()
 	none, err := subreaper.NoChildren()
 	if err != nil {
-		t.log.Error("cannot see the app's processes", "error", err)
+		t.log.Error("cannot see the app's processes", "err", err)
 	}
 	switch {
 	case !none:
@@ -267,7 +267,7 @@ func (t *tree) isDialog(p process) bool {
 func (t *tree) terminate(mainRuns bool) {
 	list, err := t.tenants()
 	if err != nil {
-		t.log.Error("cannot ask the app to close", "error", err)
+		t.log.Error("cannot ask the app to close", "err", err)
 		return
 	}
 	for _, p := range list {

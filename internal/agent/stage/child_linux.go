@@ -101,7 +101,7 @@ func (l *launcher) orphans() (bool, error) {
 }
 
 // apps returns the living processes below us that are not below one of the
-// given: those of the app. It buries the orphans that have ended. A walk may
+// given: those of the app. It reaps the orphans that have ended. A walk may
 // miss some: that it finds none does not mean that there is none.
 func (l *launcher) apps(but ...int) ([]int, error) {
 	l.mu.Lock()
