@@ -174,7 +174,7 @@ func (a *Agent) request() (*wire.CheckIn, lease.Instant, error) {
 		m.Observations, m.More = m.Observations[:wire.MaxObservations], true
 	}
 	for _, s := range a.sorted() {
-		if s.Gone {
+		if s.Gone && !a.unproved(s) {
 			continue
 		}
 		if len(m.Sessions) == wire.MaxSessions {
@@ -193,7 +193,7 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 	h.Lapse(now)
 	st := wire.SessionState{
 		Session: h.Session, State: state.IsIdle, Run: h.Run, Mark: h.Mark,
-		Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: s.guarded(),
+		Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: s.guarded() || h.Unproved != 0,
 		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
 		Method: s.App.DeliveryMethod, Told: s.Told, Problem: plain(s.problem()),
 	}
@@ -203,7 +203,7 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 	switch {
 	case h.Running:
 		st.State, st.RunMethod = state.IsRunning, s.App.DeliveryMethod
-	case !s.Ready:
+	case !s.Ready || s.Gone:
 		st.State = state.IsAbsent
 	}
 	if h.Running && a.host() {

@@ -123,6 +123,9 @@ func (a *Agent) List() ([]Info, Link) {
 	now := a.clock.now()
 	list := []Info{}
 	for _, s := range a.sorted() {
+		if s.Cleared {
+			continue
+		}
 		i := s.info(now)
 		switch {
 		case s.bringing != nil && i.Upgrade != nil:
@@ -155,7 +158,7 @@ func Peek(dir string) ([]Info, error) {
 	for _, name := range names {
 		var r record
 		// One may go while we look.
-		if err := d.read(name, &r); err == nil {
+		if err := d.read(name, &r); err == nil && !r.Cleared {
 			list = append(list, r.info(now))
 		}
 	}

@@ -36,7 +36,7 @@ func (a *Agent) recover(ctx context.Context) error {
 			s.lost = true
 		case s.Holder.Running && s.run == nil:
 			// Killed between writing that it starts and starting it.
-			if a.exited(s, 0, a.Clock.Now(), "It was not started: the agent ended before.", a.notUp()) && !a.host() {
+			if a.exited(s, a.neverRan("It was not started: the agent ended before.", a.notUp())) && !a.host() {
 				a.again(s)
 			}
 		case s.Removing && !s.Holder.Running:
@@ -63,6 +63,13 @@ func (a *Agent) notUp() string {
 // find attaches the runs that were found to their sessions. It returns, of those that are
 // over, what is closed when all that they did is in the journal.
 func (a *Agent) find(ctx context.Context, runs []runner.Run, complete bool) (over []<-chan struct{}) {
+	proved := make(map[runner.Key]bool)
+	for _, r := range runs {
+		if !r.Alive() {
+			e, ok := lastEvent(ctx, r)
+			proved[r.Key()] = ok && e.Proof.Proved()
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.complete = complete
@@ -71,7 +78,7 @@ func (a *Agent) find(ctx context.Context, runs []runner.Run, complete bool) (ove
 		s := a.sessions[k.Session]
 		switch {
 		case s == nil:
-			if !r.Alive() {
+			if proved[k] {
 				if err := r.Forget(ctx); err != nil {
 					a.log.Warn("what is left of a run cannot be removed", "session", k.Session, "err", err)
 				}
@@ -92,8 +99,8 @@ func (a *Agent) find(ctx context.Context, runs []runner.Run, complete bool) (ove
 	return over
 }
 
-// adopt makes a record for a living run whose session's file is lost: what still runs is
-// reported, and obeys.
+// adopt makes a record for a run whose session's file is lost and that lives, or may: what
+// still runs is reported, and obeys.
 func (a *Agent) adopt(r runner.Run) *session {
 	k, spec := r.Key(), r.Spec()
 	s := newSession(&record{Holder: lease.Holder{Session: k.Session, Kind: lease.Floating, Run: uint32(k.Run), Running: true}, Ready: true})
@@ -101,6 +108,6 @@ func (a *Agent) adopt(r runner.Run) *session {
 	for _, w := range spec.Warnings {
 		s.App.WarningsSeconds = append(s.App.WarningsSeconds, int(w/time.Second))
 	}
-	a.log.Error("an app runs whose session was lost; it is reported again", "session", k.Session, "app", spec.App)
+	a.log.Error("an app runs, or may, whose session was lost; it is reported again", "session", k.Session, "app", spec.App)
 	return s
 }

@@ -97,8 +97,11 @@ func (a *Agent) finishRemoval(s *session) {
 // Killed before, the agent does it at its next start.
 func (a *Agent) cleanUp(ctx context.Context, s *session) {
 	a.mu.Lock()
-	app, versions := s.App, s.versions()
+	app, versions, cleared := s.App, s.versions(), s.Cleared
 	a.mu.Unlock()
+	if cleared {
+		versions = nil
+	}
 	for i := range versions {
 		err := a.Apps.Remove(ctx, &versions[i], a.needed)
 		if ctx.Err() != nil {
@@ -109,10 +112,26 @@ func (a *Agent) cleanUp(ctx context.Context, s *session) {
 		}
 	}
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	if a.err == nil && a.forget(s) == nil {
+	if !cleared {
 		a.log.Info("the app was removed", "session", s.Holder.Session, "app", app.Name)
 		a.tell(s, "was removed")
+	}
+	if a.err == nil && a.unproved(s) {
+		// Until then it is listed: what the server does not find listed is over to it.
+		s.Cleared = true
+		if a.commit(s) != nil {
+			a.mu.Unlock()
+			return
+		}
+		a.mu.Unlock()
+		if !a.awaitProof(ctx, s) {
+			return
+		}
+		a.mu.Lock()
+	}
+	defer a.mu.Unlock()
+	if a.err == nil {
+		_ = a.forget(s) // it has failed the agent, which begins anew
 	}
 }
 

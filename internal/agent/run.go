@@ -143,6 +143,15 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 		r, err = a.Runner.Start(c, spec)
 		cancel()
 	}
+	end := a.neverRan("", "")
+	over := r == nil && !errors.Is(err, runner.ErrExists)
+	if err != nil && r != nil {
+		// It was begun: how it ended, and whether, is on disk.
+		var e runner.Event
+		if e, over = lastEvent(ctx, r); over {
+			end = ending{at: e.At, proof: e.Proof, deadline: e.Deadline}
+		}
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	s.spawning = false
@@ -151,17 +160,18 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 		a.log.Info("the app is running", "session", s.Holder.Session, "app", app.Name, "run", run)
 		a.attach(s, r)
 		a.tell(s, "is running")
-	case errors.Is(err, context.DeadlineExceeded):
+	case errors.Is(err, context.DeadlineExceeded) || !over:
 		// It may be alive. Only a new start of the agent finds out.
 		s.lost = true
 		a.log.Error("a guard did not say that it is there", "session", s.Holder.Session, "run", run, "err", err)
 	default:
 		a.log.Error("the app could not be started", "session", s.Holder.Session, "run", run, "err", err)
 		a.tell(s, "could not be started: "+err.Error())
-		if r != nil && errors.Is(err, runner.ErrNotStarted) {
+		if r != nil {
 			s.past = append(s.past, r)
 		}
-		a.exited(s, 0, a.Clock.Now(), "It could not be started: "+err.Error(), err.Error())
+		end.problem, end.why = "It could not be started: "+err.Error(), err.Error()
+		a.exited(s, end)
 	}
 }
 
@@ -252,52 +262,23 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 			}
 		case guard.Extended:
 			s.Closes = 0
+		case guard.Resisting:
+			a.log.Error("an app resists its end by force; its guard goes on", "session", id, "app", s.App.Name, "run", s.Holder.Run)
 		case guard.Exited:
 			problem := ""
 			if e.Outcome == guard.NotStarted {
 				problem = "It could not be started: " + e.Reason
 			}
-			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced)
+			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced, "proof", e.Proof)
 			a.tell(s, "has ended ("+string(e.Outcome)+")")
 			// Nothing follows, and its folder may be gone by now.
-			if a.exited(s, next, e.At, problem, e.Reason) && !began && !a.host() {
+			if a.exited(s, ending{next, e.At, problem, e.Reason, e.Proof, e.Deadline}) && !began && !a.host() {
 				a.again(s)
 			}
 			return false
 		}
 	}
 	return true
-}
-
-// exited commits the end of the current run: a floating lease is destroyed before the exit
-// can be reported. why is what ended it, as far as its guard knows. a.mu is held.
-func (a *Agent) exited(s *session, offset int64, at boottime.Stamp, problem, why string) bool {
-	if !s.Holder.Running || a.err != nil {
-		return a.err == nil
-	}
-	if s.run != nil {
-		s.past = append(s.past, s.run)
-		s.run = nil
-	}
-	s.lost = false
-	s.Holder.Exit()
-	s.Ended = ""
-	if s.Closing {
-		s.Ended, why = s.Reason, s.Reason
-	}
-	if !a.host() {
-		why = "" // the server knows, or its user does
-	}
-	s.Up, s.Closing, s.Reason, s.Offset, s.Problem, s.Closes, s.Message = 0, false, "", offset, problem, 0, nil
-	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(at), Run: s.Holder.Run, Reason: why})) != nil {
-		return false
-	}
-	if s.Removing {
-		a.finishRemoval(s)
-	} else {
-		a.proceed(s) // a newer version may have waited for this
-	}
-	return a.err == nil
 }
 
 // again starts an app whose run was on disk as started when the agent was killed, and

@@ -19,6 +19,7 @@ import (
 	"leasehold/internal/agent/room"
 	"leasehold/internal/filelock"
 	"leasehold/internal/lease"
+	state "leasehold/internal/session"
 	"leasehold/internal/wire"
 )
 
@@ -138,9 +139,14 @@ type record struct {
 	Reason  string `json:"reason,omitempty"`
 	// Ended is why the last run was closed, for its user; "" if it exited by itself.
 	Ended string `json:"ended,omitempty"`
+	// UnprovedBoot is the boot of the machine in which a run ended without a proof that
+	// nothing of it is left; the next boot is one.
+	UnprovedBoot string `json:"unproved_boot,omitempty"`
 	// Removing: the app goes as soon as no run of it is alive; Gone: it went.
 	Removing bool `json:"removing,omitempty"`
 	Gone     bool `json:"gone,omitempty"`
+	// Cleared: nothing of it is on the machine any more, but something of a run may be.
+	Cleared bool `json:"cleared,omitempty"`
 	// Problem is what the user should know: why it was not added, not started, or not granted.
 	Problem string `json:"problem,omitempty"`
 	// Closes is when the current run is closed, as its user was told; 0: not soon.
@@ -180,6 +186,7 @@ func (a *Agent) load() error {
 			a.log.Error("a session's file cannot be read; it is left out", "file", name, "err", err)
 			continue
 		}
+		a.prove(r)
 		a.sessions[r.Holder.Session] = newSession(r)
 	}
 	err = a.openJournal()
@@ -247,6 +254,10 @@ func (a *Agent) commit(s *session, list ...wire.Observation) error {
 	for i := range list {
 		list[i].Seq = a.journal.last + 1 + uint64(i)
 		list[i].Session = s.Holder.Session
+		switch list[i].Type {
+		case state.ObsExited, state.ObsReturned, state.ObsRemoved:
+			list[i].Unproved = a.unproved(s)
+		}
 	}
 	s.Epoch, s.Outbox = a.journal.epoch, list
 	err := a.disk.write(s.name(), &s.record)

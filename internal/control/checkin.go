@@ -254,7 +254,7 @@ func (ci *checkIn) journal() error {
 			if at.After(ci.now.Wall) {
 				at = ci.now.Wall
 			}
-			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, Method: o.Method, At: at}, ci.src)
+			s.Observe(session.Observation{Type: o.Type, Run: o.Run, Mark: o.Mark, UpTo: o.UpTo, Seconds: o.Seconds, Reason: o.Reason, Unproved: o.Unproved, Method: o.Method, At: at}, ci.src)
 			if was == session.Launched && s.Status != session.Launched {
 				if err := ci.supersede(s); err != nil {
 					return err

@@ -36,6 +36,11 @@ type Holder struct {
 	Seen    uint64 `json:"seen"`    // the highest generation ever received
 	Fence   uint64 `json:"fence"`   // answers to check-ins up to this number bring no lease
 	Lease   *Held  `json:"lease,omitempty"`
+	// Unproved is until when a run that has ended may hold its lease all the same, because
+	// nobody could prove that nothing of it is left; 0 if there is no such run.
+	// UnprovedMark is the Mark of the earliest of them.
+	Unproved     Instant `json:"unproved,omitempty"`
+	UnprovedMark uint64  `json:"unproved_mark,omitempty"`
 
 	Without Rule `json:"-"` // for tests; see Rule
 }
@@ -64,6 +69,23 @@ func (h *Holder) Exit() {
 	}
 }
 
+// ExitUnproved records that the current run is over as far as anybody can see. Until the
+// given moment something of it may be left: no revocation is acknowledged under which it may
+// run, and the seat that it holds is not to be reported as free.
+func (h *Holder) ExitUnproved(until Instant) {
+	if !h.Without.Has(ProofBeforeFree) {
+		if h.Unproved == 0 {
+			h.UnprovedMark = h.Mark
+		}
+		h.UnprovedMark = min(h.UnprovedMark, h.Mark)
+		h.Unproved = max(h.Unproved, until)
+	}
+	h.Exit()
+}
+
+// Prove records that nothing is left of any run that has ended.
+func (h *Holder) Prove() { h.Unproved, h.UnprovedMark = 0, 0 }
+
 // Revoke stores that generations up to upTo are revoked. It reports whether that is
 // news, and whether the current run has to be ended.
 func (h *Holder) Revoke(upTo uint64) (news, end bool) {
@@ -80,10 +102,14 @@ func (h *Holder) Revoke(upTo uint64) (news, end bool) {
 // Ended is the revocation that may be acknowledged: everything up to it is stored and
 // nothing runs under it.
 func (h *Holder) Ended() uint64 {
+	ended := h.Stored
 	if h.Running && h.Mark < h.Stored && !h.Without.Has(EndBeforeAck) {
-		return h.Mark
+		ended = h.Mark
 	}
-	return h.Stored
+	if h.Unproved != 0 {
+		ended = min(ended, h.UnprovedMark)
+	}
+	return ended
 }
 
 // GiveUp revokes what the agent itself holds, for a return or a removal. sent is the
@@ -146,8 +172,12 @@ func (h *Holder) LeftMillis(now Instant) int64 {
 	return max(0, h.Lease.End-now) / 1e6
 }
 
-// Lapse drops a lease that has ended by now.
+// Lapse drops a lease that has ended by now. With its lease a run that may be left has no
+// claim to a seat any more.
 func (h *Holder) Lapse(now Instant) {
+	if now >= h.Unproved {
+		h.Prove()
+	}
 	if h.Lease != nil && now >= h.Lease.End {
 		h.Lease = nil
 	}

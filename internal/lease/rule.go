@@ -89,6 +89,9 @@ const (
 	// HoldAfterRestore: a server whose database was restored grants no new seat until
 	// every lease from before must be over. Without it a forgotten seat is given again.
 	HoldAfterRestore
+	// ProofBeforeFree: a run whose end nobody can prove frees nothing before its lease's
+	// end. Without it the seat of an app that outlived its guard is given again.
+	ProofBeforeFree
 )
 
 // Has reports whether rule o is in the set r of rules taken out.

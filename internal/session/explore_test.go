@@ -11,7 +11,7 @@ import (
 	"leasehold/internal/lease"
 )
 
-var exploreFor = flag.Duration("explore", time.Minute, "how long the explorer searches in all")
+var exploreFor = flag.Duration("explore", 75*time.Second, "how long the explorer searches in all")
 
 // scenarios are the small worlds that are searched, each with other things that may
 // happen. All rules on, none may go wrong.
@@ -27,6 +27,8 @@ var scenarios = []config{
 	{name: "no server", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 14, budget: budget{Sends: 4, Starts: 2, Outages: 1, Evicts: 1}},
 	{name: "old backup", kind: lease.Floating, devOf: [2]int{0, 1}, instant: true, maxNow: 14, budget: budget{Sends: 5, Starts: 3, Backups: 1, Restores: 1}},
 	{name: "restored database", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}},
+	{name: "killed guard", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 3, Crashes: 1, Evicts: 1, Kills: 1}},
+	{name: "killed guard, fixed licence", kind: lease.Fixed, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Starts: 1, Returns: 1, Removes: 1, Evicts: 1, Kills: 1}},
 	{name: "copied folder", kind: lease.Floating, devOf: [2]int{0, 1}, maxNow: 8, budget: budget{Sends: 4, Lost: 1, Starts: 2, Copies: 1}},
 }
 
@@ -135,6 +137,7 @@ func TestEveryRuleIsNeeded(t *testing.T) {
 		{"HoldRenewals", lease.HoldRenewals, config{instant: true, maxNow: 14, budget: budget{Sends: 5, Starts: 3, Backups: 1, Restores: 1}}},
 		{"HoldReported", lease.HoldReported, config{instant: true, report: true, kind: lease.Fixed, maxNow: 12, budget: budget{Sends: 3, Backups: 1, Restores: 1, Lengthens: 1}}},
 		{"OneToken", lease.OneToken, config{instant: true, one: true, maxNow: 4, budget: budget{Sends: 8, Starts: 1, Copies: 1}}},
+		{"ProofBeforeFree", lease.ProofBeforeFree, config{instant: true, maxNow: 1, budget: budget{Sends: 3, Starts: 2, Kills: 1}}},
 		{"HoldAfterRestore", lease.HoldAfterRestore, config{instant: true, maxNow: 1, budget: budget{Sends: 4, Lost: 1, Starts: 2, Restores: 1}}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

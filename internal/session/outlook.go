@@ -145,6 +145,8 @@ func (s *Session) orderNext(add adder, p Prospects) {
 func (s *Session) leaseNext(add adder, p Prospects) {
 	l := s.Lease
 	switch {
+	case l != nil && l.Kind == lease.Floating && s.Observed != IsRunning && !s.Order.Open():
+		add(p.Now.Shown(l.FreeAt), true, byServer, "Its seat is free: the device could not confirm that every process of the app has ended")
 	case l != nil && !s.Order.Open():
 		renew := p.Now.Shown(l.GrantedAt.Add(p.Terms.Heartbeat))
 		switch {

@@ -48,6 +48,10 @@ func TestOutlook(t *testing.T) {
 			[]string{renewable, closed, lapse, "When the app is closed it is flagged for expiry: superseded"},
 		},
 		{
+			"stopped, its end unproved", session.Session{Status: session.Stopped, Observed: session.IsIdle, Lease: grant}, session.Prospects{},
+			[]string{starts, "Its seat is free: the device could not confirm that every process of the app has ended", "It expires (not used), unless it is used before; a day later it is deleted from the list"},
+		},
+		{
 			"evicted, being closed", session.Session{Status: session.Evicted, Observed: session.IsRunning, Lease: grant, Order: open}, session.Prospects{LastSeen: in(-time.Minute)},
 			[]string{"The device is due to check in, and learns of the evict", "The app is closed, whether or not the device answers", starts, "It expires (not used since it was evicted), unless it is used before; a day later it is deleted from the list"},
 		},

@@ -12,7 +12,7 @@ type ObservationType string
 const (
 	ObsAdded         ObservationType = "added"          // the app is in the player
 	ObsStarted       ObservationType = "started"        // a run began: Run, Mark
-	ObsExited        ObservationType = "exited"         // the run is over, every process gone: Run
+	ObsExited        ObservationType = "exited"         // the run is over, every process gone unless Unproved: Run
 	ObsRevoked       ObservationType = "revoked"        // a revocation is stored: UpTo
 	ObsWarned        ObservationType = "warned"         // the user was warned: Run, Seconds before closing
 	ObsRenewalAsked  ObservationType = "renewal_asked"  //
@@ -32,14 +32,18 @@ type Observation struct {
 	UpTo    uint64
 	Seconds int
 	Reason  string
-	Method  int64     // started: the delivery method of what runs, 0 for the session's
-	At      time.Time // when it really happened, never after now
+	// Unproved: of an exit, return or removal, that something of a run may be left all the
+	// same. It frees nothing; the lease's end does.
+	Unproved bool
+	Method   int64     // started: the delivery method of what runs, 0 for the session's
+	At       time.Time // when it really happened, never after now
 }
 
 // Source is who reports, and how far it is to be believed.
 type Source struct {
 	Agent       Actor
 	Quarantined bool // a copied state folder: its reports free nothing
+	Unproved    bool // what is reported as over may not be: it frees nothing
 	Without     lease.Rule
 }
 
@@ -47,6 +51,7 @@ type Source struct {
 // moves the status only where the table has an arrow.
 func (s *Session) Observe(o Observation, src Source) {
 	at := o.At
+	src.Unproved = o.Unproved && !src.Without.Has(lease.ProofBeforeFree)
 	switch o.Type {
 	case ObsAdded:
 		if s.Observed == IsAbsent {
@@ -173,7 +178,7 @@ func (s *Session) removed(upTo uint64, at time.Time, src Source) {
 
 // free takes the lease back: its seat is free.
 func (s *Session) free(src Source) {
-	if !src.Quarantined {
+	if !src.Quarantined && !src.Unproved {
 		s.Lease = nil
 	}
 }
@@ -187,7 +192,7 @@ type Snapshot struct {
 	Ended  uint64        // … and nothing runs under them
 	Seen   uint64        // the highest generation it ever received
 	Closes time.Duration // in how long its guard closes the app because of an order; 0 if it does not
-	Guard  bool          // a guard of that run is alive, whatever the journal knows
+	Guard  bool          // a guard of that run is alive, or something of a run may be, whatever the journal knows
 	Holds  bool          // it holds a lease of its current generation and run
 	Left   time.Duration // … and how long that goes on by its own count; negative if it does not say
 

@@ -149,6 +149,9 @@ func (w *world) appSteps(add func(func(*world), string, ...any), di int, d *devi
 	if g.alive {
 		add(func(w *world) { w.devs[di].guards[i].end(); w.devs[di].see(i, w.now) }, "the app of session %d exits%s", i+1, on)
 	}
+	if g.alive && w.left.Kills > 0 {
+		add(func(w *world) { w.left.Kills--; w.kill(di, i) }, "the guard of session %d's app is killed%s", i+1, on)
+	}
 	if d.dead {
 		return
 	}
@@ -180,11 +183,27 @@ func (w *world) appSteps(add func(func(*world), string, ...any), di int, d *devi
 
 func (g *guard) end() { g.alive, g.exited = false, true }
 
+// kill kills the guard of an app, which lives on. It may hold its seat until its lease ends.
+func (w *world) kill(di, i int) {
+	d := w.devs[di]
+	g := d.guards[i]
+	if l := d.holder[i].Lease; l != nil {
+		g.deadline = max(g.deadline, l.End)
+	}
+	d.orphans[i] = g
+	d.guards[i] = guard{exited: true, killed: true, deadline: g.deadline}
+	d.see(i, w.now)
+}
+
 // see journals the end of a run, if the player lives and knows of the run.
 func (d *device) see(i int, now int64) {
 	if g := &d.guards[i]; g.exited && !d.dead && !d.forgot[i] {
-		g.exited = false
-		d.holder[i].Exit()
+		if g.killed {
+			d.holder[i].ExitUnproved(g.deadline + margin)
+		} else {
+			d.holder[i].Exit()
+		}
+		g.exited, g.killed = false, false
 		d.note(i, session.Observation{Type: session.ObsExited, Run: d.holder[i].Run, At: at(now)})
 	}
 }
@@ -197,6 +216,10 @@ func (d *device) find(i int, now int64) {
 }
 
 func (d *device) note(i int, o session.Observation) {
+	switch o.Type {
+	case session.ObsExited, session.ObsReturned, session.ObsRemoved:
+		o.Unproved = d.holder[i].Unproved != 0
+	}
 	d.journal, d.whose = append(d.journal, o), append(d.whose, i)
 }
 
@@ -245,7 +268,7 @@ func (w *world) copy() {
 	c := w.devs[0].clone()
 	c.out, c.dead = 0, false
 	for i := range c.guards {
-		c.guards[i] = guard{exited: c.holder[i].Running}
+		c.guards[i], c.orphans[i] = guard{exited: c.holder[i].Running}, guard{}
 		c.see(i, w.now)
 	}
 	w.devs[2] = c
@@ -281,6 +304,9 @@ func (w *world) pass() {
 			if g.alive && w.now >= g.deadline+margin {
 				g.end()
 				d.see(i, w.now)
+			}
+			if o := &d.orphans[i]; o.alive && w.now >= o.deadline+margin {
+				*o = guard{}
 			}
 			d.holder[i].Lapse(w.now)
 		}
@@ -343,7 +369,7 @@ func (w *world) send(di int) {
 		}
 		h := &d.holder[i]
 		s := session.Snapshot{State: session.IsIdle, Run: h.Run, Mark: h.Mark, Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen,
-			Guard: d.guards[i].alive && !d.guards[i].exited,
+			Guard: d.guards[i].alive && !d.guards[i].exited || h.Unproved != 0,
 			Holds: h.Lease != nil && (h.Kind == lease.Fixed || h.Covered(w.now)), Left: -1}
 		if s.Holds && !w.cfg.before {
 			s.Left = time.Duration(h.Lease.End-w.now) * time.Second
@@ -525,14 +551,18 @@ func (w *world) wrong() string {
 				return fmt.Sprintf("session %d: its app was closed though its device checked in every second", i+1)
 			}
 			running := g.alive && g.authorised
+			orphan := d.orphans[i].alive && d.orphans[i].authorised
 			// A fixed lease that has not ended lets the app start at any time.
 			may := h.Kind == lease.Fixed && h.Lease != nil && w.now < h.Lease.End && (h.Lease.Generation > h.Stored || h.Without.Has(lease.IgnoreRevoked)) && d.present[i]
-			if running || may {
+			if running || orphan || may {
 				holders++
 			}
 			if o := s.Order; o != nil && !o.Open() {
 				if running && g.mark < o.UpTo {
 					return fmt.Sprintf("session %d: the order is closed (%s) while its app still runs", i+1, o.ClosedBy)
+				}
+				if orphan && d.orphans[i].mark < o.UpTo {
+					return fmt.Sprintf("session %d: the order is closed (%s) while an app of it may be left", i+1, o.ClosedBy)
 				}
 				if may && h.Lease.Generation <= o.UpTo {
 					return fmt.Sprintf("session %d: the order is closed (%s) while its app can still run", i+1, o.ClosedBy)

@@ -46,7 +46,7 @@ type backup struct {
 
 // budget bounds how often the rarer things happen.
 type budget struct {
-	Starts, Sends, Lost, Crashes, Loses, Doubles, Evicts, Expires, Returns, Removes, Jumps, Stalls, Outages, Backups, Restores, Copies, Uncommitted, Deaths, Shortens, Lengthens int
+	Starts, Sends, Lost, Crashes, Loses, Doubles, Evicts, Expires, Returns, Removes, Jumps, Stalls, Outages, Backups, Restores, Copies, Uncommitted, Deaths, Shortens, Lengthens, Kills int
 }
 
 type config struct {
@@ -92,7 +92,8 @@ type device struct {
 	holder  [2]lease.Holder
 	present [2]bool
 	guards  [2]guard
-	forgot  [2]bool // the journal was lost and the guard is not found yet
+	orphans [2]guard // apps whose guards were killed: nobody sees them any more, and nobody ends them
+	forgot  [2]bool  // the journal was lost and the guard is not found yet
 	journal []session.Observation
 	whose   []int  // the session of each journal entry
 	first   uint64 // sequence of the first entry in the journal
@@ -104,6 +105,7 @@ type guard struct {
 	authorised bool // it was given a lease's end, not only the authorisation wait
 	closing    bool
 	exited     bool // the player has not seen its end yet
+	killed     bool // … which is that of the guard alone: the app may be left
 	run        uint32
 	mark       uint64
 	deadline   int64
@@ -292,17 +294,25 @@ func (w *world) key() string {
 		for i := range d.holder {
 			h, g := &d.holder[i], &d.guards[i]
 			n(int64(h.Run), int64(h.Mark), int64(h.Stored), int64(h.Seen), int64(h.Fence))
-			f(h.Running, d.present[i], d.forgot[i], h.Lease != nil, g.alive, g.authorised, g.closing, g.exited, g.cut)
+			f(h.Running, d.present[i], d.forgot[i], h.Lease != nil, g.alive, g.authorised, g.closing, g.exited, g.cut, g.killed)
 			if l := h.Lease; l != nil {
 				n(int64(l.Generation), int64(l.Run), l.End-w.now)
 			}
 			if g.alive {
 				n(int64(g.run), int64(g.mark), g.deadline-w.now)
 			}
+			if o := &d.orphans[i]; o.alive {
+				f(o.authorised)
+				n(int64(o.mark), o.deadline-w.now)
+			}
+			if h.Unproved != 0 {
+				n(h.Unproved-w.now, int64(h.UnprovedMark))
+			}
 		}
 		for j, o := range d.journal {
 			str(string(o.Type))
 			n(int64(d.whose[j]), int64(o.Run), int64(o.Mark), int64(o.UpTo))
+			f(o.Unproved)
 		}
 	}
 	for _, m := range w.net {
@@ -324,6 +334,6 @@ func (w *world) key() string {
 	}
 	l := w.left
 	n(int64(l.Starts), int64(l.Sends), int64(l.Lost), int64(l.Shortens), int64(l.Crashes), int64(l.Loses), int64(l.Doubles), int64(l.Evicts), int64(l.Expires), int64(l.Returns), int64(l.Removes),
-		int64(l.Jumps), int64(l.Stalls), int64(l.Outages), int64(l.Backups), int64(l.Lengthens), int64(l.Restores), int64(l.Copies), int64(l.Uncommitted), int64(l.Deaths))
+		int64(l.Jumps), int64(l.Stalls), int64(l.Outages), int64(l.Backups), int64(l.Lengthens), int64(l.Restores), int64(l.Copies), int64(l.Uncommitted), int64(l.Deaths), int64(l.Kills))
 	return string(b)
 }

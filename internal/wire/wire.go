@@ -93,6 +93,9 @@ type Observation struct {
 	UpTo    uint64                  `json:"up_to,omitempty"`
 	Seconds int                     `json:"seconds,omitempty"`
 	Reason  string                  `json:"reason,omitempty"`
+	// Unproved, of an exit, return or removal: the device could not make sure that nothing
+	// of a run is left, so the seat is free with the lease's end only.
+	Unproved bool `json:"unproved,omitempty"`
 	// Method is the delivery method of what a run runs, or of the version that is asked for.
 	Method int64 `json:"method,omitempty"`
 }
@@ -106,8 +109,9 @@ type SessionState struct {
 	Stored  uint64        `json:"stored,omitempty"`
 	Ended   uint64        `json:"ended,omitempty"`
 	Seen    uint64        `json:"seen,omitempty"`
-	Guard   bool          `json:"guard,omitempty"`
-	Holds   bool          `json:"holds,omitempty"`
+	// Guard: a guard is alive, or something of a run whose end is Unproved may be.
+	Guard bool `json:"guard,omitempty"`
+	Holds bool `json:"holds,omitempty"`
 	// LeftMillis is how long the lease that it holds goes on, by the agent's own count; 0 or
 	// absent if it holds none, or is of a version that does not say.
 	LeftMillis int64 `json:"left_millis,omitempty"`

@@ -30,7 +30,7 @@ var examples = map[string]any{
 		Observations: []wire.Observation{{Seq: 4, Session: 48213, Type: session.ObsStarted, At: when, Run: 2, Mark: 1, Method: 3},
 			{Seq: 5, Session: 48213, Type: session.ObsWarned, At: when, Run: 2, Seconds: 120},
 			{Seq: 6, Session: 48213, Type: session.ObsRevoked, At: when, UpTo: 2},
-			{Seq: 7, Session: 48214, Type: session.ObsExited, At: when, Run: 1, Reason: "no display"}, {Seq: 8, Session: 48217, Type: session.ObsUp, At: when, Run: 1},
+			{Seq: 7, Session: 48214, Type: session.ObsExited, At: when, Run: 1, Reason: "no display", Unproved: true}, {Seq: 8, Session: 48217, Type: session.ObsUp, At: when, Run: 1},
 			{Seq: 9, Session: 48213, Type: session.ObsTold, At: when, Run: 2, UpTo: 1}},
 		Sessions: []wire.SessionState{{Session: 48213, State: session.IsRunning, Run: 2, Mark: 1, Stored: 2, Ended: 1, Seen: 2, Guard: true, Holds: true, Progress: 42,
 			Method: 3, RunMethod: 3, Upgrade: 4, Ready: true, Told: 1, Problem: "no room on the disk"},

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"os"
+	"os/exec"
 	"os/user"
 	"path/filepath"
 	"slices"
@@ -142,18 +143,19 @@ func Clear(ctx context.Context, uid int) error {
 		return fmt.Errorf("clear up behind user %d: that is no account of a session", uid)
 	}
 	for wait := 5 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		// Before anything is concluded from a walk: what was killed so does not
+		// fork any more, and what does not fork no walk can miss.
+		if Can() {
+			if err := killAll(ctx, uid); err != nil {
+				return err
+			}
+		}
 		pids, err := Processes(uid)
 		if err != nil {
 			return err
 		}
 		if len(pids) == 0 {
 			break
-		}
-		// Stopped first: what is stopped does not fork.
-		for _, sig := range []unix.Signal{unix.SIGSTOP, unix.SIGKILL} {
-			for _, pid := range pids {
-				signal(pid, uid, sig)
-			}
 		}
 		select {
 		case <-time.After(wait):
@@ -164,17 +166,25 @@ func Clear(ctx context.Context, uid int) error {
 	return errors.Join(removeFiles(uid), removeIPC(uid))
 }
 
-// signal signals a process if it is still one of the user: numbers come back.
-func signal(pid, uid int, sig unix.Signal) {
-	fd, err := unix.PidfdOpen(pid, 0)
-	if err != nil {
-		return
-	}
-	defer unix.Close(fd)
-	if p, err := procfs.NewProc(pid); err == nil {
-		if status, err := p.NewStatus(); err == nil && slices.Contains(status.UIDs[:], uint64(uid)) {
-			_ = unix.PidfdSendSignal(fd, sig, nil, 0) // the caller looks again
+// killAll kills every process of a user in one step. A process of that user
+// sends the signal to all that it may signal, and the kernel lets nobody fork
+// meanwhile, so that none gets away by forking. It needs /bin/sh.
+func killAll(ctx context.Context, uid int) error {
+	for {
+		cmd := exec.CommandContext(ctx, "/bin/sh", "-c", "kill -s KILL -- -1; echo sent")
+		cmd.Dir, cmd.Env = "/", []string{}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(uid)}}
+		out, err := cmd.Output()
+		var exit *exec.ExitError
+		switch {
+		case err == nil && string(out) == "sent\n":
+			return nil
+		case ctx.Err() != nil:
+			return fmt.Errorf("end the processes of user %d: %w", uid, ctx.Err())
+		case !errors.As(err, &exit) || exit.Exited():
+			return fmt.Errorf("end the processes of user %d: %w", uid, errors.Join(err, errors.New("kill did not run")))
 		}
+		// One of those processes was quicker, and has killed ours.
 	}
 }
 

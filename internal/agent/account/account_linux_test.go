@@ -116,6 +116,50 @@ func sleeper(t *testing.T, uid int) *exec.Cmd {
 	return cmd
 }
 
+// Processes that fork a successor and exit are ended too.
+func TestClearEndsForkChains(t *testing.T) {
+	if !account.Can() {
+		t.Skip("processes of another account are started, which takes root: run these tests as root")
+	}
+	const uid = 61005
+	dir, err := os.MkdirTemp("", "lh")
+	if err == nil {
+		err = os.Chmod(dir, 0o777)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	chain := exec.Command("/bin/sh", "-c", `n=0; c() { : > beat; n=$((n+1)); if [ $n -lt 5000 ]; then sleep 0.002; c & fi; exit 0; }; c`)
+	chain.Dir = dir
+	chain.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
+	if err := chain.Run(); err != nil {
+		t.Fatal(err)
+	}
+	beat := func() time.Time {
+		info, err := os.Stat(filepath.Join(dir, "beat"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.ModTime()
+	}
+	began := beat()
+	for beat().Equal(began) {
+		time.Sleep(time.Millisecond)
+	}
+	if err := account.Clear(t.Context(), uid); err != nil {
+		t.Fatal(err)
+	}
+	last := beat()
+	time.Sleep(300 * time.Millisecond)
+	if again := beat(); !again.Equal(last) {
+		t.Errorf("the chain goes on, %v after it was cleared up", again.Sub(last))
+	}
+	if pids, err := account.Processes(uid); err != nil || len(pids) > 0 {
+		t.Errorf("left: %v, %v", pids, err)
+	}
+}
+
 // Nothing of an account is left, and nothing of anybody else is touched.
 func TestClear(t *testing.T) {
 	if err := account.Clear(t.Context(), 0); err == nil {

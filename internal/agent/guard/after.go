@@ -23,8 +23,12 @@ const (
 	afterWithin        = 20 * time.Second
 )
 
-// errNoCgroup says why a limit does not hold.
-var errNoCgroup = errors.New("the run has no cgroup of its own")
+// errNoCgroup says why a limit does not hold, errCgroup why an app was not
+// started: the next attempt does without the cgroup.
+var (
+	errNoCgroup = errors.New("the run has no cgroup of its own")
+	errCgroup   = errors.New("the app cannot be started in its cgroup")
+)
 
 // unlimited says once which limits of a run do not hold.
 func unlimited(spec Spec, log *slog.Logger, memory, processes error) {

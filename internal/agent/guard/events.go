@@ -22,15 +22,16 @@ type EventType string
 // The events of a run, about in this order. "starting" is on disk before the
 // app is; "exited" is always the last.
 const (
-	Starting   EventType = "starting"    // the app is about to be started
+	Starting   EventType = "starting"    // the app is about to be started: Cgroup; again if it cannot be in that
 	Started    EventType = "started"     // PID
 	Extended   EventType = "extended"    // Deadline, Generation
 	Closing    EventType = "closing"     // an order was taken: Deadline, Reason
 	Warned     EventType = "warned"      // Remaining, Text, Deadline, Reason
 	CloseAsked EventType = "asked"       // the app was asked to close
 	ForceUsed  EventType = "forced"      // its processes are being killed
+	Resisting  EventType = "resisting"   // force has not ended them for a while, and goes on
 	MainExited EventType = "main_exited" // Code, Signal; descendants are left
-	Exited     EventType = "exited"      // Outcome, Code, Signal, Forced, Reason
+	Exited     EventType = "exited"      // Outcome, Code, Signal, Forced, Reason, Proof; without one Deadline
 )
 
 // Outcome is how a run ended.
@@ -67,6 +68,12 @@ type Event struct {
 	// OutOfMemory: the kernel killed a process of the run because the run had
 	// reached its limit of memory.
 	OutOfMemory bool `json:"out_of_memory,omitempty"`
+	// Cgroup is the folder of the cgroup that the app is started in; empty if
+	// it is in none of its own.
+	Cgroup string `json:"cgroup,omitempty"`
+	// Proof is how it is known that nothing of the run is left. Where that is
+	// not known, Deadline is the latest that the guard had.
+	Proof Proof `json:"proof,omitempty"`
 }
 
 // eventLog appends events, each on disk before append returns.

@@ -23,7 +23,11 @@
 //
 // A run has ended when the app's main process has exited and none of its
 // descendants is left. An app whose launcher forks and exits is still
-// running; [Status].MainExited tells. At the deadline the main process and
+// running; [Status].MainExited tells. That none is left is what the kernel
+// says, not what a walk over the processes does not find: while it walks, a
+// process that forks a successor and exits is missed. The event Exited has the
+// [Proof]; where a system gives none it says so, and then the run may not be
+// taken for one that holds nothing any more (docs/adr/0005). At the deadline the main process and
 // its process group get a close request for their windows (and SIGTERM when
 // they have none, or half a margin later); at the deadline plus the margin
 // everything that is left is killed.
@@ -31,22 +35,26 @@
 // # How far "every process" goes
 //
 //   - Linux: the guard is a subreaper, so whatever the app starts stays below
-//     it, new sessions and double forks included. It is frozen first and then
-//     killed, over and over until nothing is left; where a cgroup v2 is
-//     delegated to us, that is killed too, and so is whatever carries the
-//     run's marker in its environment. Services that the app asks systemd or
-//     D-Bus to start are not its descendants and not ended. Processes of
-//     another user (setuid) are beyond a player that is not root.
+//     it, process sessions and double forks included, and the run is over when
+//     the guard has no child left. Where there is a cgroup to be had, of
+//     version 2 or of version 1's freezer, the app is started in it, it is
+//     killed as a whole, and the run is over when that is empty as well.
+//     Without one the processes are killed over and over until none is left,
+//     which against a fork bomb may take for ever; the guard then stays, and
+//     tells so (Resisting). Services that the app asks systemd or D-Bus to
+//     start are not its descendants and not ended. Processes of another user
+//     (setuid) are beyond a player that is not root.
 //   - Windows: a job object that nothing breaks away from and that ends with
-//     the guard.
+//     the guard. The run is over when the job has no active process.
 //   - macOS and other systems: there is no subreaper. The guard looks at the
 //     process table once a second and remembers what it saw below the app;
 //     on macOS also by the marker. A process that leaves between two looks
-//     and clears its environment gets away.
+//     and clears its environment gets away, so there is no proof.
 //
 // A user who kills the guard takes at least the app's main process with it on
 // Linux, and all of it on Windows; [Sweep] ends the rest when the player sees
-// it. A user who kills guard and player is out of scope.
+// it, and only the run's cgroup is proof that it did. A user who kills guard
+// and player is out of scope.
 package guard
 
 import (
@@ -120,7 +128,7 @@ type Spec struct {
 	// be empty. It is opened for each line and never made a controlling one.
 	Terminal string `json:"terminal,omitempty"`
 
-	// NoCgroup leaves cgroups alone even where one is delegated.
+	// NoCgroup leaves cgroups alone even where there is one to be had.
 	NoCgroup bool `json:"no_cgroup,omitempty"`
 
 	// MemoryBytes and Processes limit the run as a whole, threads counted as
@@ -236,11 +244,13 @@ func writeSynced(path string, b []byte) error {
 
 // claim says which process is the guard of a folder.
 type claim struct {
-	PID    int            `json:"pid"`
-	Start  string         `json:"start"` // when the process started, in the system's own words
-	At     boottime.Stamp `json:"at"`
-	Cgroup string         `json:"cgroup,omitempty"` // folder of the run's cgroup
-	Swept  bool           `json:"swept,omitempty"`  // taken so that no guard starts here any more
+	PID   int            `json:"pid"`
+	Start string         `json:"start"` // when the process started, in the system's own words
+	At    boottime.Stamp `json:"at"`
+	// Cgroups are the folders that may be the run's cgroup; which one is, and
+	// whether the app is in it, tells the event [Starting].
+	Cgroups []string `json:"cgroups,omitempty"`
+	Swept   bool     `json:"swept,omitempty"` // taken so that no guard starts here any more
 }
 
 // take claims a folder for ever; the error is os.ErrExist if it was claimed.

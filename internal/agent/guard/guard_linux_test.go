@@ -23,6 +23,8 @@ import (
 const (
 	envGuard  = "LEASEHOLD_TEST_GUARD"
 	envPlayer = "LEASEHOLD_TEST_PLAYER"
+	// envMechanism leaves a guard one way to know that its run is over.
+	envMechanism = "LEASEHOLD_TEST_MECHANISM"
 )
 
 // sample is the built sample app.
@@ -33,6 +35,7 @@ const slack = 2 * time.Second
 
 func TestMain(m *testing.M) {
 	if os.Getenv(envGuard) != "" {
+		guard.UseMechanism(guard.Proof(os.Getenv(envMechanism)))
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		err := guard.Main(ctx, os.Args[1])
 		stop()
@@ -65,6 +68,14 @@ func command(dir string) []string {
 	return []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", envGuard + "=1", envPlayer + "=", self, dir}
 }
 
+// commandWith is the command line of a guard that has one mechanism only.
+func commandWith(mechanism guard.Proof) func(dir string) []string {
+	return func(dir string) []string {
+		argv := command(dir)
+		return slices.Insert(argv, len(argv)-2, envMechanism+"="+string(mechanism))
+	}
+}
+
 // spec is a run of the sample app that has lifetime until its deadline.
 func spec(lifetime time.Duration, args ...string) guard.Spec {
 	return guard.Spec{
@@ -78,7 +89,13 @@ func spec(lifetime time.Duration, args ...string) guard.Spec {
 
 func spawn(t *testing.T, s guard.Spec) *guard.Handle {
 	t.Helper()
-	h, err := guard.Spawn(t.Context(), filepath.Join(t.TempDir(), "run"), s, command)
+	return spawnWith(t, s, "")
+}
+
+// spawnWith has the guard use one mechanism only.
+func spawnWith(t *testing.T, s guard.Spec, mechanism guard.Proof) *guard.Handle {
+	t.Helper()
+	h, err := guard.Spawn(t.Context(), filepath.Join(t.TempDir(), "run"), s, commandWith(mechanism))
 	if err != nil {
 		t.Fatal(err)
 	}

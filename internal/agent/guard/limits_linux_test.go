@@ -22,10 +22,10 @@ func TestLimitsOfACgroup(t *testing.T) {
 		return string(b)
 	}
 	spec := Spec{MemoryBytes: 1 << 30, Processes: 500}
-	if memory, processes := limitCgroup(group, spec); !errors.Is(memory, fs.ErrNotExist) || !errors.Is(processes, fs.ErrNotExist) {
+	if memory, processes := (&cgroup{path: group}).limit(spec); !errors.Is(memory, fs.ErrNotExist) || !errors.Is(processes, fs.ErrNotExist) {
 		t.Errorf("without controllers: %v, %v", memory, processes)
 	}
-	if oomKilled(group) {
+	if (&cgroup{path: group}).oomKilled() {
 		t.Error("killed, and there is no controller")
 	}
 	for _, name := range []string{"memory.max", "memory.oom.group", "memory.swap.max", "pids.max", "../cgroup.subtree_control"} {
@@ -33,7 +33,7 @@ func TestLimitsOfACgroup(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if memory, processes := limitCgroup(group, spec); memory != nil || processes != nil {
+	if memory, processes := (&cgroup{path: group}).limit(spec); memory != nil || processes != nil {
 		t.Errorf("%v, %v", memory, processes)
 	}
 	for name, want := range map[string]string{"memory.max": "1073741824", "memory.oom.group": "1", "memory.swap.max": "0", "pids.max": "500"} {
@@ -48,7 +48,7 @@ func TestLimitsOfACgroup(t *testing.T) {
 		if err := os.WriteFile(filepath.Join(group, "memory.events"), []byte(events), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if oomKilled(group) != want {
+		if (&cgroup{path: group}).oomKilled() != want {
 			t.Errorf("of %q: %v", events, !want)
 		}
 	}

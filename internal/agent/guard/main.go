@@ -9,7 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,6 +64,15 @@ type guard struct {
 	tenants  int
 	killWait time.Duration // pause between two rounds of force
 
+	forcedAt  time.Duration // when force was first used; 0 before
+	resisted  bool          // it was told that force does not end it
+	lookWait  time.Duration // pause before the next look at what the main process has left
+	exitedAt  time.Duration // when that ended; 0 before
+	countedAt time.Duration // when what is left was last counted
+	told      bool          // MainExited is told
+	latest    time.Duration // the latest deadline that there was
+	proof     Proof         // how it is known that nothing is left; "" while something is
+
 	ready     bool          // Started is told
 	readyBy   time.Duration // when an app that is not ready is given up
 	late      bool          // it was
@@ -90,12 +99,13 @@ func newGuard(dir string) (_ *guard, err error) {
 		return nil, err
 	}
 	// From here on nobody else runs or sweeps this run.
-	if err := take(dir, claim{PID: os.Getpid(), Start: start, At: now, Cgroup: cgroupPath(spec)}); err != nil {
+	if err := take(dir, claim{PID: os.Getpid(), Start: start, At: now, Cgroups: cgroupPaths(spec)}); err != nil {
 		return nil, fmt.Errorf("claim the run: %w", err)
 	}
 	if g.events, err = openEvents(dir); err != nil {
 		return nil, err
 	}
+	g.latest = spec.Deadline.At
 	g.plan = plan.New(plan.Config{Warnings: spec.Warnings, Margin: spec.Margin, Deadline: spec.Deadline.At}, now.At)
 	return g, nil
 }
@@ -118,14 +128,17 @@ func (g *guard) close() {
 
 // run starts the app and stays until it has ended.
 func (g *guard) run(ctx context.Context) (err error) {
-	if err := g.events.append(Event{Type: Starting}); err != nil {
+	var treeErr error
+	if g.tree, treeErr = newTree(g.spec, g.log); treeErr != nil {
+		g.tree = nil
+	}
+	if err := g.starting(); err != nil {
 		return err
 	}
 	defer func() {
 		// Whatever went wrong, the run does not stay open on disk.
 		if err != nil {
-			g.after()
-			err = errors.Join(err, g.events.append(Event{Type: Exited, Outcome: NotStarted, Reason: err.Error()}))
+			err = errors.Join(err, g.notStarted(err))
 		}
 		if g.server != nil {
 			close(g.server.done)
@@ -142,8 +155,8 @@ func (g *guard) run(ctx context.Context) (err error) {
 			os.Setenv(k, v)
 		}
 	}
-	if g.tree, err = newTree(g.spec, g.log); err != nil {
-		return err
+	if treeErr != nil {
+		return treeErr
 	}
 	if g.socket, err = localsocket.Listen(g.dir, socketFile); err != nil {
 		return err
@@ -159,8 +172,18 @@ func (g *guard) run(ctx context.Context) (err error) {
 	return g.loop(ctx)
 }
 
-// start starts the app on a thread that lives as long as the guard: the
-// signal that takes the app with the guard is sent when that thread ends.
+// starting tells that the app is about to be started, and in which cgroup. It
+// is on disk before the app can do anything, so that whoever finds the run
+// later knows whom to ask whether anything of it is left.
+func (g *guard) starting() error {
+	e := Event{Type: Starting}
+	if g.tree != nil {
+		e.Cgroup = g.tree.cgroup()
+	}
+	return g.events.append(e)
+}
+
+// start starts the app.
 func (g *guard) start(base []string) error {
 	if len(g.spec.Argv) == 0 {
 		return fmt.Errorf("%w: no command", ErrNotStarted)
@@ -170,29 +193,32 @@ func (g *guard) start(base []string) error {
 		return err
 	}
 	g.output = out
-	cmd := exec.Command(g.spec.Argv[0], g.spec.Argv[1:]...)
-	cmd.Dir = g.spec.Dir
-	cmd.Env = append(append(base, g.spec.Env...), EnvRun+"="+g.spec.marker(), EnvToken+"="+g.spec.Token)
-	cmd.Stdout, cmd.Stderr = out.w, out.w
-	g.app = cmd
-	started := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		err := g.tree.start(cmd)
-		started <- err
-		if err != nil {
-			return
+	command := func() *exec.Cmd {
+		cmd := exec.Command(g.spec.Argv[0], g.spec.Argv[1:]...)
+		cmd.Dir = g.spec.Dir
+		cmd.Env = append(append(slices.Clone(base), g.spec.Env...), EnvRun+"="+g.spec.marker(), EnvToken+"="+g.spec.Token)
+		cmd.Stdout, cmd.Stderr = out.w, out.w
+		return cmd
+	}
+	g.app = command()
+	err = g.tree.start(g.app)
+	if errors.Is(err, errCgroup) {
+		g.log.Warn("started without a cgroup", "error", err)
+		g.tree.leaveCgroup()
+		if err = g.starting(); err == nil {
+			g.app = command()
+			err = g.tree.start(g.app)
 		}
-		_ = cmd.Wait() // the state says all
-		g.exits <- cmd.ProcessState
-		select {}
-	}()
-	err = <-started
+	}
 	out.w.Close()
 	if err != nil {
 		out.wait()
 		return fmt.Errorf("%w: %w", ErrNotStarted, err)
 	}
+	go func(cmd *exec.Cmd) {
+		_ = cmd.Wait() // the state says all
+		g.exits <- cmd.ProcessState
+	}(g.app)
 	return nil
 }
 
@@ -210,13 +236,9 @@ func (g *guard) loop(ctx context.Context) error {
 		select {
 		case <-timer.C:
 		case g.state = <-g.exits:
-			g.exits = nil
-			if left, err := g.left(); err == nil && left > 0 && !g.spec.EndsWithMain {
-				e := Event{Type: MainExited}
-				e.Code, e.Signal = exitOf(g.state)
-				g.record(e)
-			}
+			g.exits, g.exitedAt, g.lookWait = nil, boottime.Now().At, 0
 		case <-children:
+			g.lookWait = 0
 		case n := <-g.windows:
 			if n == 0 && g.termAt > 0 {
 				g.termAt = 1 // nobody to save anything: now
@@ -248,6 +270,9 @@ func (g *guard) pause() time.Duration {
 	if g.clearWait > 0 {
 		d = min(d, g.clearWait)
 	}
+	if g.state != nil {
+		d = min(d, g.lookWait)
+	}
 	return max(d, 0)
 }
 
@@ -257,15 +282,18 @@ func (g *guard) act() (over bool, err error) {
 	if err := g.awaitReady(); err != nil {
 		return false, err
 	}
+	now := boottime.Now().At
 	if g.state != nil {
-		if g.tenants, err = g.left(); err == nil && g.tenants == 0 {
+		if g.over() {
 			return true, g.finish()
 		}
+		g.lookWait = min(max(2*g.lookWait, lookFirst), boottime.Recheck)
 		if g.spec.EndsWithMain {
 			g.clear()
+		} else {
+			g.count(now)
 		}
 	}
-	now := boottime.Now().At
 	for {
 		step := g.plan.Next(now)
 		switch step.Action {
@@ -289,14 +317,6 @@ func (g *guard) act() (over bool, err error) {
 	return false, nil
 }
 
-func (g *guard) left() (int, error) {
-	left, err := g.tree.tenants()
-	if err != nil {
-		g.log.Error("cannot see the app's processes", "error", err)
-	}
-	return len(left), err
-}
-
 func (g *guard) warn(step plan.Step) {
 	reason, _ := g.plan.Ordered()
 	text := plan.Text(g.spec.App, step.Remaining, reason)
@@ -312,56 +332,6 @@ func (s Spec) title() string {
 	return s.App
 }
 
-// force kills what is left, once; the loop comes again until nothing is.
-func (g *guard) force() {
-	if g.killWait == 0 {
-		g.record(Event{Type: ForceUsed})
-		g.killWait = 5 * time.Millisecond
-	}
-	g.termAt = 0
-	if err := g.tree.kill(); err != nil {
-		g.log.Error("cannot end every process", "error", err)
-	}
-	// What cannot be killed yet, such as a process in a hanging disk access,
-	// is not worth a busy loop.
-	g.killWait = min(2*g.killWait, time.Second)
-}
-
-// endNow is for when the guard cannot go on.
-func (g *guard) endNow() {
-	for range 100 {
-		_ = g.tree.kill()
-		g.tree.reap()
-		if left, err := g.tree.tenants(); err == nil && len(left) == 0 {
-			return
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
-}
-
-func (g *guard) finish() error {
-	g.output.wait()
-	e := Event{Type: Exited, PID: g.app.Process.Pid, Forced: g.killWait > 0}
-	e.Reason, _ = g.plan.Ordered()
-	e.Code, e.Signal = exitOf(g.state)
-	e.OutOfMemory = g.tree.outOfMemory()
-	if e.Reason == "" {
-		e.Reason = g.whyEnded(e.OutOfMemory)
-	}
-	g.after()
-	switch {
-	case !g.ready:
-		e.Outcome = NotStarted
-	case e.Forced:
-		e.Outcome = Killed
-	case g.plan.Phase() == plan.Asked:
-		e.Outcome = Closed
-	default:
-		e.Outcome = ByItself
-	}
-	return g.events.append(e)
-}
-
 // record appends an event. If the disk is full the app must still be warned
 // and ended in time, so the guard goes on.
 func (g *guard) record(e Event) {
@@ -371,9 +341,12 @@ func (g *guard) record(e Event) {
 }
 
 // deadline returns the plan's deadline as a stamp.
-func (g *guard) deadline() *boottime.Stamp {
+func (g *guard) deadline() *boottime.Stamp { return stamp(g.plan.Deadline()) }
+
+// stamp returns a moment of this boot.
+func stamp(at time.Duration) *boottime.Stamp {
 	now := boottime.Now()
-	s := now.Add(g.plan.Deadline() - now.At)
+	s := now.Add(at - now.At)
 	return &s
 }
 
@@ -398,6 +371,7 @@ func (g *guard) answer(req request) response {
 		}
 		changed := g.plan.Extend(now.At, req.Deadline.At, req.Generation)
 		if changed {
+			g.latest = max(g.latest, req.Deadline.At)
 			g.record(Event{Type: Extended, Deadline: g.deadline(), Generation: req.Generation})
 			g.notify.dismiss()
 		}

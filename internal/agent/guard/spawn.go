@@ -80,7 +80,7 @@ func Refuse(dir string, spec Spec, reason string) error {
 		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
 	}
 	defer log.close()
-	if err := errors.Join(log.append(Event{Type: Starting}), log.append(Event{Type: Exited, Outcome: NotStarted, Reason: reason})); err != nil {
+	if err := errors.Join(log.append(Event{Type: Starting}), log.append(Event{Type: Exited, Outcome: NotStarted, Reason: reason, Proof: ProofNeverRan})); err != nil {
 		return fmt.Errorf("refuse run %s: %w", spec.marker(), err)
 	}
 	return nil
@@ -232,7 +232,7 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	if e, ok, err := ended(dir); ok || err != nil {
 		return e, err
 	}
-	c := claim{PID: os.Getpid(), At: boottime.Now(), Cgroup: cgroupPath(spec), Swept: true}
+	c := claim{PID: os.Getpid(), At: boottime.Now(), Swept: true}
 	err = take(dir, c)
 	if errors.Is(err, fs.ErrExist) {
 		c, err = readClaim(dir)
@@ -252,28 +252,38 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	if err != nil {
 		return Event{}, err
 	}
-	switch {
-	case !spec.Deadline.SameBoot(boottime.Now()):
-		e.Outcome = Rebooted
-	case len(events) == 0:
-		e.Outcome, e.Reason = NotStarted, "its guard never started it"
-	}
+	cgroup, deadline := "", spec.Deadline
 	for _, o := range events {
 		switch o.Type {
+		case Starting:
+			cgroup = o.Cgroup
 		case Started:
 			e.PID = o.PID
+		case Extended:
+			if o.Deadline != nil && deadline.Before(*o.Deadline) {
+				deadline = *o.Deadline
+			}
 		case ForceUsed:
 			e.Forced = true
 		case Closing:
 			e.Reason = o.Reason
 		}
 	}
-	if e.Outcome != Rebooted {
-		killed, err := killStray(ctx, spec, c)
+	switch {
+	case !spec.Deadline.SameBoot(boottime.Now()):
+		e.Outcome, e.Proof = Rebooted, ProofReboot
+	case len(events) == 0:
+		// A guard writes that it starts the app before it does.
+		e.Outcome, e.Reason, e.Proof = NotStarted, "its guard never started it", ProofNeverRan
+	default:
+		killed, proof, err := killStray(ctx, spec, cgroup)
 		if err != nil {
 			return Event{}, fmt.Errorf("sweep run %s: %w", spec.marker(), err)
 		}
-		e.Forced = e.Forced || killed
+		e.Forced, e.Proof = e.Forced || killed, proof
+	}
+	if !e.Proof.Proved() {
+		e.Deadline = &deadline
 	}
 	if e.Reason == "" {
 		e.Reason = readReport(spec.Report)
@@ -288,7 +298,12 @@ func Sweep(ctx context.Context, dir string) (Event, error) {
 	}
 	defer log.close()
 	e.At = boottime.Now()
-	return e, log.append(e)
+	if err := log.append(e); err != nil {
+		return Event{}, fmt.Errorf("sweep run %s: %w", spec.marker(), err)
+	}
+	// Only now: without its cgroup nobody could tell that nothing is left.
+	removeCgroups(append(c.Cgroups, cgroup))
+	return e, nil
 }
 
 // Remove deletes the folder of a run that has ended, once its events were

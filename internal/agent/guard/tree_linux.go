@@ -2,23 +2,30 @@ package guard
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
+	"path/filepath"
+	"strconv"
 	"sync"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
+
+	"leasehold/internal/agent/subreaper"
 )
 
 // tree is what a run's processes are to the guard: here, whatever is below a
-// subreaper, but for the guard's own dialogs.
+// subreaper, but for the guard's own dialogs; and what is in the run's cgroup.
 type tree struct {
 	spec   Spec
 	log    *slog.Logger
-	cgroup *cgroup // nil if none is delegated
-	main   process // zero before the start
+	group  *cgroup           // nil if there is none to be had
+	thread *subreaper.Thread // starts the children that are not adopted
+	main   process           // zero before the start
 
 	mu sync.Mutex
 	// own are the children that os/exec waits for; all others are reaped here.
@@ -27,58 +34,60 @@ type tree struct {
 
 func newTree(spec Spec, log *slog.Logger) (*tree, error) {
 	// Orphans below us come to us instead of to init: no double fork gets away.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := subreaper.Become(); err != nil {
 		return nil, err
 	}
-	t := &tree{spec: spec, log: log, own: make(map[int]bool)}
-	if path := cgroupPath(spec); path != "" {
-		c, err := makeCgroup(path)
-		if err != nil {
-			log.Info("no cgroup", "error", err)
-		}
-		t.cgroup = c
-	}
+	t := &tree{spec: spec, log: log, own: make(map[int]bool), thread: subreaper.NewThread(), group: makeCgroup(spec, log)}
 	var memory, processes error = errNoCgroup, errNoCgroup
-	if t.cgroup != nil {
-		memory, processes = limitCgroup(t.cgroup.path, spec)
+	if t.group != nil {
+		memory, processes = t.group.limit(spec)
 	}
 	unlimited(spec, log, memory, processes)
 	return t, nil
 }
 
-// outOfMemory reports whether the kernel killed something for its memory.
-func (t *tree) outOfMemory() bool {
-	return t.cgroup != nil && oomKilled(t.cgroup.path)
+// cgroup returns the folder of the cgroup that the app is started in, or "".
+func (t *tree) cgroup() string {
+	if t.group == nil {
+		return ""
+	}
+	return t.group.path
 }
 
+// leaveCgroup gives the cgroup up: the app cannot be started in it.
+func (t *tree) leaveCgroup() {
+	if err := t.group.remove(); err != nil {
+		t.log.Warn("the cgroup stays", "err", err)
+	}
+	t.group = nil
+}
+
+// outOfMemory reports whether the kernel killed something for its memory.
+func (t *tree) outOfMemory() bool { return t.group != nil && t.group.oomKilled() }
+
 func (t *tree) close() {
-	if t.cgroup != nil {
-		if err := t.cgroup.remove(); err != nil {
-			t.log.Warn("the cgroup stays", "error", err)
+	if t.group != nil {
+		if err := t.group.remove(); err != nil {
+			t.log.Warn("the cgroup stays", "err", err)
 		}
 	}
 }
 
-// start starts the app: in a process group of its own, with a signal that
-// takes it with us. The calling thread must live as long as the guard.
-func (t *tree) start(cmd *exec.Cmd) error {
-	attr := func() *syscall.SysProcAttr {
-		return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	}
-	cmd.SysProcAttr = attr()
-	if t.cgroup != nil {
-		cmd.SysProcAttr.UseCgroupFD = true
-		cmd.SysProcAttr.CgroupFD = int(t.cgroup.dir.Fd())
-	}
-	err := t.startOwn(cmd)
-	if err != nil && t.cgroup != nil && !errors.Is(err, os.ErrNotExist) {
-		// The folder could be made, and yet nothing put into it: a threaded
-		// cgroup, or a kernel before 5.7. The tree alone has to do.
-		t.log.Warn("started without a cgroup", "error", err)
-		*cmd = exec.Cmd{Path: cmd.Path, Args: cmd.Args, Env: cmd.Env, Dir: cmd.Dir,
-			Stdout: cmd.Stdout, Stderr: cmd.Stderr, SysProcAttr: attr()}
-		err = t.startOwn(cmd)
-	}
+// start starts the app: in its cgroup before its first instruction, in a
+// process group of its own, with a signal that takes it with us. The error is
+// errCgroup if the cgroup is at fault.
+func (t *tree) start(cmd *exec.Cmd) (err error) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
+	t.thread.Do(func() {
+		switch {
+		case t.group == nil:
+			err = t.startChild(cmd)
+		case t.group.kind == freezer:
+			err = t.startFrozen(cmd)
+		default:
+			err = t.startIn(cmd)
+		}
+	})
 	if err != nil {
 		return err
 	}
@@ -89,8 +98,53 @@ func (t *tree) start(cmd *exec.Cmd) error {
 	return nil
 }
 
+// startIn has the kernel put the app into its cgroup of version 2 as it makes
+// the process.
+func (t *tree) startIn(cmd *exec.Cmd) error {
+	dir, err := os.Open(t.group.path)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errCgroup, err)
+	}
+	defer dir.Close()
+	cmd.SysProcAttr.UseCgroupFD, cmd.SysProcAttr.CgroupFD = true, int(dir.Fd())
+	err = t.startChild(cmd)
+	if err != nil && !errors.Is(err, os.ErrNotExist) && !errors.Is(err, os.ErrPermission) {
+		// A kernel before 5.7; or not the cgroup's fault, which the next attempt
+		// shows.
+		return fmt.Errorf("%w: %w", errCgroup, err)
+	}
+	return err
+}
+
+// startFrozen starts the app in a cgroup of version 1. A thread can be in one
+// by itself there, and what it forks is where it is; so nobody has to be moved
+// after it has begun. The runtime makes no thread from one that is locked.
+func (t *tree) startFrozen(cmd *exec.Cmd) error {
+	move := func(to string) error {
+		return writeExisting(filepath.Join(to, "tasks"), strconv.Itoa(unix.Gettid()))
+	}
+	if err := move(t.group.path); err != nil {
+		return fmt.Errorf("%w: %w", errCgroup, err)
+	}
+	err := t.startChild(cmd)
+	if back := move(filepath.Dir(t.group.path)); back != nil {
+		// A thread of ours in there would be frozen with the app.
+		if err == nil {
+			_ = cmd.Process.Kill()
+			_ = cmd.Wait()
+		}
+		return fmt.Errorf("leave the cgroup of the run: %w", back)
+	}
+	return err
+}
+
 // startOwn starts a child that os/exec waits for.
-func (t *tree) startOwn(cmd *exec.Cmd) error {
+func (t *tree) startOwn(cmd *exec.Cmd) (err error) {
+	t.thread.Do(func() { err = t.startChild(cmd) })
+	return err
+}
+
+func (t *tree) startChild(cmd *exec.Cmd) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if err := cmd.Start(); err != nil {
@@ -100,13 +154,26 @@ func (t *tree) startOwn(cmd *exec.Cmd) error {
 	return nil
 }
 
-// reap buries the orphans that came to us and have ended.
-func (t *tree) reap() {
+// reap waits for the orphans that we have adopted and that have ended, and
+// returns those that live.
+func (t *tree) reap() []int {
+	living, err := subreaper.Reap()
+	if err == nil {
+		return living
+	}
+	if !errors.Is(err, subreaper.ErrNoList) {
+		t.log.Error("cannot see the app's processes", "err", err)
+	}
+	return t.reapByWalk()
+}
+
+// reapByWalk does that where the kernel does not list the orphans.
+func (t *tree) reapByWalk() (living []int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	all, err := processes()
 	if err != nil {
-		return
+		return nil
 	}
 	children := make(map[int]bool)
 	for _, p := range all {
@@ -114,8 +181,12 @@ func (t *tree) reap() {
 			continue
 		}
 		children[p.pid] = true
-		if p.zombie && !t.own[p.pid] {
+		switch {
+		case t.own[p.pid]:
+		case p.zombie:
 			_, _ = unix.Wait4(p.pid, nil, unix.WNOHANG, nil)
+		default:
+			living = append(living, p.pid)
 		}
 	}
 	for pid := range t.own {
@@ -123,9 +194,43 @@ func (t *tree) reap() {
 			delete(t.own, pid) // its number may come back as an orphan
 		}
 	}
+	return living
 }
 
-// tenants returns the living processes of the run.
+// vacant reports whether nothing of the run seems to be left, its main process
+// having ended: no orphan, and nothing in the cgroup. The guard's dialogs do
+// not count, but what a dialog has left behind is ended.
+func (t *tree) vacant() bool {
+	living := t.reap()
+	for _, pid := range living {
+		if p, err := readProcess(pid); err == nil && t.isDialog(p) {
+			_ = p.send(unix.SIGKILL)
+		}
+	}
+	return len(living) == 0 && (t.group == nil || t.group.empty())
+}
+
+// proof returns how it is known that nothing of the run is left, when it was
+// vacant and the dialogs are gone; ok is false if something is left after all.
+// Both the kernel's answers must say so: a process with the rights to it can
+// leave a cgroup, but not the tree below a subreaper.
+func (t *tree) proof() (p Proof, ok bool) {
+	t.reap()
+	none, err := subreaper.NoChildren()
+	if err != nil {
+		t.log.Error("cannot see the app's processes", "err", err)
+	}
+	switch {
+	case !none:
+		return ProofNone, false
+	case t.group == nil:
+		return ProofReaped, true
+	}
+	return t.group.kind.proof(), t.group.empty()
+}
+
+// tenants returns the living processes of the run that a walk finds. It may
+// miss some.
 func (t *tree) tenants() ([]process, error) {
 	all, err := processes()
 	if err != nil {
@@ -162,7 +267,7 @@ func (t *tree) isDialog(p process) bool {
 func (t *tree) terminate(mainRuns bool) {
 	list, err := t.tenants()
 	if err != nil {
-		t.log.Error("cannot ask the app to close", "error", err)
+		t.log.Error("cannot ask the app to close", "err", err)
 		return
 	}
 	for _, p := range list {
@@ -176,8 +281,8 @@ func (t *tree) terminate(mainRuns bool) {
 
 // kill kills everything that is there now.
 func (t *tree) kill() error {
-	if t.cgroup != nil {
-		t.cgroup.kill()
+	if t.group != nil {
+		t.group.kill()
 	}
 	err := killAll(func() ([]process, error) {
 		list, err := t.tenants()
@@ -187,8 +292,33 @@ func (t *tree) kill() error {
 		strays, err := marked(t.spec.Token)
 		return append(list, strays...), err
 	})
-	t.reap()
+	t.hunt()
 	return err
+}
+
+// huntFor is how long one round of force hunts for orphans.
+const huntFor = 100 * time.Millisecond
+
+// hunt kills orphans as they come, until there are none or its time is over.
+// The walk before it is too slow for a chain of processes that each fork a
+// successor and exit at once. But when one exits its successor is an orphan
+// and in the kernel's list, which takes microseconds to read; and a chain ends
+// as soon as one of it is killed before it forks. A chain can be faster than
+// that, so there is no promise that it is won: the guard comes again for as
+// long as something is left, and says nothing else.
+func (t *tree) hunt() {
+	for deadline := time.Now().Add(huntFor); time.Now().Before(deadline); {
+		living := t.reap()
+		if len(living) == 0 {
+			return
+		}
+		for _, pid := range living {
+			// It is ours to reap, so its number is nobody else's. Its process
+			// group, if it leads one, is killed in one step, forks included.
+			_ = unix.Kill(-pid, unix.SIGKILL)
+			_ = unix.Kill(pid, unix.SIGKILL)
+		}
+	}
 }
 
 // childSignals returns a channel that tells when a child has ended.

@@ -65,6 +65,10 @@ func newTree(spec Spec, log *slog.Logger) (*tree, error) {
 	return &tree{spec: spec, log: log, seen: make(map[int]process)}, nil
 }
 
+func (t *tree) cgroup() string { return "" }
+
+func (t *tree) leaveCgroup() {}
+
 func (t *tree) outOfMemory() bool { return false }
 
 func (t *tree) close() {}
@@ -87,6 +91,19 @@ func (t *tree) startOwn(cmd *exec.Cmd) error { return cmd.Start() }
 // reap has nothing to bury here, orphans go to launchd; but the guard calls it
 // each time it wakes, at least once a second, and so sees who leaves.
 func (t *tree) reap() { _, _ = t.tenants() }
+
+// vacant reports whether a look finds nothing of the run.
+func (t *tree) vacant() bool {
+	list, err := t.tenants()
+	if err != nil {
+		t.log.Error("cannot see the app's processes", "error", err)
+	}
+	return err == nil && len(list) == 0
+}
+
+// proof has none to give: no process of these systems is told of all its
+// descendants, and what a look does not find may be there.
+func (t *tree) proof() (Proof, bool) { return ProofNone, t.vacant() }
 
 // tenants returns the living processes of the run, as far as they were seen.
 func (t *tree) tenants() ([]process, error) {
@@ -208,23 +225,25 @@ func killAll(targets func() ([]process, error)) error {
 	return errors.Join(errs...)
 }
 
-func killStray(ctx context.Context, spec Spec, _ claim) (killed bool, err error) {
+func killStray(ctx context.Context, spec Spec, _ string) (killed bool, proof Proof, err error) {
 	for {
 		list, err := marked(spec.Token)
 		if err != nil || len(list) == 0 {
-			return killed, err
+			return killed, ProofNone, err
 		}
 		killed = true
 		_ = killAll(func() ([]process, error) { return marked(spec.Token) })
 		select {
 		case <-time.After(20 * time.Millisecond):
 		case <-ctx.Done():
-			return killed, ctx.Err()
+			return killed, ProofNone, ctx.Err()
 		}
 	}
 }
 
-func cgroupPath(Spec) string { return "" }
+func cgroupPaths(Spec) []string { return nil }
+
+func removeCgroups([]string) {}
 
 // childSignals returns a channel that tells when a child has ended.
 func childSignals() (<-chan os.Signal, func()) {

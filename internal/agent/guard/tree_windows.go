@@ -61,6 +61,10 @@ func newTree(spec Spec, log *slog.Logger) (*tree, error) {
 	return &tree{job: job, log: log}, nil
 }
 
+func (t *tree) cgroup() string { return "" }
+
+func (t *tree) leaveCgroup() {}
+
 func (t *tree) outOfMemory() bool { return false }
 
 func (t *tree) close() { _ = windows.CloseHandle(t.job) }
@@ -120,6 +124,29 @@ func (t *tree) startOwn(cmd *exec.Cmd) error {
 }
 
 func (t *tree) reap() {}
+
+// accounting is JOBOBJECT_BASIC_ACCOUNTING_INFORMATION.
+type accounting struct {
+	_               [4]int64 // times
+	_               uint32   // page faults
+	_               uint32   // processes so far
+	activeProcesses uint32
+	_               uint32 // processes that a limit ended
+}
+
+// vacant reports whether the system counts no process in the job.
+func (t *tree) vacant() bool {
+	var a accounting
+	err := windows.QueryInformationJobObject(t.job, windows.JobObjectBasicAccountingInformation,
+		uintptr(unsafe.Pointer(&a)), uint32(unsafe.Sizeof(a)), nil)
+	if err != nil {
+		t.log.Error("cannot see the app's processes", "error", err)
+	}
+	return err == nil && a.activeProcesses == 0
+}
+
+// proof is that count: what is started in a job cannot leave it.
+func (t *tree) proof() (Proof, bool) { return ProofJob, t.vacant() }
 
 // processList is JOBOBJECT_BASIC_PROCESS_ID_LIST with room for many.
 type processList struct {
@@ -184,10 +211,13 @@ func closeWindows(t *tree) int {
 	return asked
 }
 
-// killStray has nothing to do: the job ended with the guard's handle.
-func killStray(context.Context, Spec, claim) (bool, error) { return false, nil }
+// killStray has nothing to do: the system ends the job with the guard's handle.
+// But with the handle went the way to ask whether it has.
+func killStray(context.Context, Spec, string) (bool, Proof, error) { return false, ProofNone, nil }
 
-func cgroupPath(Spec) string { return "" }
+func cgroupPaths(Spec) []string { return nil }
+
+func removeCgroups([]string) {}
 
 // childSignals: the end of the main process is told by its Wait, and that of
 // the others is seen once a second.

@@ -82,7 +82,8 @@ func userService(self, dir string) (service.Service, error) {
 }
 
 // systemdUnit ends the player's process alone (KillMode): guards and their apps go on, to
-// be found again by the next player.
+// be found again by the next player. Below the unit's cgroup the guards make those of their
+// apps (Delegate).
 const systemdUnit = `[Unit]
 Description={{Description}}
 ConditionFileIsExecutable={{Path | cmdEscape}}
@@ -90,6 +91,7 @@ ConditionFileIsExecutable={{Path | cmdEscape}}
 [Service]
 ExecStart={{Path | cmdEscape}}{{range Arguments}} {{. | cmd}}{{end}}
 KillMode=process
+Delegate=yes
 Restart=always
 RestartSec=2
 

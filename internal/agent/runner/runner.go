@@ -53,13 +53,15 @@ type Key struct{ Session, Run int64 }
 type Runner interface {
 	// Start starts the app and returns when it runs; the run does not depend
 	// on ctx after that. The error is ErrExists or ErrNotStarted; a run that
-	// did not start is over, with its events to be recovered. Where anything is
-	// left of it, it is returned beside ErrNotStarted, to be forgotten.
+	// did not start is over, with its events to be recovered. Where there is
+	// anything of it on disk, it is returned beside the error: its last event
+	// tells how it ended, and one that has none may be alive.
 	Start(ctx context.Context, spec Spec) (Run, error)
 
 	// Recover returns every run that was started and not forgotten, in no
 	// order. A run whose guard has died is ended first: whatever is left of it
-	// is killed and its last event written. The agent calls it once, before it
+	// is killed, as far as it can be seen, and its last event written, which says
+	// whether anything proves that nothing is left. The agent calls it once, before it
 	// starts anything. With an error the runs that could be recovered are
 	// returned all the same.
 	Recover(ctx context.Context) ([]Run, error)

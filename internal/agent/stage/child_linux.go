@@ -2,10 +2,10 @@ package stage
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -13,31 +13,25 @@ import (
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"leasehold/internal/agent/subreaper"
 )
 
 // launcher starts the programs of a session, on a thread that lives as long as
 // the stage: the signal that takes them along is sent when that thread ends.
 type launcher struct {
 	account int // 0: ours
-	jobs    chan func()
+	thread  *subreaper.Thread
 
 	mu  sync.Mutex
 	own map[int]bool // the children that os/exec waits for; others are orphans
 }
 
-func newLauncher(account int) (*launcher, error) {
-	l := &launcher{account: account, jobs: make(chan func()), own: make(map[int]bool)}
-	failed := make(chan error)
-	go func() {
-		runtime.LockOSThread() // and never unlocked
-		// What this thread starts inherits it: no setuid program works there.
-		failed <- unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-		for job := range l.jobs {
-			job()
-		}
-		select {}
-	}()
-	return l, <-failed
+func newLauncher(account int) (l *launcher, err error) {
+	l = &launcher{account: account, thread: subreaper.NewThread(), own: make(map[int]bool)}
+	// What this thread starts inherits it: no setuid program works there.
+	l.thread.Do(func() { err = unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) })
+	return l, err
 }
 
 // child is a program of the session.
@@ -73,17 +67,13 @@ func (l *launcher) start(cmd *exec.Cmd, w io.Writer) (*child, error) {
 		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(l.account), Gid: uint32(l.account)}
 	}
 	c := &child{cmd: cmd, out: out, done: make(chan struct{})}
-	started := make(chan error)
-	l.jobs <- func() {
+	l.thread.Do(func() {
 		l.mu.Lock()
-		err := cmd.Start()
-		if err == nil {
+		defer l.mu.Unlock()
+		if err = cmd.Start(); err == nil {
 			l.own[cmd.Process.Pid] = true
 		}
-		l.mu.Unlock()
-		started <- err
-	}
-	err = <-started
+	})
 	out.w.Close()
 	if err != nil {
 		out.wait()
@@ -99,8 +89,20 @@ func (l *launcher) start(cmd *exec.Cmd, w io.Writer) (*child, error) {
 	return c, nil
 }
 
+// orphans reports whether any process is left of an app whose main process has
+// ended: what that leaves behind comes to us. The display and the window
+// manager are our own, and not among the orphans.
+func (l *launcher) orphans() (bool, error) {
+	living, err := subreaper.Reap()
+	if errors.Is(err, subreaper.ErrNoList) {
+		return false, nil // a walk has to do here: see over
+	}
+	return len(living) > 0, err
+}
+
 // apps returns the living processes below us that are not below one of the
-// given: those of the app. It buries the orphans that have ended.
+// given: those of the app. It reaps the orphans that have ended. A walk may
+// miss some: that it finds none does not mean that there is none.
 func (l *launcher) apps(but ...int) ([]int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

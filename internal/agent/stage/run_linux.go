@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/subreaper"
 	"leasehold/internal/agent/xdisplay"
 )
 
@@ -108,7 +109,7 @@ func (s *session) notUp(what string, err error) Outcome {
 // confine makes this process what its children inherit.
 func (s *session) confine() (err error) {
 	// Orphans of the app come to us, so that we see when none is left.
-	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
+	if err := subreaper.Become(); err != nil {
 		return err
 	}
 	syscall.Umask(0o077)
@@ -279,10 +280,19 @@ func (s *session) left() []int {
 	return list
 }
 
-// over reports whether the app is, its main process having exited.
+// over reports whether the app is, its main process having exited. An app is
+// not over because a walk finds nothing of it: its processes may be handing
+// over to each other. Where the kernel cannot be asked, it is; the guard ends
+// what is left in any case, and only its word frees a seat.
 func (s *session) over() bool {
 	if len(s.left()) == 0 {
-		return true
+		orphans, err := s.launcher.orphans()
+		if err != nil {
+			s.log.Error("cannot see the app's processes", "error", err)
+		}
+		if !orphans && err == nil {
+			return true
+		}
 	}
 	if windows, ok := s.ask(s.x.Windows); !ok || windows > 0 {
 		s.windows, s.idleSince = s.windows || ok, time.Time{}

@@ -117,7 +117,7 @@ const endWithin = 15 * time.Second
 func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error) {
 	key := runner.Key{Session: spec.Session, Run: spec.Run}
 	if _, err := os.Stat(filepath.Join(r.config.Runs, name(key))); err == nil {
-		return nil, fmt.Errorf("start session %s: %w", name(key), runner.ErrExists)
+		return r.left(key), fmt.Errorf("start session %s: %w", name(key), runner.ErrExists)
 	}
 	if !spec.Deadline.SameBoot(boottime.Now()) {
 		return nil, fmt.Errorf("start session %s: %w: the deadline is of another boot", name(key), runner.ErrRefused)
@@ -136,7 +136,7 @@ func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error
 		return r.wrap(run), nil
 	}
 	if errors.Is(err, runner.ErrExists) || errors.Is(err, runner.ErrRefused) {
-		return nil, errors.Join(err, r.clean(ctx, dir))
+		return r.left(key), errors.Join(err, r.clean(ctx, dir))
 	}
 	err = r.giveUp(ctx, key, err)
 	return r.left(key), err

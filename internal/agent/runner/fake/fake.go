@@ -28,6 +28,7 @@ type App struct {
 	ExitCode  int           // with this code
 	SaveFor   time.Duration // asked to close, it takes so long
 	Deaf      bool          // it never closes when asked
+	Unproved  bool          // nothing proves that it has ended
 }
 
 // Runner implements [runner.Runner].
@@ -65,7 +66,7 @@ func (r *Runner) Start(_ context.Context, spec runner.Spec) (runner.Run, error) 
 		return nil, runner.ErrExists
 	}
 	r.pid++
-	run := &Run{r: r, key: key, spec: spec, app: r.app(spec), pid: r.pid, changed: make(chan struct{}),
+	run := &Run{r: r, key: key, spec: spec, app: r.app(spec), pid: r.pid, latest: spec.Deadline, changed: make(chan struct{}),
 		plan: plan.New(plan.Config{Warnings: spec.Warnings, Margin: spec.Margin, Deadline: spec.Deadline.At}, now.At)}
 	r.runs[key] = run
 	r.mu.Unlock()
@@ -118,7 +119,8 @@ type Run struct {
 	events  []runner.Event
 	changed chan struct{} // closed and replaced at each event
 	over    bool
-	stop    func() bool // of the timer
+	stop    func() bool    // of the timer
+	latest  boottime.Stamp // the latest deadline that there was
 }
 
 // Key implements [runner.Run].
@@ -163,7 +165,10 @@ func (r *Run) exit(code int) {
 }
 
 func (r *Run) end(e runner.Event) {
-	e.Type, e.PID = guard.Exited, r.pid
+	e.Type, e.PID, e.Proof = guard.Exited, r.pid, guard.ProofReaped
+	if r.app.Unproved {
+		e.Proof, e.Deadline = guard.ProofNone, &r.latest
+	}
 	r.over = true
 	if r.stop != nil {
 		r.stop()
@@ -248,6 +253,9 @@ func (r *Run) Extend(_ context.Context, deadline boottime.Stamp, generation uint
 			return false, nil, fmt.Errorf("%w: the deadline is of another boot", runner.ErrRefused)
 		}
 		changed := r.plan.Extend(now.At, deadline.At, generation)
+		if changed && r.latest.Before(deadline) {
+			r.latest = deadline
+		}
 		return changed, &runner.Event{Type: guard.Extended, Deadline: r.deadline(), Generation: generation}, nil
 	})
 }

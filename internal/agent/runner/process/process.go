@@ -39,10 +39,8 @@ func (r *Runner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error
 	if err == nil {
 		return &run{h}, nil
 	}
-	if errors.Is(err, runner.ErrNotStarted) {
-		if run, oerr := r.Open(key); oerr == nil {
-			return run, err
-		}
+	if run, oerr := r.Open(key); oerr == nil {
+		return run, err
 	}
 	return nil, err
 }

@@ -112,6 +112,9 @@ func finish(t *testing.T, r runner.Run) []runner.Event {
 			t.Errorf("event %d is before the one before it", i)
 		}
 	}
+	if all[len(all)-1].Proof == "" {
+		t.Error("the last event does not say how it is known that nothing is left")
+	}
 	exit, err := r.Wait(ctx)
 	if err != nil || exit.Outcome != all[len(all)-1].Outcome {
 		t.Errorf("Wait: %+v, %v", exit, err)
