@@ -3,6 +3,7 @@ package agent_test
 import (
 	"errors"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -57,8 +58,11 @@ func TestLaunchAndRenew(t *testing.T) {
 		if s.Lease.GrantedAt <= first.ExpiresAt || !w.run(id, 1).Alive() {
 			t.Errorf("not renewed: %+v", s.Lease)
 		}
-		w.run(id, 1).Exit(0)
+		w.run(id, 1).Exit(3)
 		w.pass(time.Second)
+		if s := w.want(id, session.Stopped); s.Reason != "the app ended with exit code 3" {
+			t.Errorf("it ended for the reason %q", s.Reason)
+		}
 		if s := w.want(id, session.Stopped); s.Lease != nil {
 			t.Errorf("a lease is out: %+v", s.Lease)
 		}
@@ -119,6 +123,9 @@ func TestServerGone(t *testing.T) {
 		e := exit(t, w.run(id, 1))
 		if e.At.Wall.After(ends) || e.At.Wall.Before(ends.Add(-2*time.Second)) {
 			t.Errorf("ended at %v, its lease at %v", e.At.Wall, ends)
+		}
+		if s := w.want(id, session.Stopped); !strings.HasPrefix(s.Reason, session.ReasonLapsed+": nothing heard from LAB-1 since ") {
+			t.Errorf("it lapsed for the reason %q", s.Reason)
 		}
 		// It comes back and hears the real time.
 		w.net.set(func() { w.net.down = false })
@@ -432,6 +439,33 @@ func TestRemoveWhileAdding(t *testing.T) {
 		w.want(id, session.Removed)
 		if list, _ := w.agent.List(); len(list) != 0 || w.apps.removed != 1 {
 			t.Errorf("list %+v, %d removed", list, w.apps.removed)
+		}
+	})
+}
+
+// The guard closes an app whose lease has ended while the network is away for a moment: the
+// row says so, and until when the server was heard from.
+func TestClosedByItsDevice(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(10 * time.Second)
+		w.net.set(func() { w.net.down = true })
+		exited := func() (over bool) {
+			for _, e := range events(t, w.run(id, 1)) {
+				over = over || e.Type == guard.Exited
+			}
+			return over
+		}
+		for !exited() {
+			w.pass(time.Second)
+		}
+		// Its lease has ended, and is not certainly over for the server.
+		w.net.set(func() { w.net.down = false })
+		w.agent.Wake()
+		w.pass(time.Second)
+		s := w.want(id, session.Stopped)
+		if !strings.HasPrefix(s.Reason, "closed by the device: its lease ended; the server was last heard from at 2000-01-01 00:00:") {
+			t.Errorf("it ended for the reason %q", s.Reason)
 		}
 	})
 }

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"leasehold/internal/agent/boottime"
@@ -29,6 +30,37 @@ func (a *Agent) neverRan(problem, why string) ending {
 	return ending{at: a.Clock.Now(), problem: problem, why: why, proof: guard.ProofNeverRan}
 }
 
+// whyEnded says why a run on a device ended, for the session's row. a.mu is held.
+func (a *Agent) whyEnded(s *session, e guard.Event) string {
+	if a.host() {
+		return e.Reason
+	}
+	switch {
+	case e.Outcome == guard.NotStarted:
+		return "could not be started: " + e.Reason
+	case s.Closing:
+		return "closed as ordered"
+	case e.Outcome == guard.Closed || e.Outcome == guard.Killed:
+		what := "its lease ended"
+		if s.Holder.Lease == nil || !s.Holder.Lease.For(s.Holder.Run) {
+			what = "it got no lease in time"
+		}
+		if a.link.Since.IsZero() {
+			return "closed by the device: " + what + "; the server was not heard from"
+		}
+		return "closed by the device: " + what + "; the server was last heard from at " + a.link.Since.UTC().Format("2006-01-02 15:04:05 MST")
+	case e.Outcome == guard.GuardLost:
+		return "its guard was killed, and the app with it"
+	case e.Outcome == guard.Rebooted:
+		return "the machine was restarted"
+	case e.Signal != "":
+		return "the app was ended by a signal: " + e.Signal
+	case e.Code != nil && *e.Code != 0:
+		return fmt.Sprintf("the app ended with exit code %d", *e.Code)
+	}
+	return "the app was closed"
+}
+
 // exited commits the end of the current run: a floating lease is destroyed before the exit
 // can be reported. a.mu is held.
 func (a *Agent) exited(s *session, e ending) bool {
@@ -52,10 +84,10 @@ func (a *Agent) exited(s *session, e ending) bool {
 	s.Ended = ""
 	why := e.why
 	if s.Closing {
-		s.Ended, why = s.Reason, s.Reason
-	}
-	if !a.host() {
-		why = "" // the server knows, or its user does
+		s.Ended = s.Reason
+		if s.Reason != "" {
+			why = s.Reason
+		}
 	}
 	s.Up, s.Closing, s.Reason, s.Offset, s.Problem, s.Closes, s.Message = 0, false, "", e.offset, e.problem, 0, nil
 	if a.commit(s, a.note(wire.Observation{Type: state.ObsExited, At: a.clock.time(e.at), Run: s.Holder.Run, Reason: why})) != nil {

@@ -54,6 +54,9 @@ func (a *Agent) recover(ctx context.Context) error {
 
 // notUp is why a stream whose start was noted never began.
 func (a *Agent) notUp() string {
+	if !a.host() {
+		return "the player ended before the app was started"
+	}
 	if a.held {
 		return a.diskFull()
 	}

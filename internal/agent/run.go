@@ -272,7 +272,7 @@ func (a *Agent) happened(s *session, events []runner.Event, next int64, began bo
 			a.log.Info("the app has ended", "session", id, "app", s.App.Name, "run", s.Holder.Run, "outcome", e.Outcome, "reason", e.Reason, "forced", e.Forced, "proof", e.Proof)
 			a.tell(s, "has ended ("+string(e.Outcome)+")")
 			// Nothing follows, and its folder may be gone by now.
-			if a.exited(s, ending{next, e.At, problem, e.Reason, e.Proof, e.Deadline}) && !began && !a.host() {
+			if a.exited(s, ending{next, e.At, problem, a.whyEnded(s, e), e.Proof, e.Deadline}) && !began && !a.host() {
 				a.again(s)
 			}
 			return false

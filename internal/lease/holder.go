@@ -24,6 +24,9 @@ type Held struct {
 	End        Instant `json:"end"`           // the hard stop, on the agent's clock
 }
 
+// For reports whether the lease covers a run: a fixed one covers any.
+func (h *Held) For(run uint32) bool { return h.Run == 0 || h.Run == run }
+
 // Holder is what an agent keeps on disk of one session, and the rules by which it
 // changes. Whoever changes it writes it to disk before telling anybody.
 type Holder struct {
