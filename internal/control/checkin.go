@@ -51,6 +51,7 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 			c.Log.Error("lease clock", "err", err)
 		}
 	}
+	c.answered.mark(agent, m.Number)
 	c.seen.mark(agent, store.Seen{At: out.now.Wall, Lease: out.now.Earliest})
 	c.Hub.Changed(out.changed...)
 	ring := c.keys.Load()
@@ -124,6 +125,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 		ci.agent.Slots = m.Slots
 	}
 	verdict := ci.agent.Chain.Present(m.Number, m.Token, m.Granted, 0)
+	if verdict == lease.Fresh && m.Number < c.answered.last(agentID) {
+		verdict = lease.Stale
+	}
 	ci.src = session.Source{
 		Agent:       session.Actor{Role: session.Agent, Name: ci.agent.Name},
 		Quarantined: verdict == lease.Copied,
@@ -140,7 +144,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	}
 	// What a stale message says of now is not so any more; its journal entries are keyed.
 	if verdict == lease.Stale {
-		a.JumpTo = ci.agent.Chain.Last
+		a.JumpTo = max(ci.agent.Chain.Last, c.answered.last(agentID))
 	} else if !m.More && a.NextEpoch == 0 {
 		if err := ci.reconcile(); err != nil {
 			return nil, err
@@ -168,7 +172,9 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	if err := ci.save(); err != nil {
 		return nil, err
 	}
-	if verdict != lease.Stale && (len(ci.out.changed) > 0 || next != "") {
+	if verdict != lease.Stale && (len(ci.out.changed) > 0 || next != "" || len(a.Refusals) > 0 || !ci.now.Signs) {
+		// What was refused, or could not be granted now, is answered: no earlier message may
+		// be granted it later.
 		ci.agent.Chain.Commit(m.Number, m.Token, next)
 	}
 	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots {

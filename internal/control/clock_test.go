@@ -21,6 +21,13 @@ func (s *stepped) set(d time.Duration) {
 	s.mu.Unlock()
 }
 
+// silently lets time pass without a tick.
+func (s *stepped) silently(d time.Duration) {
+	s.mu.Lock()
+	s.now, s.elapsed = s.now.Add(d), s.elapsed+d
+	s.mu.Unlock()
+}
+
 // The database's wall clock is set back, and two hours ahead for a moment: apps go on, new
 // ones start, and no seat is free that is not.
 func TestWallClockIsSet(t *testing.T) {

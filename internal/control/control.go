@@ -59,6 +59,7 @@ type Control struct {
 	hashes    chan struct{} // bounds password hashing
 	sweeps    sweeper
 	locked    locked
+	answered  answeredNumbers
 }
 
 type keyring struct {

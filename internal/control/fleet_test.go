@@ -47,7 +47,7 @@ func TestFleet(t *testing.T) {
 		seeds, _ = strconv.Atoi(v)
 	}
 	each(t, func(t *testing.T, s *stepped) {
-		n := map[string]int{"sqlite": 30, "postgres": 8}[s.db]
+		n := map[string]int{"sqlite": 30, "postgres": 12}[s.db]
 		if seeds > 0 {
 			n = seeds
 		}
@@ -151,6 +151,19 @@ func (f *fleet) step() {
 	d.tick()
 	id, has := pick(f.rnd, d.apps)
 	i := d.apps[id]
+	switch f.rnd.IntN(60) {
+	case 0:
+		// A wall clock of the servers that is set, by minutes or by days, ends nothing.
+		by := []time.Duration{-24 * time.Hour, -20 * time.Second, 5 * time.Minute, 2 * time.Hour}[f.rnd.IntN(4)]
+		f.say("the server's wall clock is set by %v", by)
+		f.s.set(by)
+	case 1:
+		f.down([]time.Duration{20 * time.Second, 3 * time.Minute, 20 * time.Minute}[f.rnd.IntN(3)])
+	case 2:
+		// The lease clock is late: nothing is free before its time for that.
+		f.say("a minute passes without a tick")
+		f.s.silently(time.Minute)
+	}
 	switch n := f.rnd.IntN(100); {
 	case n < 22:
 		passes := []time.Duration{time.Second, 20 * time.Second, time.Minute, time.Minute, 2 * time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute}
@@ -206,6 +219,21 @@ func (f *fleet) step() {
 	default:
 		f.administer()
 	}
+}
+
+// down lets time pass while no server is up: its lease clock stands still, and a node that
+// starts has no reading of it before its second tick.
+func (f *fleet) down(by time.Duration) {
+	f.say("the server is down for %v", by)
+	for ; by > 0; by -= 30 * time.Second {
+		f.s.silently(min(by, 30*time.Second))
+		for _, d := range f.devices {
+			d.tick()
+		}
+	}
+	f.must(f.s.Store.RestartClock(f.t.Context()))
+	f.s.step(lease.Period)
+	f.s.step(lease.Period)
 }
 
 // pass lets time pass: guards work by themselves, the server does its own work.

@@ -24,6 +24,7 @@ import (
 	"leasehold/internal/store/postgres"
 	"leasehold/internal/store/sqlite"
 	"leasehold/internal/store/sqlite/sqlitetest"
+	"leasehold/internal/wire"
 
 	"log/slog"
 	"os"
@@ -574,4 +575,41 @@ func ticket(t *testing.T, link string) string {
 		t.Fatal(err)
 	}
 	return u.Query().Get("ticket")
+}
+
+// An older message that arrives late, after a newer one that changed nothing, says nothing
+// of now.
+func TestLateAfterQuiet(t *testing.T) {
+	each(t, func(t *testing.T, s *stepped) {
+		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
+		e, err := s.Control.Enrol(t.Context(), &wire.Enrol{V: 1, Key: s.EnrolmentKey(), Kind: wire.Player, Name: "LAB-1", OS: "linux", Arch: "amd64"}, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := &servertest.Direct{Control: s.Control, Agent: e.AgentID}
+		say := func(m wire.CheckIn) *wire.Answer {
+			t.Helper()
+			m.V, m.Epoch, m.Complete = 1, 1, true
+			a, err := d.CheckIn(t.Context(), &m)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return a
+		}
+		l := s.Launch(app.ID)
+		if _, err := s.Control.Redeem(t.Context(), e.AgentID, &wire.Redeem{V: 1, Ticket: ticket(t, l.Link)}, ""); err != nil {
+			t.Fatal(err)
+		}
+		id := l.Session.ID
+		there := wire.SessionState{Session: id, State: session.IsIdle, Method: 1}
+		say(wire.CheckIn{Number: 1, Observations: []wire.Observation{{Seq: 1, Session: id, Type: session.ObsAdded, At: s.now}}, Sessions: []wire.SessionState{there}})
+		s.is(id, session.Added)
+		say(wire.CheckIn{Number: 3, Sessions: []wire.SessionState{there}}) // nothing new
+		if a := say(wire.CheckIn{Number: 2}); len(a.Leases) > 0 {          // from before it was added
+			t.Errorf("a late message is granted %v", a.Leases)
+		}
+		s.is(id, session.Added)
+		say(wire.CheckIn{Number: 4})
+		s.is(id, session.Removed)
+	})
 }
