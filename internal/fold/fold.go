@@ -15,13 +15,13 @@ import (
 // Fold returns the form that all spellings of a text share which differ in case or in how
 // accented letters are composed: NFC(toCasefold(NFD(s))), the canonical caseless match of
 // The Unicode Standard, 3.13, D145, with full case folding and for no language in
-// particular. Folding a fold changes nothing. Bytes that are not UTF-8 are kept or become
+// particular; and an i with a dot above is an i, so that İ is a capital i. Folding a fold changes nothing. Bytes that are not UTF-8 are kept or become
 // U+FFFD.
 func Fold(s string) string {
 	for i := range len(s) {
 		if s[i] >= utf8.RuneSelf {
 			// A Caser may not be shared; this one has no state and costs nothing to make.
-			return norm.NFC.String(cases.Fold().String(strings.Map(cherokee, norm.NFD.String(s))))
+			return norm.NFC.String(dotted(cases.Fold().String(strings.Map(cherokee, norm.NFD.String(s)))))
 		}
 	}
 	return strings.ToLower(s)
@@ -34,6 +34,15 @@ func cherokee(r rune) rune {
 		return unicode.ToLower(r)
 	}
 	return r
+}
+
+// dotted takes the dot above from each i, which has one anyway. Lower-case functions take it
+// from İ, so that people sign in as i where they are called İ.
+func dotted(s string) string {
+	for strings.Contains(s, "i\u0307") {
+		s = strings.ReplaceAll(s, "i\u0307", "i")
+	}
+	return s
 }
 
 // Contains reports whether a text contains a term, as lists are searched.
