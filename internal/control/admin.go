@@ -152,13 +152,14 @@ func liveMethod(tx store.Tx, id int64) (*catalog.DeliveryMethod, error) {
 	return d, err
 }
 
-// checkMethod checks a delivery method that had the name and pool.
+// checkMethod checks a delivery method, a new one or one that had the name and the pool.
 func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod, name, pool string) error {
 	d.Name = fold.Name(d.Name)
 	if d.Stream != nil {
 		d.Stream.Pool = fold.Name(d.Stream.Pool)
 	}
-	if err := invalid.Except(d.Validate(), map[string]bool{"name": d.Name == name, "stream.pool": poolOf(d) == pool}); err != nil {
+	old := d.ID != 0
+	if err := invalid.Except(d.Validate(), map[string]bool{"name": old && d.Name == name, "stream.pool": old && poolOf(d) == pool}); err != nil {
 		return err
 	}
 	if a, err := orNil(tx.App(d.AppID)); err != nil {

@@ -102,10 +102,11 @@ func (c *Control) Provision(ctx context.Context, id int64) (p *directory.Provisi
 	return p, err
 }
 
-// checkProvision checks a provision that had the name, and what it refers to.
+// checkProvision checks a provision, a new one or one that had the name, and what it refers
+// to.
 func checkProvision(tx store.Tx, p *directory.Provision, name string) error {
 	p.Name = fold.Name(p.Name)
-	if err := invalid.Except(p.Validate(), map[string]bool{"name": p.Name == name}); err != nil {
+	if err := invalid.Except(p.Validate(), map[string]bool{"name": p.ID != 0 && p.Name == name}); err != nil {
 		return err
 	}
 	if err := usersExist(tx, p.UserIDs); err != nil {

@@ -99,6 +99,8 @@ func TestHiddenCharacters(t *testing.T) {
 	var key struct{ Key string }
 	r.want(201, &key, "POST", "/api/v1/enrolment-keys", r.token, map[string]any{"kind": wire.Player})
 	packages := []any{map[string]any{"type": "command", "command": []string{"true"}}}
+	r.field("name", "POST", "/api/v1/provisions", map[string]any{"name": " "})
+	r.field("name", "POST", "/api/v1/delivery-methods", map[string]any{"app_id": app, "name": "", "packages": []any{}})
 	for _, c := range hidden {
 		bad := "a" + string(c) + "b"
 		for _, call := range []struct {
