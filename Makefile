@@ -20,7 +20,7 @@ test:
 check:
 	gofmt -l cmd internal | tee /dev/stderr | wc -l | grep -qx 0
 	go vet ./...
-	go test -short -skip 'TestExplore|TestEveryRuleIsNeeded' ./internal/calendar ./internal/lease ./internal/session ./internal/catalog ./internal/directory ./internal/wire ./internal/invalid ./internal/auth ./internal/control ./internal/store/... ./internal/repotest
+	go test -short -skip 'TestExplore|TestEveryRuleIsNeeded' ./internal/calendar ./internal/fold ./internal/lease ./internal/session ./internal/catalog ./internal/directory ./internal/wire ./internal/invalid ./internal/auth ./internal/control ./internal/store/... ./internal/repotest
 
 # The browser's bundle; see internal/tools/webbuild.
 web: internal/server/web/dist/manifest.json

@@ -60,11 +60,11 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 		}
 		defer os.RemoveAll(dir)
 	}
-	st, err := (&serverCmd{Data: dir}).open(ctx)
+	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	st, err := (&serverCmd{Data: dir}).open(ctx, log)
 	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	defer closeSoon(log, "database", st, closeWait)
 	l, err := listenFrom(c.Port)
 	if err != nil {

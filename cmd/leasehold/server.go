@@ -45,7 +45,7 @@ func (c *serverCmd) Run(ctx context.Context, std *stdio) error {
 	if err := (&control.Config{Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat}).Validate(); errors.As(err, &bad) {
 		return fmt.Errorf("--%s %s", bad[0].Name, bad[0].Message)
 	}
-	st, err := c.open(ctx)
+	st, err := c.open(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -77,20 +77,20 @@ func closeSoon(log *slog.Logger, name string, c io.Closer, wait time.Duration) {
 	}
 }
 
-// open opens the database that the settings name.
-func (c *serverCmd) open(ctx context.Context) (store.Store, error) {
+// open opens the database that the settings name, and logs what its migrations change.
+func (c *serverCmd) open(ctx context.Context, log *slog.Logger) (store.Store, error) {
 	switch {
 	case c.DatabaseURL != "" && c.Data != "":
 		return nil, errors.New("--data and --database-url: give one of them")
 	case c.DatabaseURL != "":
-		return postgres.Open(ctx, c.DatabaseURL)
+		return postgres.Open(ctx, c.DatabaseURL, postgres.WithLog(log))
 	case c.Data == "":
 		return nil, errors.New("--data: give a folder for the embedded database, or --database-url for PostgreSQL")
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
-	st, err := sqlite.Open(ctx, c.Data)
+	st, err := sqlite.Open(ctx, c.Data, sqlite.WithLog(log))
 	if err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}

@@ -41,7 +41,7 @@ func TestServerRefusesMargins(t *testing.T) {
 // TestDataFolder: server and demo make their folder, and refuse one that is in use.
 func TestDataFolder(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "a", "b")
-	st, err := (&serverCmd{Data: dir}).open(t.Context())
+	st, err := (&serverCmd{Data: dir}).open(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -65,7 +65,7 @@ func TestDataFolder(t *testing.T) {
 
 // TestClosesSoon: a database that somebody reads for ever does not keep the process alive.
 func TestClosesSoon(t *testing.T) {
-	st, err := (&serverCmd{Data: t.TempDir()}).open(t.Context())
+	st, err := (&serverCmd{Data: t.TempDir()}).open(t.Context(), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

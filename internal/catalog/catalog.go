@@ -28,7 +28,7 @@ const (
 // App is something people launch.
 type App struct {
 	ID          int64
-	Name        string // unique among apps that are not deleted, any case
+	Name        string // unique among apps that are not deleted, by its fold
 	Description string
 	Status      Status
 	CreatedAt   time.Time
@@ -38,7 +38,7 @@ type App struct {
 // Validate returns an [invalid.Error] that names each field which is not right.
 func (a *App) Validate() error {
 	var e invalid.Error
-	e.Text("name", a.Name, 1, 200)
+	e.Name("name", a.Name, 1, 200)
 	e.Text("description", a.Description, 0, 2000)
 	e.OneOf("status", string(a.Status), string(Active), string(Suspended))
 	return e.Err()
@@ -161,7 +161,7 @@ var (
 func (d *DeliveryMethod) Validate() error {
 	var e invalid.Error
 	slices.SortFunc(d.WarningsSeconds, func(a, b int) int { return b - a })
-	e.Text("name", d.Name, 1, 200)
+	e.Name("name", d.Name, 1, 200)
 	if d.AppID == 0 {
 		e.Add("app_id", "is required")
 	}
@@ -214,7 +214,7 @@ func (d *DeliveryMethod) Validate() error {
 		e.Range("stream.reconnect_seconds", d.Stream.ReconnectSeconds, 0, 7*86400)
 		e.Range("stream.idle_seconds", d.Stream.IdleSeconds, 0, 7*86400)
 		e.Range("stream.max_seconds", d.Stream.MaxSeconds, 0, 30*86400)
-		e.Text("stream.pool", d.Stream.Pool, 0, 100)
+		e.Name("stream.pool", d.Stream.Pool, 0, 100)
 	} else if d.Kind == session.Stream {
 		e.Add("stream", "is required")
 	} else if d.Stream != nil {

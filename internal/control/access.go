@@ -9,6 +9,7 @@ import (
 
 	"leasehold/internal/auth"
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 )
@@ -173,7 +174,7 @@ func (c *Control) Setup(ctx context.Context, setup, username, name, password, fr
 }
 
 func (c *Control) createAdmin(ctx context.Context, username, name, password, from string) (*directory.User, error) {
-	u := &directory.User{Username: username, Name: name, Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
+	u := &directory.User{Username: fold.Name(username), Name: fold.Name(name), Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
 	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
 		return nil, flatten(err)
 	}

@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 )
@@ -73,7 +73,7 @@ func liveApp(tx store.Tx, id int64) (*catalog.App, error) {
 
 // CreateApp stores a new app and sets its id.
 func (c *Control) CreateApp(ctx context.Context, who Who, a *catalog.App) error {
-	a.Name, a.Status = strings.TrimSpace(a.Name), catalog.Active
+	a.Name, a.Status = fold.Name(a.Name), catalog.Active
 	if err := a.Validate(); err != nil {
 		return err
 	}
@@ -90,12 +90,12 @@ func (c *Control) UpdateApp(ctx context.Context, who Who, id int64, end Ending, 
 		if a, err = liveApp(tx, id); err != nil {
 			return "", "", err
 		}
-		was := a.Status
+		was, name := a.Status, fold.Name(a.Name)
 		if err := change(a); err != nil {
 			return "", "", err
 		}
-		a.Name = strings.TrimSpace(a.Name)
-		if err := a.Validate(); err != nil {
+		a.Name = fold.Name(a.Name)
+		if err := invalid.Except(a.Validate(), map[string]bool{"name": a.Name == name}); err != nil {
 			return "", "", err
 		}
 		if a.Status != was {
@@ -152,9 +152,14 @@ func liveMethod(tx store.Tx, id int64) (*catalog.DeliveryMethod, error) {
 	return d, err
 }
 
-func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod) error {
-	d.Name = strings.TrimSpace(d.Name)
-	if err := d.Validate(); err != nil {
+// checkMethod checks a delivery method, a new one or one that had the name and the pool.
+func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod, name, pool string) error {
+	d.Name = fold.Name(d.Name)
+	if d.Stream != nil {
+		d.Stream.Pool = fold.Name(d.Stream.Pool)
+	}
+	old := d.ID != 0
+	if err := invalid.Except(d.Validate(), map[string]bool{"name": old && d.Name == name, "stream.pool": old && poolOf(d) == pool}); err != nil {
 		return err
 	}
 	if a, err := orNil(tx.App(d.AppID)); err != nil {
@@ -180,11 +185,18 @@ func (c *Control) checkMethod(tx store.Tx, d *catalog.DeliveryMethod) error {
 	return nil
 }
 
+func poolOf(d *catalog.DeliveryMethod) string {
+	if d.Stream == nil {
+		return ""
+	}
+	return fold.Name(d.Stream.Pool)
+}
+
 // CreateDeliveryMethod stores a new one and sets its id.
 func (c *Control) CreateDeliveryMethod(ctx context.Context, who Who, d *catalog.DeliveryMethod) error {
 	d.SetDefaults()
 	return c.admin(ctx, who, "delivery-method.create", "", func(tx store.Tx) (string, string, error) {
-		if err := c.checkMethod(tx, d); err != nil {
+		if err := c.checkMethod(tx, d, "", ""); err != nil {
 			return "", "", err
 		}
 		d.CreatedAt = tx.WallNow()
@@ -199,7 +211,7 @@ func (c *Control) UpdateDeliveryMethod(ctx context.Context, who Who, id int64, c
 		if d, err = liveMethod(tx, id); err != nil {
 			return "", "", err
 		}
-		app, kind := d.AppID, d.Kind
+		app, kind, name, pool := d.AppID, d.Kind, fold.Name(d.Name), poolOf(d)
 		if err := change(d); err != nil {
 			return "", "", err
 		}
@@ -209,7 +221,7 @@ func (c *Control) UpdateDeliveryMethod(ctx context.Context, who Who, id int64, c
 		if d.Kind != kind {
 			return "", "", invalid.Of("kind", "cannot change")
 		}
-		if err := c.checkMethod(tx, d); err != nil {
+		if err := c.checkMethod(tx, d, name, pool); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("delivery method %d", id), d.Name, tx.SaveDeliveryMethod(d)
@@ -271,7 +283,7 @@ func liveUser(tx store.Tx, id int64) (*directory.User, error) {
 
 // CreateUser stores a new local user, with a password or without, and sets its id.
 func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, password string) error {
-	u.Username, u.Name = strings.TrimSpace(u.Username), strings.TrimSpace(u.Name)
+	u.Username, u.Name = fold.Name(u.Username), fold.Name(u.Name)
 	if u.Role == "" {
 		u.Role = directory.RoleUser
 	}
@@ -310,13 +322,14 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 		if u, err = liveUser(tx, id); err != nil {
 			return "", "", err
 		}
+		username, name, email := fold.Name(u.Username), fold.Name(u.Name), u.Email
 		was, groups := u.Status, slices.Clone(u.GroupIDs)
 		wasAdmin := u.Role == directory.RoleAdmin && u.Status == directory.Active
 		if err := change(u); err != nil {
 			return "", "", err
 		}
-		u.Username, u.Name = strings.TrimSpace(u.Username), strings.TrimSpace(u.Name)
-		if err := u.Validate(); err != nil {
+		u.Username, u.Name = fold.Name(u.Username), fold.Name(u.Name)
+		if err := invalid.Except(u.Validate(), map[string]bool{"username": u.Username == username, "name": u.Name == name, "email": u.Email == email}); err != nil {
 			return "", "", err
 		}
 		if err := knownGroups(tx, u.GroupIDs); err != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -45,6 +46,7 @@ func (c *Control) NewEnrolmentKey(ctx context.Context, who Who, kind wire.AgentK
 
 // Enrol makes a machine an agent. It returns ErrBadKey for a key that is not good.
 func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.Enrolled, error) {
+	m.Name = fold.Name(m.Name)
 	if err := m.Validate(); err != nil {
 		return nil, err
 	}
@@ -129,19 +131,19 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 		if err != nil {
 			return "", "", err
 		}
-		was := a.Ownership
+		was, name, pool := a.Ownership, fold.Name(a.Name), fold.Name(a.Pool)
 		if err := change(a); err != nil {
 			return "", "", err
 		}
 		var e invalid.Error
-		a.Name = strings.TrimSpace(a.Name)
-		e.Text("name", a.Name, 1, 200)
-		e.Text("pool", a.Pool, 0, 100)
+		a.Name, a.Pool = fold.Name(a.Name), fold.Name(a.Pool)
+		e.Name("name", a.Name, 1, 200)
+		e.Name("pool", a.Pool, 0, 100)
 		if a.Kind != wire.Host && a.Pool != "" {
 			e.Add("pool", "applies to stream hosts only")
 		}
 		e.OneOf("ownership", string(a.Ownership), string(directory.Organisation), string(directory.Own))
-		if err := e.Err(); err != nil {
+		if err := invalid.Except(e.Err(), map[string]bool{"name": a.Name == name, "pool": a.Pool == pool}); err != nil {
 			return "", "", err
 		}
 		if a.Ownership != was {

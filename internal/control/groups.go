@@ -4,9 +4,10 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
+	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 )
 
@@ -30,7 +31,7 @@ func (c *Control) Group(ctx context.Context, id int64) (g *directory.Group, err 
 
 // CreateGroup stores a new group and sets its id.
 func (c *Control) CreateGroup(ctx context.Context, who Who, g *directory.Group) error {
-	g.Name, g.Source = strings.TrimSpace(g.Name), "local"
+	g.Name, g.Source = fold.Name(g.Name), "local"
 	if err := g.Validate(); err != nil {
 		return err
 	}
@@ -50,12 +51,12 @@ func (c *Control) UpdateGroup(ctx context.Context, who Who, id int64, end Ending
 		if g, err = tx.Group(id); err != nil {
 			return "", "", err
 		}
-		was := slices.Clone(g.UserIDs)
+		was, name := slices.Clone(g.UserIDs), fold.Name(g.Name)
 		if err := change(g); err != nil {
 			return "", "", err
 		}
-		g.Name = strings.TrimSpace(g.Name)
-		if err := g.Validate(); err != nil {
+		g.Name = fold.Name(g.Name)
+		if err := invalid.Except(g.Validate(), map[string]bool{"name": g.Name == name}); err != nil {
 			return "", "", err
 		}
 		if err := usersExist(tx, g.UserIDs); err != nil {
@@ -101,10 +102,11 @@ func (c *Control) Provision(ctx context.Context, id int64) (p *directory.Provisi
 	return p, err
 }
 
-// checkProvision checks a provision and what it names.
-func checkProvision(tx store.Tx, p *directory.Provision) error {
-	p.Name = strings.TrimSpace(p.Name)
-	if err := p.Validate(); err != nil {
+// checkProvision checks a provision, a new one or one that had the name, and what it refers
+// to.
+func checkProvision(tx store.Tx, p *directory.Provision, name string) error {
+	p.Name = fold.Name(p.Name)
+	if err := invalid.Except(p.Validate(), map[string]bool{"name": p.ID != 0 && p.Name == name}); err != nil {
 		return err
 	}
 	if err := usersExist(tx, p.UserIDs); err != nil {
@@ -119,7 +121,7 @@ func checkProvision(tx store.Tx, p *directory.Provision) error {
 // CreateProvision stores a new provision and sets its id.
 func (c *Control) CreateProvision(ctx context.Context, who Who, p *directory.Provision) error {
 	return c.admin(ctx, who, "provision.create", "", func(tx store.Tx) (string, string, error) {
-		if err := checkProvision(tx, p); err != nil {
+		if err := checkProvision(tx, p, ""); err != nil {
 			return "", "", err
 		}
 		p.CreatedAt = tx.WallNow()
@@ -138,11 +140,11 @@ func (c *Control) UpdateProvision(ctx context.Context, who Who, id int64, end En
 		if p, err = tx.Provision(id); err != nil {
 			return "", "", err
 		}
-		was := slices.Clone(p.DeliveryMethodIDs)
+		was, name := slices.Clone(p.DeliveryMethodIDs), fold.Name(p.Name)
 		if err := change(p); err != nil {
 			return "", "", err
 		}
-		if err := checkProvision(tx, p); err != nil {
+		if err := checkProvision(tx, p, name); err != nil {
 			return "", "", err
 		}
 		methods := append(was, p.DeliveryMethodIDs...)

@@ -9,6 +9,7 @@ import (
 
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -102,7 +103,7 @@ func (c *Control) offers(tx store.Tx, who Who) ([]Offer, error) {
 			offers[i] = Offer{a, d, nil}
 		}
 	}
-	slices.SortFunc(offers, func(x, y Offer) int { return compareFold(x.App.Name, y.App.Name) })
+	slices.SortFunc(offers, func(x, y Offer) int { return fold.Compare(x.App.Name, y.App.Name) })
 	return offers, nil
 }
 

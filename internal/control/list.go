@@ -210,7 +210,3 @@ func (c *Control) SessionRows(ctx context.Context, ids []int64) ([]store.Session
 	})
 	return rows, now, err
 }
-
-func compareFold(a, b string) int {
-	return strings.Compare(strings.ToLower(a), strings.ToLower(b))
-}

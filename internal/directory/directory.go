@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 )
@@ -36,7 +37,7 @@ const (
 // User is a person.
 type User struct {
 	ID           int64
-	Username     string // unique among users that are not deleted, any case
+	Username     string // unique among users that are not deleted, by its fold
 	Name         string // as shown
 	Email        string
 	Role         Role
@@ -48,12 +49,13 @@ type User struct {
 	DeletedAt    time.Time
 }
 
-// validUsername reports whether a user name is 1 to 100 letters, digits or signs of those
-// that people's names in directories have.
+// validUsername reports whether a user name is 1 to 100 letters with their marks, digits or
+// signs of those that people's names in directories have. Many scripts write vowels as
+// marks.
 func validUsername(s string) bool {
 	n := utf8.RuneCountInString(s)
 	return utf8.ValidString(s) && n >= 1 && n <= 100 && !strings.ContainsFunc(s, func(r rune) bool {
-		return !unicode.IsLetter(r) && !unicode.IsNumber(r) && !strings.ContainsRune(`._@\+-`, r)
+		return !fold.Visible(r) || !unicode.In(r, unicode.L, unicode.M, unicode.N) && !strings.ContainsRune(`._@\+-`, r)
 	})
 }
 
@@ -61,7 +63,7 @@ func validUsername(s string) bool {
 // what would take it apart in a header.
 func validEmail(s string) bool {
 	local, domain, ok := strings.Cut(s, "@")
-	return ok && local != "" && domain != "" && len(s) <= 254 && utf8.ValidString(s) && !strings.ContainsAny(local+domain, "@<> \t\n\f\r")
+	return ok && local != "" && domain != "" && len(s) <= 254 && utf8.ValidString(s) && !strings.ContainsAny(local+domain, "@<> ") && !strings.ContainsFunc(s, func(r rune) bool { return !fold.Visible(r) })
 }
 
 // Validate returns an [invalid.Error] that names each field which is not right.
@@ -70,7 +72,7 @@ func (u *User) Validate() error {
 	if !validUsername(u.Username) {
 		e.Add("username", "must have 1 to 100 letters, digits or . _ @ + - \\")
 	}
-	e.Text("name", u.Name, 1, 200)
+	e.Name("name", u.Name, 1, 200)
 	if u.Email != "" && !validEmail(u.Email) {
 		e.Add("email", "must be an email address, as ann@example.org")
 	}
@@ -102,7 +104,7 @@ type Group struct {
 // Validate returns an [invalid.Error] that names each field which is not right.
 func (g *Group) Validate() error {
 	var e invalid.Error
-	e.Text("name", g.Name, 1, 200)
+	e.Name("name", g.Name, 1, 200)
 	return e.Err()
 }
 
@@ -144,7 +146,7 @@ type Where struct {
 // Validate returns an [invalid.Error] that names each field which is not right.
 func (p *Provision) Validate() error {
 	var e invalid.Error
-	e.Text("name", p.Name, 1, 200)
+	e.Name("name", p.Name, 1, 200)
 	if !p.StartsAt.IsZero() {
 		e.Time("starts_at", p.StartsAt)
 	}

@@ -112,14 +112,14 @@ func TestUserValidate(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
-	for _, name := range []string{"ÅSA", "DOMAIN\\joe", "joe@example.org", "o-o_o.o+1"} {
+	for _, name := range []string{"ÅSA", "DOMAIN\\joe", "joe@example.org", "o-o_o.o+1", "हिन्दी", "นิดหน่อย", "jose\u0301"} {
 		u := good
 		u.Username = name
 		if err := u.Validate(); err != nil {
 			t.Errorf("%q: %v", name, err)
 		}
 	}
-	for _, name := range []string{"", "a/b", "a\tb", "a:b", "naïve\xff", strings.Repeat("x", 101)} {
+	for _, name := range []string{"", "a/b", "a\tb", "a:b", "naïve\xff", "an\u200dn", "an\u202en", "\ufeffann", "an\u00adn", strings.Repeat("x", 101)} {
 		u := good
 		u.Username = name
 		if u.Validate() == nil {
@@ -132,7 +132,7 @@ func TestUserValidate(t *testing.T) {
 		t.Error(err)
 	}
 	for address, ok := range map[string]bool{"": true, "ann@example.org": true, "å@ö": true, "@": false, "a@": false, "@b": false, "a@b@c": false,
-		"a b@c": false, "a@b\n": false, "<a@b>": false, strings.Repeat("x", 252) + "@y": true, strings.Repeat("x", 253) + "@y": false} {
+		"a b@c": false, "a\u200b@b": false, "a@\u202eb": false, "a@b\n": false, "<a@b>": false, strings.Repeat("x", 252) + "@y": true, strings.Repeat("x", 253) + "@y": false} {
 		u := good
 		u.Email = address
 		if (u.Validate() == nil) != ok {

@@ -6,11 +6,13 @@ package invalid
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
 
 	"leasehold/internal/calendar"
+	"leasehold/internal/fold"
 )
 
 // Field is one field that is not right.
@@ -69,6 +71,19 @@ func (e *Error) Text(field, s string, min, max int) {
 	}
 }
 
+// Name checks a name, which people tell things apart by: a text on one line, all of whose
+// characters can be seen. Which these are says [fold.Visible].
+func (e *Error) Name(field, s string, min, max int) {
+	n := len(*e)
+	e.Text(field, s, min, max)
+	if len(*e) == n && strings.ContainsFunc(s, func(r rune) bool { return !fold.Visible(r) }) {
+		e.Add(field, "must not contain "+Hidden)
+	}
+}
+
+// Hidden says which characters a name has none of.
+const Hidden = "invisible characters, such as line ends, joiners and direction marks"
+
 const outOfYears = "must be in the years 1 to 9999, in UTC"
 
 // Time returns a time that was given as it can be kept, see [calendar.Moment]. One outside
@@ -122,6 +137,16 @@ func (e *Error) moment(field, s string, zone *time.Location) (t time.Time, day *
 		return time.Time{}, nil
 	}
 	return calendar.Clamp(d.Start(zone)), &d
+}
+
+// Except leaves the fields that are kept as they were stored out of an error that a Validate
+// method returned: a text from before a rule must not keep the rest from being changed.
+func Except(err error, kept map[string]bool) error {
+	e, ok := err.(Error)
+	if !ok {
+		return err
+	}
+	return slices.DeleteFunc(slices.Clone(e), func(f Field) bool { return kept[f.Name] }).Err()
 }
 
 // Within is the error with its fields named as those of a part of the input.

@@ -198,6 +198,12 @@ func Made(t testing.TB) string {
 	})
 }
 
+// Locale is Database in a locale of its own, given as the options of CREATE DATABASE.
+func Locale(t testing.TB, options string) string {
+	t.Helper()
+	return database(t, func() (string, error) { return shared.copy("template0 " + options) })
+}
+
 // Open returns a store on an empty database that can read its lease clock already.
 func Open(t testing.TB) *postgres.Store {
 	t.Helper()

@@ -51,7 +51,7 @@ func packages(t *testing.T) []pkg {
 }
 
 // pure packages, each of which may import those before it.
-var pure = []string{"calendar", "invalid", "lease", "session", "catalog", "directory", "wire"}
+var pure = []string{"calendar", "fold", "invalid", "lease", "session", "catalog", "directory", "wire"}
 
 func TestImports(t *testing.T) {
 	for _, p := range packages(t) {

@@ -195,9 +195,9 @@ type SessionRow struct {
 type SessionQuery struct {
 	Kind             session.Kind
 	Statuses         []session.Status
-	Q                string // contains, any case: app, user, provision name, status label
-	Username         string // contains, any case: user name or display name
-	Email            string // contains, any case
+	Q                string // contains, by fold: app, user, provision name, status label
+	Username         string // contains, by fold: user name or display name
+	Email            string // contains, by fold
 	AppID            int64
 	UserID           int64
 	ProvisionID      int64
@@ -347,10 +347,14 @@ type Catalog interface {
 	DeliveryMethodsOf(app int64) ([]*catalog.DeliveryMethod, error)
 }
 
-// Directory keeps users, groups and provisions.
+// Directory keeps users, groups and provisions. User names are unique among users that are
+// not deleted, names among groups and among provisions that are not deleted: by their folds,
+// see [fold.Fold]. A name that is taken is ErrNameTaken. Lists are searched and sorted by
+// folds.
 type Directory interface {
 	CreateUser(*directory.User) error
 	User(id int64) (*directory.User, error) // deleted ones too, with group ids
+	// UserByName returns the user who is not deleted whose user name has the fold of this one.
 	UserByName(username string) (*directory.User, error)
 	SaveUser(*directory.User) error // with its groups
 	ListUsers(q string, page Page) ([]*directory.User, string, error)

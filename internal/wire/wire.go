@@ -309,7 +309,7 @@ func (m *Enrol) Validate() error {
 	}
 	var e invalid.Error
 	e.OneOf("kind", string(m.Kind), string(Player), string(Host))
-	e.Text("name", m.Name, 1, 200)
+	e.Name("name", m.Name, 1, 200)
 	e.Text("os", m.OS, 1, 20)
 	e.Text("arch", m.Arch, 1, 20)
 	e.Text("version", m.Version, 0, 100)

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leasehold/internal/control"
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -57,7 +58,7 @@ func portal(c *call) error {
 	v.Events = withQuery("/events", watch)
 	device := firstChoice(p.Devices, now)
 	for _, o := range p.Offers {
-		if q != "" && !strings.Contains(strings.ToLower(o.App.Name+"\n"+o.App.Description), strings.ToLower(q)) {
+		if q != "" && !fold.Contains(o.App.Name+"\n"+o.App.Description, q) {
 			continue
 		}
 		t := tile{ID: itoa(o.App.ID), Name: o.App.Name, Description: o.App.Description, Path: "/launch/" + itoa(o.App.ID)}

@@ -1,11 +1,12 @@
 package web
 
 import (
-	"leasehold/internal/control"
+	"net/url"
 	"strings"
 	"testing"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/control"
 	"leasehold/internal/session"
 	"leasehold/internal/wire"
 )
@@ -50,6 +51,18 @@ func TestPortal(t *testing.T) {
 	// Evicted: it says why, and that it can be started again.
 	s.as("olga").post("/admin/sessions/"+num(id)+"/evict", vals("reason", "Exam at ten")).is(200)
 	ann.get(page).has("evicted", "Exam at ten", "start it again in the player")
+}
+
+// TestPortalSearch: what is typed finds an app however its letters are composed or cased.
+func TestPortalSearch(t *testing.T) {
+	s := newSite(t)
+	s.app("Straße nach José")
+	s.app("SPSS")
+	ann := s.as("ann")
+	for _, q := range []string{"stra\u00dfe", "STRASSE", "jose\u0301", "JOS\u00c9", "É"} {
+		ann.get("/?q=" + url.QueryEscape(q)).is(200).has("Straße nach").lacks("SPSS")
+	}
+	ann.get("/?q=jose").is(200).lacks("Straße nach")
 }
 
 func TestPortalDenied(t *testing.T) {

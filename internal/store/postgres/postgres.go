@@ -9,6 +9,7 @@ import (
 	"embed"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"strconv"
 	"strings"
@@ -34,6 +35,7 @@ type Store struct {
 	dialect *sqldb.Dialect
 	clock   *sqldb.Clock
 	ticker  ticker
+	log     *slog.Logger
 }
 
 var _ store.Store = (*Store)(nil)
@@ -52,6 +54,12 @@ func WithBoot(boot func() time.Duration) Option {
 	return func(s *Store) { s.clock.Boot, s.clock.MaxStep = boot, math.MaxInt64 }
 }
 
+// WithLog logs what the administrator should know of the migrations; nothing is logged
+// without it.
+func WithLog(log *slog.Logger) Option {
+	return func(s *Store) { s.log = log }
+}
+
 // Open connects to the database at the URL, and brings its schema up to date under a
 // lock, so that any number of nodes may start at once.
 func Open(ctx context.Context, databaseURL string, opts ...Option) (*Store, error) {
@@ -63,7 +71,7 @@ func Open(ctx context.Context, databaseURL string, opts ...Option) (*Store, erro
 	db := stdlib.OpenDB(*cfg)
 	db.SetMaxOpenConns(maxConns)
 	db.SetMaxIdleConns(maxConns)
-	s := &Store{db: db, ticker: ticker{db: stdlib.OpenDB(*cfg)}, clock: &sqldb.Clock{}, dialect: &sqldb.Dialect{
+	s := &Store{log: slog.New(slog.DiscardHandler), db: db, ticker: ticker{db: stdlib.OpenDB(*cfg)}, clock: &sqldb.Clock{}, dialect: &sqldb.Dialect{
 		Name:      "postgres",
 		Rebind:    rebind,
 		ForUpdate: " FOR UPDATE",
@@ -82,7 +90,7 @@ func Open(ctx context.Context, databaseURL string, opts ...Option) (*Store, erro
 	for _, o := range opts {
 		o(s)
 	}
-	if err := migrate(ctx, db); err != nil {
+	if err := s.migrate(ctx, db); err != nil {
 		s.Close()
 		return nil, err
 	}
@@ -102,19 +110,39 @@ func names(kind string, lo, hi int64, term string) (string, []any) {
 	return "SELECT ref FROM names WHERE id BETWEEN ? AND ? AND strpos(text, ?) > 0", []any{lo, hi, term}
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
 	locker, err := lock.NewPostgresSessionLocker()
 	if err != nil {
 		return fmt.Errorf("postgres: migrations: %w", err)
 	}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, sqldb.Sub(migrations), goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
+	names := &sqldb.NamesMigration{Dialect: s.dialect, Collate: byBytes, After: compareByBytes()}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration()), goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("postgres: migrations: %w", err)
 	}
 	if err := sqldb.Migrate(ctx, p); err != nil {
 		return fmt.Errorf("postgres: %w", err)
 	}
+	names.Log(s.log)
 	return nil
+}
+
+// byBytes makes a column compare byte by byte, as SQLite's do, whatever the locale of the
+// database.
+const byBytes = ` COLLATE "C"`
+
+// compareByBytes are statements of migration 3 for the columns that sessions are sorted by,
+// and for what is searched. Every row has its names by then, so that there is no default.
+func compareByBytes() []string {
+	var sorts []string
+	for _, c := range []string{"user_sort", "email_sort", "app_sort", "provision_sort", "method_sort", "agent_sort", "status"} {
+		sorts = append(sorts, "ALTER COLUMN "+c+" TYPE TEXT"+byBytes)
+	}
+	out := []string{"ALTER TABLE sessions " + strings.Join(sorts, ", "), "ALTER TABLE names ALTER COLUMN text TYPE TEXT" + byBytes}
+	for _, t := range []string{"users", "user_groups", "apps", "provisions", "delivery_methods", "agents"} {
+		out = append(out, "ALTER TABLE "+t+" ALTER COLUMN name_fold DROP DEFAULT")
+	}
+	return append(out, "ALTER TABLE users ALTER COLUMN username_fold DROP DEFAULT, ALTER COLUMN email_fold DROP DEFAULT")
 }
 
 func code(err error) string {

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"time"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -24,8 +25,8 @@ func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 
 // CreateAgent implements store.Agents.
 func (t *Tx) CreateAgent(a *store.Agent) (err error) {
-	a.ID, err = t.insert(`INSERT INTO agents (kind, name, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
-		VALUES (`+marks(18)+`)`, string(a.Kind), a.Name, a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, name_fold, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(19)+`)`, string(a.Kind), a.Name, fold.Fold(a.Name), a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
 		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
 	if err != nil {
 		return err
@@ -55,7 +56,7 @@ func (t *Tx) SaveAgent(a *store.Agent) error {
 	if err != nil || n > 0 {
 		return err
 	}
-	if n, err = t.exec(set+", name = ?, ownership = ? WHERE id = ?", append(args, a.Name, string(a.Ownership), a.ID)...); err != nil {
+	if n, err = t.exec(set+", name = ?, name_fold = ?, ownership = ? WHERE id = ?", append(args, a.Name, fold.Fold(a.Name), string(a.Ownership), a.ID)...); err != nil {
 		return err
 	}
 	if n == 0 {
@@ -79,7 +80,7 @@ func (t *Tx) DeleteAgent(id int64) error {
 // ListAgents implements store.Agents.
 func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []*store.Agent, next string, err error) {
 	cond, args := t.contains("deleted_at = 0 AND kind = ?", []any{string(kind)}, "agent", q)
-	next, err = t.namedList("agents", agentColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("agents", agentColumns, "name_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		a, err := scanAgent(r.Scan, &key)
 		list = append(list, a)

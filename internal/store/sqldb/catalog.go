@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/fold"
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
 )
@@ -21,7 +22,7 @@ func scanApp(scan func(...any) error, more ...any) (*catalog.App, error) {
 
 // CreateApp implements store.Catalog.
 func (t *Tx) CreateApp(a *catalog.App) (err error) {
-	a.ID, err = t.insert("INSERT INTO apps (name, description, status, created_at, deleted_at) VALUES (?, ?, ?, ?, 0)", a.Name, a.Description, string(a.Status), micros(a.CreatedAt))
+	a.ID, err = t.insert("INSERT INTO apps (name, name_fold, description, status, created_at, deleted_at) VALUES (?, ?, ?, ?, ?, 0)", a.Name, fold.Fold(a.Name), a.Description, string(a.Status), micros(a.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -38,7 +39,7 @@ func (t *Tx) App(id int64) (*catalog.App, error) {
 
 // SaveApp implements store.Catalog.
 func (t *Tx) SaveApp(a *catalog.App) error {
-	if _, err := t.exec("UPDATE apps SET name = ?, description = ?, status = ?, deleted_at = ? WHERE id = ?", a.Name, a.Description, string(a.Status), micros(a.DeletedAt), a.ID); err != nil {
+	if _, err := t.exec("UPDATE apps SET name = ?, name_fold = ?, description = ?, status = ?, deleted_at = ? WHERE id = ?", a.Name, fold.Fold(a.Name), a.Description, string(a.Status), micros(a.DeletedAt), a.ID); err != nil {
 		return err
 	}
 	if err := t.setName("app", a.ID, a.Name); err != nil {
@@ -52,14 +53,15 @@ func (t *Tx) SaveApp(a *catalog.App) error {
 
 // resort keeps the names that sessions are sorted by.
 func (t *Tx) resort(column, name, ref string, id int64) error {
-	_, err := t.exec("UPDATE sessions SET "+column+" = lower(?) WHERE gone IN (0, 1) AND "+ref+" = ? AND "+column+" <> lower(?)", name, id, name)
+	key := fold.Fold(name)
+	_, err := t.exec("UPDATE sessions SET "+column+" = ? WHERE gone IN (0, 1) AND "+ref+" = ? AND "+column+" <> ?", key, id, key)
 	return err
 }
 
 // ListApps implements store.Catalog.
 func (t *Tx) ListApps(q string, page store.Page) (list []*catalog.App, next string, err error) {
 	cond, args := t.contains("deleted_at = 0", nil, "app", q)
-	next, err = t.namedList("apps", appColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("apps", appColumns, "name_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		a, err := scanApp(r.Scan, &key)
 		list = append(list, a)
@@ -91,13 +93,13 @@ func scanMethod(scan func(...any) error, more ...any) (*catalog.DeliveryMethod, 
 }
 
 func methodArgs(d *catalog.DeliveryMethod) []any {
-	return []any{d.AppID, d.Name, string(d.Kind), string(d.Licence.Type), d.Licence.OfflineSeconds, d.Licence.Seats, d.HeartbeatSeconds,
+	return []any{d.AppID, d.Name, fold.Fold(d.Name), string(d.Kind), string(d.Licence.Type), d.Licence.OfflineSeconds, d.Licence.Seats, d.HeartbeatSeconds,
 		toJSON(d.WarningsSeconds), d.SuccessorID, toJSON(d.Packages), toJSON(d.Stream), micros(d.CreatedAt), micros(d.DeletedAt)}
 }
 
 // CreateDeliveryMethod implements store.Catalog.
 func (t *Tx) CreateDeliveryMethod(d *catalog.DeliveryMethod) (err error) {
-	d.ID, err = t.insert("INSERT INTO delivery_methods (app_id, name, kind, licence, offline_seconds, seats, heartbeat_seconds, warnings, successor_id, packages, stream, created_at, deleted_at) VALUES ("+marks(13)+")", methodArgs(d)...)
+	d.ID, err = t.insert("INSERT INTO delivery_methods (app_id, name, name_fold, kind, licence, offline_seconds, seats, heartbeat_seconds, warnings, successor_id, packages, stream, created_at, deleted_at) VALUES ("+marks(14)+")", methodArgs(d)...)
 	if err != nil {
 		return err
 	}
@@ -114,7 +116,7 @@ func (t *Tx) DeliveryMethod(id int64) (*catalog.DeliveryMethod, error) {
 
 // SaveDeliveryMethod implements store.Catalog.
 func (t *Tx) SaveDeliveryMethod(d *catalog.DeliveryMethod) error {
-	if _, err := t.exec("UPDATE delivery_methods SET app_id = ?, name = ?, kind = ?, licence = ?, offline_seconds = ?, seats = ?, heartbeat_seconds = ?, warnings = ?, successor_id = ?, packages = ?, stream = ?, created_at = ?, deleted_at = ? WHERE id = ?",
+	if _, err := t.exec("UPDATE delivery_methods SET app_id = ?, name = ?, name_fold = ?, kind = ?, licence = ?, offline_seconds = ?, seats = ?, heartbeat_seconds = ?, warnings = ?, successor_id = ?, packages = ?, stream = ?, created_at = ?, deleted_at = ? WHERE id = ?",
 		append(methodArgs(d), d.ID)...); err != nil {
 		return err
 	}
@@ -134,7 +136,7 @@ func (t *Tx) ListDeliveryMethods(app int64, q string, page store.Page) (list []*
 		cond, args = cond+" AND app_id = ?", append(args, app)
 	}
 	cond, args = t.contains(cond, args, "method", q)
-	next, err = t.namedList("delivery_methods", methodColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("delivery_methods", methodColumns, "name_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		d, err := scanMethod(r.Scan, &key)
 		list = append(list, d)

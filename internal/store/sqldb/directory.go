@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"leasehold/internal/directory"
+	"leasehold/internal/fold"
 	"leasehold/internal/store"
 )
 
@@ -23,8 +24,8 @@ func scanUser(scan func(...any) error, more ...any) (*directory.User, error) {
 
 // CreateUser implements store.Directory.
 func (t *Tx) CreateUser(u *directory.User) (err error) {
-	u.ID, err = t.insert("INSERT INTO users (username, name, email, role, status, source, password_hash, created_at, deleted_at) VALUES ("+marks(9)+")",
-		u.Username, u.Name, u.Email, string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.CreatedAt), micros(u.DeletedAt))
+	u.ID, err = t.insert("INSERT INTO users (username, username_fold, name, name_fold, email, email_fold, role, status, source, password_hash, created_at, deleted_at) VALUES ("+marks(12)+")",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.CreatedAt), micros(u.DeletedAt))
 	if err != nil {
 		return err
 	}
@@ -83,7 +84,7 @@ func (t *Tx) UserByName(username string) (*directory.User, error) {
 		return nil, store.ErrNotFound
 	}
 	var id int64
-	if err := t.one("SELECT id FROM users WHERE lower(username) = ? AND deleted_at = 0", []any{strings.ToLower(username)}, &id); err != nil {
+	if err := t.one("SELECT id FROM users WHERE username_fold = ? AND deleted_at = 0", []any{fold.Fold(username)}, &id); err != nil {
 		return nil, err
 	}
 	return t.User(id)
@@ -91,8 +92,8 @@ func (t *Tx) UserByName(username string) (*directory.User, error) {
 
 // SaveUser implements store.Directory.
 func (t *Tx) SaveUser(u *directory.User) error {
-	if _, err := t.exec("UPDATE users SET username = ?, name = ?, email = ?, role = ?, status = ?, source = ?, password_hash = ?, deleted_at = ? WHERE id = ?",
-		u.Username, u.Name, u.Email, string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.DeletedAt), u.ID); err != nil {
+	if _, err := t.exec("UPDATE users SET username = ?, username_fold = ?, name = ?, name_fold = ?, email = ?, email_fold = ?, role = ?, status = ?, source = ?, password_hash = ?, deleted_at = ? WHERE id = ?",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.DeletedAt), u.ID); err != nil {
 		return err
 	}
 	if err := t.resort("user_sort", u.Name, "user_id", u.ID); err != nil {
@@ -113,7 +114,7 @@ func (t *Tx) ListUsers(q string, page store.Page) (list []*directory.User, next 
 		cond += " AND (id IN (" + byName + ") OR id IN (" + byEmail + "))"
 		args = append(a, b...)
 	}
-	next, err = t.namedList("users", userColumns, "lower(username)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("users", userColumns, "username_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		u, err := scanUser(r.Scan, &key)
 		list = append(list, u)
@@ -148,7 +149,7 @@ func scanGroup(scan func(...any) error, more ...any) (*directory.Group, error) {
 
 // CreateGroup implements store.Directory.
 func (t *Tx) CreateGroup(g *directory.Group) (err error) {
-	g.ID, err = t.insert("INSERT INTO user_groups (name, source, created_at) VALUES (?, ?, ?)", g.Name, g.Source, micros(g.CreatedAt))
+	g.ID, err = t.insert("INSERT INTO user_groups (name, name_fold, source, created_at) VALUES (?, ?, ?, ?)", g.Name, fold.Fold(g.Name), g.Source, micros(g.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -181,7 +182,7 @@ func (t *Tx) members(g *directory.Group) (err error) {
 
 // SaveGroup implements store.Directory.
 func (t *Tx) SaveGroup(g *directory.Group) error {
-	if _, err := t.exec("UPDATE user_groups SET name = ?, source = ? WHERE id = ?", g.Name, g.Source, g.ID); err != nil {
+	if _, err := t.exec("UPDATE user_groups SET name = ?, name_fold = ?, source = ? WHERE id = ?", g.Name, fold.Fold(g.Name), g.Source, g.ID); err != nil {
 		return err
 	}
 	return t.saveGroupParts(g)
@@ -204,7 +205,7 @@ func (t *Tx) DeleteGroup(id int64) error {
 // ListGroups implements store.Directory.
 func (t *Tx) ListGroups(q string, page store.Page) (list []*directory.Group, next string, err error) {
 	cond, args := t.contains("1 = 1", nil, "group", q)
-	next, err = t.namedList("user_groups", groupColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("user_groups", groupColumns, "name_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		g, err := scanGroup(r.Scan, &key)
 		list = append(list, g)
@@ -234,8 +235,8 @@ func scanProvision(scan func(...any) error, more ...any) (*directory.Provision, 
 
 // CreateProvision implements store.Directory.
 func (t *Tx) CreateProvision(p *directory.Provision) (err error) {
-	p.ID, err = t.insert("INSERT INTO provisions (name, starts_at, ends_at, enabled, ownership, networks, created_at, deleted_at) VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
-		p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), micros(p.CreatedAt))
+	p.ID, err = t.insert("INSERT INTO provisions (name, name_fold, starts_at, ends_at, enabled, ownership, networks, created_at, deleted_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, 0)",
+		p.Name, fold.Fold(p.Name), micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), micros(p.CreatedAt))
 	if err != nil {
 		return err
 	}
@@ -312,8 +313,8 @@ func (t *Tx) provisionLinks(p *directory.Provision) (err error) {
 
 // SaveProvision implements store.Directory.
 func (t *Tx) SaveProvision(p *directory.Provision) error {
-	if _, err := t.exec("UPDATE provisions SET name = ?, starts_at = ?, ends_at = ?, enabled = ?, ownership = ?, networks = ? WHERE id = ?",
-		p.Name, micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), p.ID); err != nil {
+	if _, err := t.exec("UPDATE provisions SET name = ?, name_fold = ?, starts_at = ?, ends_at = ?, enabled = ?, ownership = ?, networks = ? WHERE id = ?",
+		p.Name, fold.Fold(p.Name), micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), p.ID); err != nil {
 		return err
 	}
 	if err := t.resort("provision_sort", p.Name, "provision_id", p.ID); err != nil {
@@ -339,7 +340,7 @@ func (t *Tx) DeleteProvision(id int64) error {
 // ListProvisions implements store.Directory.
 func (t *Tx) ListProvisions(q string, page store.Page) (list []*directory.Provision, next string, err error) {
 	cond, args := t.contains("deleted_at = 0", nil, "provision", q)
-	next, err = t.namedList("provisions", provisionColumns, "lower(name)", cond, args, page, func(r *sql.Rows) (int64, error) {
+	next, err = t.namedList("provisions", provisionColumns, "name_fold", cond, args, page, func(r *sql.Rows) (int64, error) {
 		var key string
 		p, err := scanProvision(r.Scan, &key)
 		list = append(list, p)

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -281,7 +282,7 @@ func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 		}
 		var u set
 		for _, n := range f.by {
-			r, err := t.resolve(n, strings.ToLower(f.term))
+			r, err := t.resolve(n, fold.Fold(f.term))
 			if err != nil {
 				return nil, nil, err
 			}
@@ -333,7 +334,7 @@ func statusRanges(list []session.Status) *ranges {
 func statusesNamed(term string) (out []session.Status) {
 	for _, k := range []session.Kind{session.Device, session.Stream} {
 		for _, s := range session.Statuses(k) {
-			if strings.Contains(strings.ToLower(s.Label()), strings.ToLower(term)) {
+			if fold.Contains(s.Label(), term) {
 				out = append(out, s)
 			}
 		}

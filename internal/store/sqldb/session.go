@@ -91,10 +91,10 @@ func (t *Tx) CreateSession(s *session.Session) error {
 	return t.saveParts(&session.Session{}, s)
 }
 
-// sortKeys are the names that lists sort by, kept in the session's own row.
-const sortKeys = `coalesce((SELECT lower(name) FROM users WHERE id = ?), ''), coalesce((SELECT lower(email) FROM users WHERE id = ?), ''),
-	coalesce((SELECT lower(name) FROM apps WHERE id = ?), ''), coalesce((SELECT lower(name) FROM provisions WHERE id = ?), ''),
-	coalesce((SELECT lower(name) FROM delivery_methods WHERE id = ?), ''), coalesce((SELECT lower(name) FROM agents WHERE id = ?), '')`
+// sortKeys are the folded names that lists sort by, kept in the session's own row.
+const sortKeys = `coalesce((SELECT name_fold FROM users WHERE id = ?), ''), coalesce((SELECT email_fold FROM users WHERE id = ?), ''),
+	coalesce((SELECT name_fold FROM apps WHERE id = ?), ''), coalesce((SELECT name_fold FROM provisions WHERE id = ?), ''),
+	coalesce((SELECT name_fold FROM delivery_methods WHERE id = ?), ''), coalesce((SELECT name_fold FROM agents WHERE id = ?), '')`
 
 // Session implements store.Sessions.
 func (t *Tx) Session(id int64) (*session.Session, error) { return t.session(id, "") }
@@ -226,13 +226,13 @@ func (t *Tx) SaveSession(before, after *session.Session) error {
 		}
 	}
 	if before.AgentID != after.AgentID {
-		sets, args = append(sets, "agent_sort = coalesce((SELECT lower(name) FROM agents WHERE id = ?), '')"), append(args, after.AgentID)
+		sets, args = append(sets, "agent_sort = coalesce((SELECT name_fold FROM agents WHERE id = ?), '')"), append(args, after.AgentID)
 	}
 	if before.ProvisionID != after.ProvisionID {
-		sets, args = append(sets, "provision_sort = coalesce((SELECT lower(name) FROM provisions WHERE id = ?), '')"), append(args, after.ProvisionID)
+		sets, args = append(sets, "provision_sort = coalesce((SELECT name_fold FROM provisions WHERE id = ?), '')"), append(args, after.ProvisionID)
 	}
 	if before.DeliveryMethodID != after.DeliveryMethodID {
-		sets, args = append(sets, "method_sort = coalesce((SELECT lower(name) FROM delivery_methods WHERE id = ?), '')"), append(args, after.DeliveryMethodID)
+		sets, args = append(sets, "method_sort = coalesce((SELECT name_fold FROM delivery_methods WHERE id = ?), '')"), append(args, after.DeliveryMethodID)
 	}
 	if len(sets) > 0 {
 		if _, err := t.exec("UPDATE sessions SET "+strings.Join(sets, ", ")+" WHERE id = ?", append(args, after.ID)...); err != nil {

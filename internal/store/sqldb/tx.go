@@ -17,6 +17,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
 )
@@ -45,7 +46,7 @@ type Dialect struct {
 	// Unique reports whether an error is a broken unique constraint.
 	Unique func(error) bool
 	// Names selects ref from the table names for those of a kind, whose ids are from lo to
-	// hi, whose text contains a term, which is in lower case.
+	// hi, whose text contains a term, which is folded.
 	Names func(kind string, lo, hi int64, term string) (query string, args []any)
 	// Position is the function that finds a text in another one; 0 if it is not there.
 	Position string
@@ -277,12 +278,12 @@ var nameKinds = map[string]int64{"user": 1, "email": 2, "app": 3, "provision": 4
 // nameBase is where the ids of a kind begin.
 func nameBase(kind string) int64 { return nameKinds[kind] << 40 }
 
-// setName keeps the text by which something is found.
+// setName keeps the text by which something is found, folded.
 func (t *Tx) setName(kind string, id int64, text string) error {
 	if err := t.dropName(kind, id); err != nil {
 		return err
 	}
-	_, err := t.exec("INSERT INTO names (id, kind, ref, text) VALUES (?, ?, ?, ?)", nameBase(kind)+id, kind, id, strings.ToLower(text))
+	_, err := t.exec("INSERT INTO names (id, kind, ref, text) VALUES (?, ?, ?, ?)", nameBase(kind)+id, kind, id, fold.Fold(text))
 	return err
 }
 
@@ -297,7 +298,7 @@ func (t *Tx) named(kind, term string) (string, []any) {
 		return "SELECT 0 WHERE 1 = 0", nil
 	}
 	lo := nameBase(kind)
-	return t.d.Names(kind, lo, lo+1<<40-1, strings.ToLower(term))
+	return t.d.Names(kind, lo, lo+1<<40-1, fold.Fold(term))
 }
 
 // Like escapes a term for LIKE '%…%' ESCAPE '\'.

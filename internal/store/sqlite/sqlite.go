@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"log/slog"
 	"math"
 	"net/url"
 	"os"
@@ -55,6 +56,7 @@ type Store struct {
 	closing chan struct{}
 	once    sync.Once
 	lock    *os.File // of the folder
+	log     *slog.Logger
 }
 
 var _ store.Store = (*Store)(nil)
@@ -85,6 +87,12 @@ func WithClock(now func() time.Time) Option {
 // add any time, for tests that step hours.
 func WithBoot(boot func() time.Duration) Option {
 	return func(s *Store) { s.clock.Boot, s.clock.MaxStep = boot, math.MaxInt64 }
+}
+
+// WithLog logs what the administrator should know of the migrations; nothing is logged
+// without it.
+func WithLog(log *slog.Logger) Option {
+	return func(s *Store) { s.log = log }
 }
 
 // ErrInUse: another process has the folder open. Pages and agents would not hear of what
@@ -121,7 +129,7 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 		return "file:" + path + "?" + v.Encode()
 	}
 	s := &Store{
-		clock: &sqldb.Clock{}, jobs: make(chan *job), ticks: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),
+		log: slog.New(slog.DiscardHandler), clock: &sqldb.Clock{}, jobs: make(chan *job), ticks: make(chan *job), done: make(chan struct{}), closing: make(chan struct{}),
 		dialect: &sqldb.Dialect{
 			Name:   "sqlite",
 			Rebind: func(q string) string { return q },
@@ -151,7 +159,7 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 		return nil, fmt.Errorf("sqlite: %w", err)
 	}
 	s.write.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.write); err != nil {
+	if err := s.migrate(ctx, s.write); err != nil {
 		s.write.Close()
 		return nil, err
 	}
@@ -172,16 +180,34 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 	return s, nil
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
-	sub, err := goose.NewProvider(goose.DialectSQLite3, db, sqldb.Sub(migrations), goose.WithLogger(goose.NopLogger()))
+func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
+	names := &sqldb.NamesMigration{Dialect: s.dialect, Before: dropNamesText, After: makeNamesText}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration()), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("sqlite: migrations: %w", err)
 	}
-	if err := sqldb.Migrate(ctx, sub); err != nil {
+	if err := sqldb.Migrate(ctx, p); err != nil {
 		return fmt.Errorf("sqlite: %w", err)
 	}
+	names.Log(s.log)
 	return nil
 }
+
+// Of migration 3: the index of trigrams is made again once the names are folded. It compares
+// them as they are, for it folds in its own way otherwise.
+var (
+	dropNamesText = []string{"DROP TRIGGER names_insert", "DROP TRIGGER names_delete", "DROP TABLE names_text"}
+	makeNamesText = []string{
+		"CREATE VIRTUAL TABLE names_text USING fts5 (text, content = 'names', content_rowid = 'id', tokenize = 'trigram case_sensitive 1')",
+		`CREATE TRIGGER names_insert AFTER INSERT ON names BEGIN
+			INSERT INTO names_text (rowid, text) VALUES (new.id, new.text);
+		END`,
+		`CREATE TRIGGER names_delete AFTER DELETE ON names BEGIN
+			INSERT INTO names_text (names_text, rowid, text) VALUES ('delete', old.id, old.text);
+		END`,
+		"INSERT INTO names_text (names_text) VALUES ('rebuild')",
+	}
+)
 
 func unique(err error) bool {
 	var e *sqlite.Error

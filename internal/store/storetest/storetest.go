@@ -64,14 +64,17 @@ type suite struct {
 	called map[string]bool
 }
 
+// test is a test of the suite.
+type test struct {
+	name string
+	fn   func(*testing.T, *env)
+}
+
 // Run runs the suite.
 func Run(t *testing.T, open Open) {
 	s := &suite{open: open, called: map[string]bool{}}
-	for _, tt := range []struct {
-		name string
-		fn   func(*testing.T, *env)
-	}{
-		{"catalogue", testCatalogue}, {"directory", testDirectory}, {"deleted names", testDeletedNames}, {"provisions", testProvisions}, {"version", testVersion},
+	for _, tt := range []test{
+		{"catalogue", testCatalogue}, {"directory", testDirectory}, {"deleted names", testDeletedNames}, {"one name", testOneName}, {"two names", testTwoNames}, {"names in order", testNamesInOrder}, {"provisions", testProvisions}, {"version", testVersion},
 		{"agents", testAgents}, {"streams", testStreams}, {"tunnels", testTunnels}, {"access", testAccess}, {"records", testRecords},
 		{"session", testSession}, {"messages", testMessages}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},

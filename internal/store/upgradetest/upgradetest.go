@@ -42,7 +42,9 @@ type Known struct {
 	Token      string
 	Granted    uint64
 	Sessions   []wire.SessionState
-	IDs        struct{ Launched, Running, Evicted, Added, Expired int64 }
+	// Renamed is the user name that somebody has since migration 3, "" if nobody collided.
+	Renamed string
+	IDs     struct{ Launched, Running, Evicted, Added, Expired int64 }
 }
 
 func read(t testing.TB, name string) []byte {
@@ -79,7 +81,9 @@ func SQLite(t testing.TB, version string) (string, Known) {
 	if err := os.WriteFile(filepath.Join(dir, sqlite.FileName), read(t, version+"-sqlite.db.gz"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	return dir, known(t, version+"-sqlite.json")
+	k := known(t, version+"-sqlite.json")
+	k.Renamed = "émile-2" // on SQLite Émile and émile were two
+	return dir, k
 }
 
 // Postgres returns the URL of a database of a version.

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/session"
 )
 
@@ -185,27 +186,27 @@ func tables(n int) []table {
 			{5, "agent", func(i int) string { return o.devices[i] }, nDevices},
 		} {
 			for i := range k.n {
-				if !yield([]any{k.code<<40 + int64(i) + 1, k.kind, i + 1, strings.ToLower(k.text(i))}) {
+				if !yield([]any{k.code<<40 + int64(i) + 1, k.kind, i + 1, fold.Fold(k.text(i))}) {
 					return
 				}
 			}
 		}
 	}
 	return []table{
-		{"users", cols("id username name email role status source password_hash created_at deleted_at"), many(nUsers, func(i int) []any {
-			return []any{i + 1, fmt.Sprintf("u%05d", i+1), o.users[i], o.emails[i], "user", "active", "local", "", begin, 0}
+		{"users", cols("id username username_fold name name_fold email email_fold role status source password_hash created_at deleted_at"), many(nUsers, func(i int) []any {
+			return []any{i + 1, fmt.Sprintf("u%05d", i+1), fmt.Sprintf("u%05d", i+1), o.users[i], fold.Fold(o.users[i]), o.emails[i], fold.Fold(o.emails[i]), "user", "active", "local", "", begin, 0}
 		})},
-		{"apps", cols("id name description status created_at deleted_at"), many(nApps, func(i int) []any {
-			return []any{i + 1, o.apps[i], "", "active", begin, 0}
+		{"apps", cols("id name name_fold description status created_at deleted_at"), many(nApps, func(i int) []any {
+			return []any{i + 1, o.apps[i], fold.Fold(o.apps[i]), "", "active", begin, 0}
 		})},
-		{"delivery_methods", cols("id app_id name kind licence offline_seconds seats heartbeat_seconds warnings successor_id packages stream created_at deleted_at"), many(nApps, func(i int) []any {
-			return []any{i + 1, i + 1, o.apps[i] + ", installed", "device", "floating", 0, 0, 300, "[120,60]", 0, `[{"type":"command","command":["app"]}]`, "null", begin, 0}
+		{"delivery_methods", cols("id app_id name name_fold kind licence offline_seconds seats heartbeat_seconds warnings successor_id packages stream created_at deleted_at"), many(nApps, func(i int) []any {
+			return []any{i + 1, i + 1, o.apps[i] + ", installed", fold.Fold(o.apps[i] + ", installed"), "device", "floating", 0, 0, 300, "[120,60]", 0, `[{"type":"command","command":["app"]}]`, "null", begin, 0}
 		})},
-		{"provisions", cols("id name starts_at ends_at enabled ownership networks created_at deleted_at"), many(nProvisions, func(i int) []any {
-			return []any{i + 1, o.provisions[i], 0, 0, 1, "", "[]", begin, 0}
+		{"provisions", cols("id name name_fold starts_at ends_at enabled ownership networks created_at deleted_at"), many(nProvisions, func(i int) []any {
+			return []any{i + 1, o.provisions[i], fold.Fold(o.provisions[i]), 0, 0, 1, "", "[]", begin, 0}
 		})},
-		{"agents", cols("id kind name os arch version simulated ownership pool slots credential created_at deleted_at last_check_in token previous quarantined epoch seq"), many(nDevices, func(i int) []any {
-			return []any{i + 1, "player", o.devices[i], "linux", "amd64", "bench", 1, "", "", 0, []byte{1}, begin, 0, 1, "", "", 0, 1, 1}
+		{"agents", cols("id kind name name_fold os arch version simulated ownership pool slots credential created_at deleted_at last_check_in token previous quarantined epoch seq"), many(nDevices, func(i int) []any {
+			return []any{i + 1, "player", o.devices[i], fold.Fold(o.devices[i]), "linux", "amd64", "bench", 1, "", "", 0, []byte{1}, begin, 0, 1, "", "", 0, 1, 1}
 		})},
 		{"names", cols("id kind ref text"), named},
 		{"sessions", cols(`id kind user_id app_id delivery_method_id provision_id agent_id status reason status_since before unneeded observed observed_since
@@ -222,7 +223,7 @@ func tables(n int) []table {
 					p := app % nProvisions
 					return yield([]any{id, "device", user + 1, app + 1, app + 1, p + 1, dev + 1, string(st), "", since, "", "", observed, since,
 						1, app + 1, 0, "", 0, 0, 0, 0, 0, 0, 0, 0, 0, at, at, since, ended, deleted, min(deleted, 1), live, duration,
-						strings.ToLower(o.users[user]), o.emails[user], strings.ToLower(o.apps[app]), strings.ToLower(o.provisions[p]), strings.ToLower(o.apps[app]) + ", installed", strings.ToLower(o.devices[dev])})
+						fold.Fold(o.users[user]), fold.Fold(o.emails[user]), fold.Fold(o.apps[app]), fold.Fold(o.provisions[p]), fold.Fold(o.apps[app] + ", installed"), fold.Fold(o.devices[dev])})
 				})
 			}},
 		{"leases", cols("session_id delivery_method_id kind generation run granted_at expires_at free_at"), func(yield func([]any) bool) {
