@@ -100,6 +100,13 @@ func (c *Control) checkStep(ctx context.Context) (bool, error) {
 		if err != nil || k == nil {
 			return err // another node has finished it
 		}
+		if k.Scope.Sorts() {
+			k.Reached, err = tx.Resort(k.Scope, k.Ref, k.Reached, checkScan)
+			if err != nil {
+				return err
+			}
+			return tx.SaveCheck(k, k.Reached == 0)
+		}
 		v, err := c.view(tx)
 		if err != nil {
 			return err

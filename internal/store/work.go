@@ -1,6 +1,7 @@
 package store
 
 import (
+	"strings"
 	"time"
 
 	"leasehold/internal/session"
@@ -65,7 +66,19 @@ const (
 	OfApp    Scope = "app"
 	OfMethod Scope = "delivery method"
 	OfAgent  Scope = "agent"
+
+	// Of these the sessions are not checked, but get a new sort key: what they refer to was
+	// renamed.
+	SortOfUser      Scope = "sort: user"
+	SortOfEmail     Scope = "sort: email"
+	SortOfApp       Scope = "sort: app"
+	SortOfMethod    Scope = "sort: delivery method"
+	SortOfProvision Scope = "sort: provision"
+	SortOfAgent     Scope = "sort: agent"
 )
+
+// Sorts reports whether the scope is of sessions that get a new sort key.
+func (s Scope) Sorts() bool { return strings.HasPrefix(string(s), "sort: ") }
 
 // Check is a piece of work that a change to the directory or catalogue leaves: the
 // entitlement of the sessions in its scope is looked at again.
@@ -118,6 +131,9 @@ type Work interface {
 	DeleteBatches(previews, finished time.Time, limit int) (int, error)
 
 	AddCheck(*Check) error
+	// Resort gives up to limit sessions of a scope that Sorts the sort key of the present
+	// name, from where after says on, and returns where to go on; 0 means all have it.
+	Resort(scope Scope, ref, after int64, limit int) (next int64, err error)
 	// NextCheck returns the oldest, or ErrNotFound.
 	NextCheck() (*Check, error)
 	// LockCheck returns one, and nobody else works on it until the transaction ends.

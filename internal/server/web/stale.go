@@ -107,7 +107,7 @@ func fieldName(name string) string {
 	for i, r := range name {
 		if i > 0 && unicode.IsUpper(r) {
 			b.WriteByte(' ')
-			r = unicode.ToLower(r)
+			r += 'a' - 'A' // a field's name is ASCII
 		}
 		b.WriteRune(r)
 	}

@@ -65,7 +65,7 @@ func (t *Tx) SaveAgent(a *store.Agent) error {
 	if err := t.setName("agent", a.ID, a.Name); err != nil {
 		return err
 	}
-	return t.resort("agent_sort", a.Name, "agent_id", a.ID)
+	return t.resort(store.SortOfAgent, a.ID)
 }
 
 // DeleteAgent implements store.Agents.

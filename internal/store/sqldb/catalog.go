@@ -45,17 +45,10 @@ func (t *Tx) SaveApp(a *catalog.App) error {
 	if err := t.setName("app", a.ID, a.Name); err != nil {
 		return err
 	}
-	if err := t.resort("app_sort", a.Name, "app_id", a.ID); err != nil {
+	if err := t.resort(store.SortOfApp, a.ID); err != nil {
 		return err
 	}
 	return t.touch()
-}
-
-// resort keeps the names that sessions are sorted by.
-func (t *Tx) resort(column, name, ref string, id int64) error {
-	key := fold.Fold(name)
-	_, err := t.exec("UPDATE sessions SET "+column+" = ? WHERE gone IN (0, 1) AND "+ref+" = ? AND "+column+" <> ?", key, id, key)
-	return err
 }
 
 // ListApps implements store.Catalog.
@@ -123,7 +116,7 @@ func (t *Tx) SaveDeliveryMethod(d *catalog.DeliveryMethod) error {
 	if err := t.setName("method", d.ID, d.Name); err != nil {
 		return err
 	}
-	if err := t.resort("method_sort", d.Name, "delivery_method_id", d.ID); err != nil {
+	if err := t.resort(store.SortOfMethod, d.ID); err != nil {
 		return err
 	}
 	return t.touch()

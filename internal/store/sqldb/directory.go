@@ -96,10 +96,10 @@ func (t *Tx) SaveUser(u *directory.User) error {
 		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.DeletedAt), u.ID); err != nil {
 		return err
 	}
-	if err := t.resort("user_sort", u.Name, "user_id", u.ID); err != nil {
+	if err := t.resort(store.SortOfUser, u.ID); err != nil {
 		return err
 	}
-	if err := t.resort("email_sort", u.Email, "user_id", u.ID); err != nil {
+	if err := t.resort(store.SortOfEmail, u.ID); err != nil {
 		return err
 	}
 	return t.saveUserParts(u)
@@ -317,7 +317,7 @@ func (t *Tx) SaveProvision(p *directory.Provision) error {
 		p.Name, fold.Fold(p.Name), micros(p.StartsAt), micros(p.EndsAt), b2i(p.Enabled), string(p.Ownership), networksJSON(p), p.ID); err != nil {
 		return err
 	}
-	if err := t.resort("provision_sort", p.Name, "provision_id", p.ID); err != nil {
+	if err := t.resort(store.SortOfProvision, p.ID); err != nil {
 		return err
 	}
 	return t.saveProvisionParts(p)

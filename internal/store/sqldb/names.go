@@ -254,7 +254,7 @@ func (m *NamesMigration) rename(t *Tx, n namedTable, r renamed) error {
 		return err
 	}
 	if n.sorts[0] != "" {
-		if err := t.resort(n.sorts[0], r.is, n.ref, r.id); err != nil {
+		if err := t.resortAll(n.sorts[0], r.is, n.ref, r.id); err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (n *namedTable) refresh(t *Tx) error {
 		for _, r := range rows {
 			for i, column := range n.sorts {
 				if key, lower := r.texts[2*i], r.texts[2*i+1]; column != "" && key != lower {
-					if err := t.resort(column, key, n.ref, r.id); err != nil {
+					if err := t.resortAll(column, key, n.ref, r.id); err != nil {
 						return err
 					}
 				}

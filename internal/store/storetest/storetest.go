@@ -82,7 +82,7 @@ func Run(t *testing.T, open Open) {
 		{"lists by duration", testDurations}, {"lists of many by duration", testManyDurations}, {"paging by duration", testPagingByDuration},
 		{"update is all or nothing", testAtomic}, {"a panic", testPanic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
 		{"lease clock", testClock}, {"wall clock set", testWallSet}, {"restarted lease clock", testRestartClock}, {"hold after a restore", testRestoreHold}, {"locked sessions", testTryLock}, {"reopen", testSeen},
-		{"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
+		{"renamed with many sessions", testRenamed}, {"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
 		{"restrictions", testRestrictions}, {"silence", testSilence}, {"history", testHistory}, {"denials", testDenials},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

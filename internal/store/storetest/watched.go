@@ -39,6 +39,11 @@ func (w watched) TryLockSession(a0 int64) (*session.Session, error) {
 	return w.Tx.TryLockSession(a0)
 }
 
+func (w watched) Resort(a0 store.Scope, a1, a2 int64, a3 int) (int64, error) {
+	w.saw("Resort")
+	return w.Tx.Resort(a0, a1, a2, a3)
+}
+
 func (w watched) RestoreHold(a0 int64) (lease.Time, lease.Time, error) {
 	w.saw("RestoreHold")
 	return w.Tx.RestoreHold(a0)
