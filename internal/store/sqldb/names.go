@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -94,7 +95,7 @@ func (m *NamesMigration) run(ctx context.Context, q *sql.Tx) error {
 	if t.now.Wall, err = m.wall(t); err != nil {
 		return err
 	}
-	statements := m.Before
+	statements := slices.Clone(m.Before)
 	for _, index := range []string{"users_username", "user_groups_name", "apps_name", "provisions_name", "agents_name"} {
 		statements = append(statements, "DROP INDEX "+index)
 	}
@@ -119,7 +120,7 @@ func (m *NamesMigration) run(ctx context.Context, q *sql.Tx) error {
 			return err
 		}
 	}
-	return t.all(append(namesIndexes[:len(namesIndexes):len(namesIndexes)], m.After...))
+	return t.all(slices.Concat(namesIndexes, m.After))
 }
 
 func (m *NamesMigration) wall(t *Tx) (time.Time, error) {
