@@ -29,8 +29,10 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // A migration that has shipped never changes: a database that has it would be left as it was.
 func TestShippedMigrationsAreFrozen(t *testing.T) {
 	for path, want := range map[string]string{
-		"sqlite/migrations/00001_init.sql":   "6d5d4635e96b249e7e711d3c8e82fa34bd7c5a28d1ed9d14741da5eba5b58fd4",
-		"postgres/migrations/00001_init.sql": "8f8a8f66bd448e178e8a73287df17ba807b096a101ce1d63c2d4d4e69328c17a",
+		"sqlite/migrations/00001_init.sql":          "6d5d4635e96b249e7e711d3c8e82fa34bd7c5a28d1ed9d14741da5eba5b58fd4",
+		"postgres/migrations/00001_init.sql":        "8f8a8f66bd448e178e8a73287df17ba807b096a101ce1d63c2d4d4e69328c17a",
+		"sqlite/migrations/00002_lease_clock.sql":   "2f63fe46ea10849610d4b1aecf33d2ed6afa78c07b4e8160a58183ef42fc643f",
+		"postgres/migrations/00002_lease_clock.sql": "a46236f5fa8dcc671102dda729e4fcda0bfa1909335d068a5af411edfb0f8b90",
 	} {
 		b, err := os.ReadFile(filepath.Join("..", path))
 		if err != nil {
