@@ -28,7 +28,7 @@ func TestPortal(t *testing.T) {
 	if !strings.HasPrefix(a.path, "/sessions/") {
 		t.Fatalf("after launching at %s", a.path)
 	}
-	a.has("leasehold://launch?", "Open in the player", "launched", "If nothing happens in ten seconds")
+	a.has("leasehold://launch?", "Open in the player", "launched", "If nothing opens", "the browser may ask whether it may open Leasehold links", "the session’s number")
 	bo.get(a.path).is(404)
 	s.as("ann").get(a.path).is(200).lacks("leasehold://")
 
