@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
@@ -136,6 +137,7 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 		var e invalid.Error
 		a.Name = strings.TrimSpace(a.Name)
 		e.Text("name", a.Name, 1, 200)
+		a.Pool = catalog.Pool(a.Pool)
 		e.Text("pool", a.Pool, 0, 100)
 		if a.Kind != wire.Host && a.Pool != "" {
 			e.Add("pool", "applies to stream hosts only")
