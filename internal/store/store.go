@@ -195,7 +195,7 @@ type SessionRow struct {
 type SessionQuery struct {
 	Kind             session.Kind
 	Statuses         []session.Status
-	Q                string // contains, any case: app, user, provision name, status label
+	Q                string // contains, any case: app, user, provision, agent name, status label; or is the number
 	Username         string // contains, any case: user name or display name
 	Email            string // contains, any case
 	AppID            int64

@@ -1,10 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -37,6 +37,8 @@ type records[T any] struct {
 
 	list  listing // what is the same each time
 	find  func(c *call, q string, page store.Page) ([]*T, string, error)
+	// searched is what a search looks at; "" is the names.
+	searched string
 	cells func(c *call, x *T, now time.Time) ([]cell, error)
 
 	id   func(*T) *int64
@@ -100,7 +102,7 @@ func (k *records[T]) listWith(c *call, code int, top templ.Component) error {
 	}
 	l, now := k.list, time.Now()
 	l.Top, l.Noun = top, k.noun
-	l.Search, l.Pager, l.Clear = q.search("Search "+strings.ToLower(l.Title)), q.pager(next), q.clear()
+	l.Search, l.Pager, l.Clear = q.search("Search "+cmp.Or(k.searched, k.noun+" names")), q.pager(next), q.clear()
 	l.Note = count(len(found), q, next, k.noun)
 	if k.first != nil {
 		l.NewPath = k.path + "/new"
