@@ -35,11 +35,11 @@ type records[T any] struct {
 	nav  string
 	noun string
 
-	list  listing // what is the same each time
-	find  func(c *call, q string, page store.Page) ([]*T, string, error)
+	list listing // what is the same each time
+	find func(c *call, q string, page store.Page) ([]*T, string, error)
 	// searched is what a search looks at; "" is the names.
 	searched string
-	cells func(c *call, x *T, now time.Time) ([]cell, error)
+	cells    func(c *call, x *T, now time.Time) ([]cell, error)
 
 	id   func(*T) *int64
 	name func(*T) string
@@ -117,9 +117,17 @@ func (k *records[T]) listWith(c *call, code int, top templ.Component) error {
 	return c.showAs(code, page{Title: l.Title, Nav: k.nav, Now: now}, listingView(l))
 }
 
-func (k *records[T]) blankPage(c *call) error { return k.form(c, k.first(c), nil) }
+func (k *records[T]) blankPage(c *call) error {
+	if c.takeKept() {
+		return k.createPage(c)
+	}
+	return k.form(c, k.first(c), nil)
+}
 
 func (k *records[T]) editPage(c *call) error {
+	if c.takeKept() {
+		return k.save(c)
+	}
 	x, err := k.load(c, c.id())
 	if err != nil {
 		return err
@@ -246,6 +254,7 @@ func (k *records[T]) asked(c *call) (*T, *change, error) {
 }
 
 func (k *records[T]) changePage(c *call) error {
+	c.takeKept()
 	x, ch, err := k.asked(c)
 	if err != nil {
 		return err
