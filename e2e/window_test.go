@@ -23,7 +23,7 @@ func signedIn(b *browsertest.Browser, url, username, password string) *window {
 		w.T.Fatal("the pages' bundle is not built: run make web")
 	}
 	w.Do(chromedp.SendKeys(`[name=username]`, username), chromedp.SendKeys(`[name=password]`, password), chromedp.Click(`button[type=submit]`))
-	w.Wait(`location.pathname === '/' && document.querySelector('.user-button')`)
+	w.Wait(`['/', '/admin/sessions'].includes(location.pathname) && document.querySelector('.user-button')`)
 	return w
 }
 

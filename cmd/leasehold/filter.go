@@ -16,7 +16,7 @@ import (
 // given: the filter would match more than was meant. Hence the pointers. None comes from
 // the environment, where nobody would see it.
 type filterFlags struct {
-	Query            *string          `short:"q" env:"-" help:"Filter: contains, in app, user, provision name or status."`
+	Query            *string          `short:"q" env:"-" help:"Filter: contains, in the name of the app, user, provision, device or host, or in the status; or is the session's number."`
 	Kind             *string          `env:"-" help:"Filter: device or stream."`
 	Status           []session.Status `env:"-" help:"Filter: only these statuses."`
 	Username         *string          `env:"-" help:"Filter: contains, in the user's name or user name."`

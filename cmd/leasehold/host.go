@@ -52,6 +52,7 @@ func (c *hostEnrolCmd) Run(ctx context.Context, std *stdio) error {
 		return err
 	}
 	fmt.Fprintf(std.Out, "Host “%s” is enrolled with %s as number %d.\n", id.Name, id.Server, id.AgentID)
+	fmt.Fprintln(std.Out, "It is in the default pool, where delivery methods run that name no other. Its page can change that.")
 	fmt.Fprintf(std.Out, "Run it with: leasehold host run --state %s\n", c.State)
 	return nil
 }

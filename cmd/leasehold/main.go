@@ -29,6 +29,7 @@ type CLI struct {
 	Housekeeping housekeepingCmd `cmd:"" help:"The daily housekeeping."`
 	Package      packageCmd      `cmd:"" help:"Put apps into a registry, for devices to fetch."`
 	Simulate     simulateCmd     `cmd:"" help:"Let simulated devices check in, and compare what they know with what the server shows."`
+	API          apiCmd          `cmd:"" name:"api" help:"Make one call of the REST API."`
 	Version      versionCmd      `cmd:"" help:"Say which version this is."`
 	Guard        guardCmd        `cmd:"" hidden:""`
 	Stage        stageCmd        `cmd:"" hidden:""`

@@ -176,7 +176,11 @@ func (c *sessionList) Run(ctx context.Context, std *stdio) error {
 	if !out.Total.Exact {
 		more = "more than "
 	}
-	fmt.Fprintf(std.Out, "%s%d sessions\n", more, out.Total.Count)
+	noun := "sessions"
+	if out.Total.Count == 1 {
+		noun = "session"
+	}
+	fmt.Fprintf(std.Out, "%s%d %s\n", more, out.Total.Count, noun)
 	if out.NextPageToken != "" {
 		fmt.Fprintf(std.Out, "next page: --page-token %s\n", out.NextPageToken)
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
@@ -77,8 +78,20 @@ type StreamSettings struct {
 	ReconnectSeconds int    `json:"reconnect_seconds"`       // how long nobody may watch it
 	IdleSeconds      int    `json:"idle_seconds"`            // how long nobody may use it; 0: for ever
 	MaxSeconds       int    `json:"max_seconds"`             // how long it may last; 0: for ever
-	Pool             string `json:"pool"`                    // of hosts; "" is one too
+	Pool             string `json:"pool" required:"false"`   // of hosts, as [Pool] has it; "" is the default pool
 	ClipboardOff     bool   `json:"clipboard_off,omitempty"` // nothing is copied into it or out of it
+}
+
+// DefaultPool is what people call the pool of the hosts and delivery methods that name none.
+const DefaultPool = "default"
+
+// Pool is the name of a pool of hosts as it is stored: without space around it, and "" for
+// the default pool, which may also be called [DefaultPool] in any case.
+func Pool(name string) string {
+	if name = strings.TrimSpace(name); fold.Fold(name) == DefaultPool {
+		return ""
+	}
+	return name
 }
 
 // Defaults of a delivery method, in seconds. Hosts check in every ten (spec §3).
@@ -155,7 +168,7 @@ var (
 	digest   = regexp.MustCompile(`^[0-9a-f]{64}$`)
 )
 
-// Validate puts the warnings in order and returns an [invalid.Error] that names each field
+// Validate puts the warnings in order and the pool as [Pool] has it, and returns an [invalid.Error] that names each field
 // which is not right. Of a new one, call SetDefaults first; in a change 0 is no heartbeat,
 // not the default.
 func (d *DeliveryMethod) Validate() error {
@@ -214,6 +227,7 @@ func (d *DeliveryMethod) Validate() error {
 		e.Range("stream.reconnect_seconds", d.Stream.ReconnectSeconds, 0, 7*86400)
 		e.Range("stream.idle_seconds", d.Stream.IdleSeconds, 0, 7*86400)
 		e.Range("stream.max_seconds", d.Stream.MaxSeconds, 0, 30*86400)
+		d.Stream.Pool = Pool(d.Stream.Pool)
 		e.Name("stream.pool", d.Stream.Pool, 0, 100)
 	} else if d.Kind == session.Stream {
 		e.Add("stream", "is required")

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
@@ -136,7 +137,7 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 			return "", "", err
 		}
 		var e invalid.Error
-		a.Name, a.Pool = fold.Name(a.Name), fold.Name(a.Pool)
+		a.Name, a.Pool = fold.Name(a.Name), catalog.Pool(fold.Name(a.Pool))
 		e.Name("name", a.Name, 1, 200)
 		e.Name("pool", a.Pool, 0, 100)
 		if a.Kind != wire.Host && a.Pool != "" {

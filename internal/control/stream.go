@@ -26,8 +26,8 @@ func pickHost(tx store.Tx, d *catalog.DeliveryMethod) (int64, *session.Refusal, 
 			return 0, &session.Refusal{Code: session.RefusedNoSeat, Message: allSeats(d.Licence.Seats) + " Try again when somebody has closed the app."}, nil
 		}
 	}
-	seen := tx.LeaseNow().Earliest.Add(-session.SilentAfter)
-	hosts, err := tx.Hosts(d.Stream.Pool, seen)
+	seen, pool := tx.LeaseNow().Earliest.Add(-session.SilentAfter), catalog.Pool(d.Stream.Pool)
+	hosts, err := tx.Hosts(pool, seen)
 	if err != nil {
 		return 0, nil, err
 	}
@@ -43,7 +43,7 @@ func pickHost(tx store.Tx, d *catalog.DeliveryMethod) (int64, *session.Refusal, 
 			return 0, nil, err
 		}
 		// Others may have launched there before it was locked.
-		now, err := tx.Hosts(d.Stream.Pool, seen)
+		now, err := tx.Hosts(pool, seen)
 		if err != nil {
 			return 0, nil, err
 		}

@@ -134,9 +134,26 @@ func TestStreamLaunch(t *testing.T) {
 		if got := launched(); got != "two" {
 			t.Errorf("on %s", got)
 		}
+		// The pool that is called default is the one of those that name none.
+		methods, _, err := s.Control.ListDeliveryMethods(t.Context(), app, "", store.Page{Size: 1})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range []struct{ method, host string }{{"default", ""}, {"", " Default "}, {"default", "DEFAULT"}, {"gpu", "gpu "}} {
+			_, err := s.Control.UpdateAgent(t.Context(), s.Admin, two.id, control.Ending{}, func(a *store.Agent) error { a.Pool, a.Slots = p.host, 99; return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			if _, err := s.Control.UpdateDeliveryMethod(t.Context(), s.Admin, methods[0].ID, func(d *catalog.DeliveryMethod) error { d.Stream.Pool = p.method; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			if got := launched(); got != "two" {
+				t.Errorf("a method of pool %q and a host in pool %q: launched on %q", p.method, p.host, got)
+			}
+		}
 		// A player's pool is refused.
 		dev := s.agent("LAB-1")
-		_, err := s.Control.UpdateAgent(t.Context(), s.Admin, dev.ID, control.Ending{}, func(a *store.Agent) error { a.Pool = "gpu"; return nil })
+		_, err = s.Control.UpdateAgent(t.Context(), s.Admin, dev.ID, control.Ending{}, func(a *store.Agent) error { a.Pool = "gpu"; return nil })
 		if err == nil || !strings.Contains(err.Error(), "pool") {
 			t.Errorf("a pool for a device: %v", err)
 		}

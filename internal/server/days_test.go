@@ -236,7 +236,7 @@ func TestTimesOfAHost(t *testing.T) {
 		var u, a, d ref
 		r.want(201, &u, "POST", "/api/v1/users", r.token, map[string]any{"username": "ann", "password": password})
 		r.want(201, &a, "POST", "/api/v1/apps", r.token, map[string]any{"name": "Viewer"})
-		r.want(201, &d, "POST", "/api/v1/delivery-methods", r.token, map[string]any{"app_id": a.ID, "name": "M", "kind": "stream", "stream": map[string]any{"geometry": "1280x800", "reconnect_seconds": 3600, "idle_seconds": 3600, "max_seconds": 43200, "pool": ""},
+		r.want(201, &d, "POST", "/api/v1/delivery-methods", r.token, map[string]any{"app_id": a.ID, "name": "M", "kind": "stream", "stream": map[string]any{"geometry": "1280x800", "reconnect_seconds": 3600, "idle_seconds": 3600, "max_seconds": 43200},
 			"packages": []any{map[string]any{"type": "command", "command": []string{"true"}}}})
 		r.want(201, nil, "POST", "/api/v1/provisions", r.token, map[string]any{"name": "P", "user_ids": []int64{u.ID}, "delivery_method_ids": []int64{d.ID}})
 		host := r.agent(wire.Host)

@@ -195,7 +195,7 @@ type SessionRow struct {
 type SessionQuery struct {
 	Kind             session.Kind
 	Statuses         []session.Status
-	Q                string // contains, by fold: app, user, provision name, status label
+	Q                string // contains, by fold: app, user, provision, agent name, status label; or is the number
 	Username         string // contains, by fold: user name or display name
 	Email            string // contains, by fold
 	AppID            int64
@@ -239,7 +239,7 @@ type Agent struct {
 	Version    string
 	Simulated  bool
 	Ownership  directory.Ownership
-	Pool       string // of a host: which delivery methods run there
+	Pool       string // of a host: which delivery methods run there, as catalog.Pool has it
 	Slots      int    // of a host: how many sessions it can have at once, as it says
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
@@ -295,7 +295,7 @@ type Agents interface {
 	RecordDevice(user, agent int64, at time.Time) error
 	// DevicesOf lists the devices recorded for a user, latest first.
 	DevicesOf(user int64) ([]*Agent, error)
-	// Hosts lists the hosts of a pool that were last heard from at seen or later, with what
+	// Hosts lists the hosts of a pool, "" for the default one, that were last heard from at seen or later, with what
 	// they run, by id: those that can have sessions at all and are not quarantined.
 	Hosts(pool string, seen lease.Time) ([]HostLoad, error)
 	// AddTunnel stores one that waits, and forgets those that are over now.

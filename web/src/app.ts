@@ -1,6 +1,7 @@
 // The little script there is. Pages work without it as links and forms; it makes
 // them live, quick and usable from the keyboard.
 import "htmx.org";
+import { startCopy } from "./copy";
 import { startDialogs } from "./dialog";
 import { startExport } from "./export";
 import { startKeys } from "./keys";
@@ -21,4 +22,5 @@ startExport();
 startKeys();
 startPickers();
 startPortal();
+startCopy();
 startLive();

@@ -25,7 +25,7 @@ import (
 type Filter struct {
 	Kind             string           `query:"kind" json:"kind,omitempty" doc:"device or stream"`
 	Status           []session.Status `query:"status,explode" json:"status,omitempty" doc:"Repeatable"`
-	Q                string           `query:"q" json:"q,omitempty" doc:"Contains, any case: app, user, provision name, status label"`
+	Q                string           `query:"q" json:"q,omitempty" doc:"Contains, any case: name of the app, user, provision, device or host, status label; or is the session's number"`
 	Username         string           `query:"username" json:"username,omitempty" doc:"Contains, any case: user name or display name"`
 	Email            string           `query:"email" json:"email,omitempty" doc:"Contains, any case"`
 	AppID            int64            `query:"app_id" json:"app_id,omitempty" minimum:"1"`

@@ -329,7 +329,7 @@ func (s *Server) agents() {
 			Body struct {
 				Name      Change[string]              `json:"name,omitempty"`
 				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
-				Pool      Change[string]              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name; empty is one too"`
+				Pool      Change[string]              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name; empty, or default, is the default pool"`
 				EndingBody
 			}
 		}

@@ -26,7 +26,8 @@ func actPage(c *call) error {
 		return store.ErrNotFound
 	}
 	f := confirmationOf(d, action)
-	if err := c.askWhy(&f, action, d.Row.ID, "", ""); err != nil {
+	c.takeKept()
+	if err := c.askWhy(&f, action, d.Row.ID, c.r.PostFormValue(wordsField(action)), ""); err != nil {
 		return err
 	}
 	return c.show(page{Title: f.Verb, Nav: "sessions", Now: d.Now}, confirmView(f))

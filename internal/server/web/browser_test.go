@@ -28,7 +28,7 @@ func (s *site) window() *window {
 	w.Run(`document.querySelector('[name=username]').value = 'olga';
 		document.querySelector('[name=password]').value = '` + password + `';
 		document.querySelector('form').submit()`)
-	w.Wait(`location.pathname === '/'`)
+	w.Wait(`['/', '/admin/sessions'].includes(location.pathname)`)
 	return w
 }
 

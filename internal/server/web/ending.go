@@ -36,9 +36,9 @@ func (c *call) askEnding(f *confirmation, running *store.SessionQuery) error {
 			f.Rows = append(f.Rows, fact{Name: "Running now", Text: n, Link: withQuery(sessionsPath, sessionQuery{SessionQuery: q}.values())})
 		}
 	}
-	f.Ends = &field{Help: which + " " + notAtOnce}
+	f.Ends = c.endsField(which)
 	f.NoReason = false
-	f.Reason = field{Name: "reason", Label: "Reason", Optional: true, Help: endReasonHelp,
+	f.Reason = field{Name: "reason", Label: "Reason", Optional: true, Help: endReasonHelp, Value: c.r.PostFormValue("reason"),
 		Attrs: map[string]any{"maxlength": "500", "autocomplete": "off"}}
 	return nil
 }

@@ -578,7 +578,7 @@ func streamSettings(s streamFields, errs map[string]string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = fieldView(field{Name: "stream.pool", Label: "Pool of hosts", Value: s.Pool, Error: errs["stream.pool"], Optional: true, Help: "Empty is the default pool."}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fieldView(field{Name: "stream.pool", Label: "Pool of hosts", Value: s.Pool, Error: errs["stream.pool"], Optional: true, Help: "Empty: the default pool, where a new host is."}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
@@ -830,7 +830,7 @@ func hostFields(a *store.Agent, errs map[string]string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = fieldView(field{Name: "pool", Label: "Pool", Value: a.Pool, Error: errs["pool"], Optional: true, Help: "Delivery methods that name this pool run here. Empty is the default pool.", Attrs: templ.Attributes{"maxlength": "100"}}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fieldView(field{Name: "pool", Label: "Pool", Value: a.Pool, Error: errs["pool"], Optional: true, Help: "Delivery methods that name this pool run here. Empty: the default pool, where those run that name none.", Attrs: templ.Attributes{"maxlength": "100"}}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

@@ -102,6 +102,11 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 				w.WriteHeader(http.StatusUnauthorized)
 				return
 			}
+			if r.Method == http.MethodPost && r.Header.Get("HX-Request") != "true" {
+				// The script keeps its form itself, where it is.
+				s.signInAgain(w, r)
+				return
+			}
 			target := "/sign-in"
 			if back != "/" {
 				target += "?return=" + url.QueryEscape(back)

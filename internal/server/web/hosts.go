@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"net/http"
 	"strconv"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/a-h/templ"
 
+	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -74,12 +76,7 @@ var hosts = &records[store.Agent]{
 }
 
 // poolOf names a host's pool.
-func poolOf(a *store.Agent) string {
-	if a.Pool == "" {
-		return "default"
-	}
-	return a.Pool
-}
+func poolOf(a *store.Agent) string { return cmp.Or(catalog.Pool(a.Pool), catalog.DefaultPool) }
 
 // newHostKey makes an enrolment key for hosts, as newKey does for devices.
 func newHostKey(c *call) error {

@@ -1,10 +1,10 @@
 package web
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"net/url"
-	"strings"
 	"time"
 
 	"github.com/a-h/templ"
@@ -35,9 +35,11 @@ type records[T any] struct {
 	nav  string
 	noun string
 
-	list  listing // what is the same each time
-	find  func(c *call, q string, page store.Page) ([]*T, string, error)
-	cells func(c *call, x *T, now time.Time) ([]cell, error)
+	list listing // what is the same each time
+	find func(c *call, q string, page store.Page) ([]*T, string, error)
+	// searched is what a search looks at; "" is the names.
+	searched string
+	cells    func(c *call, x *T, now time.Time) ([]cell, error)
 
 	id   func(*T) *int64
 	name func(*T) string
@@ -100,7 +102,7 @@ func (k *records[T]) listWith(c *call, code int, top templ.Component) error {
 	}
 	l, now := k.list, time.Now()
 	l.Top, l.Noun = top, k.noun
-	l.Search, l.Pager, l.Clear = q.search("Search "+strings.ToLower(l.Title)), q.pager(next), q.clear()
+	l.Search, l.Pager, l.Clear = q.search("Search "+cmp.Or(k.searched, k.noun+" names")), q.pager(next), q.clear()
 	l.Note = count(len(found), q, next, k.noun)
 	if k.first != nil {
 		l.NewPath = k.path + "/new"
@@ -115,9 +117,17 @@ func (k *records[T]) listWith(c *call, code int, top templ.Component) error {
 	return c.showAs(code, page{Title: l.Title, Nav: k.nav, Now: now}, listingView(l))
 }
 
-func (k *records[T]) blankPage(c *call) error { return k.form(c, k.first(c), nil) }
+func (k *records[T]) blankPage(c *call) error {
+	if c.takeKept() {
+		return k.createPage(c)
+	}
+	return k.form(c, k.first(c), nil)
+}
 
 func (k *records[T]) editPage(c *call) error {
+	if c.takeKept() {
+		return k.save(c)
+	}
 	x, err := k.load(c, c.id())
 	if err != nil {
 		return err
@@ -244,6 +254,7 @@ func (k *records[T]) asked(c *call) (*T, *change, error) {
 }
 
 func (k *records[T]) changePage(c *call) error {
+	c.takeKept()
 	x, ch, err := k.asked(c)
 	if err != nil {
 		return err

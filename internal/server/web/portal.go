@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"leasehold/internal/control"
+	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
@@ -20,15 +21,35 @@ import (
 // recent is how lately a device must have been heard from to be the first choice.
 const recent = 30 * time.Minute
 
+// portalPath is the portal also for administrators without apps, whom "/" leads elsewhere.
+const portalPath = "/portal"
+
+// start is where everybody begins: the portal, or for an administrator who has nothing there
+// the administration.
+func start(c *call) error {
+	p, err := c.Control.Portal(c.r.Context(), c.who())
+	if err != nil {
+		return err
+	}
+	if userOf(c.r).Role == directory.RoleAdmin && len(p.Offers) == 0 && len(p.Sessions) == 0 {
+		return c.redirect("/admin")
+	}
+	return c.portal(p)
+}
+
 // portal is the apps that the signed-in user may launch, with what runs now on top.
 func portal(c *call) error {
 	p, err := c.Control.Portal(c.r.Context(), c.who())
 	if err != nil {
 		return err
 	}
+	return c.portal(p)
+}
+
+func (c *call) portal(p *control.Portal) error {
 	now := time.Now()
 	q := strings.TrimSpace(c.r.URL.Query().Get("q"))
-	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search apps"}}
+	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search app names and descriptions"}, Admin: userOf(c.r).Role == directory.RoleAdmin}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
 		runs := r.Observed == session.IsRunning
@@ -194,7 +215,7 @@ func follow(c *call) error {
 	}
 	path := "/sessions/" + itoa(r.ID)
 	f := following{
-		App: r.AppName, Device: r.AgentName, Status: statusOf(&r, d.Now), Since: r.StatusSince,
+		ID: r.ID, App: r.AppName, Device: r.AgentName, Status: statusOf(&r, d.Now), Since: r.StatusSince,
 		Events: path + "/events", Rev: revOf(r, d.Now),
 		Steps: []step{{Name: "Launched", At: r.StartedAt}, {Name: "Added", Note: "the player adds the app"}, {Name: "Running", Note: "waiting"}},
 	}
@@ -213,6 +234,7 @@ func follow(c *call) error {
 	key := keyLinks + itoa(r.ID)
 	if r.Status == session.Launched {
 		f.Link = c.sessions.GetString(c.r.Context(), key)
+		f.Server, f.Admin = c.Control.PublicURL, userOf(c.r).Role == directory.RoleAdmin
 	} else if c.sessions.Exists(c.r.Context(), key) {
 		c.sessions.Remove(c.r.Context(), key)
 	}
@@ -228,8 +250,8 @@ func follow(c *call) error {
 		f.Over += " You can start it again in the player."
 	case len(d.Denials) > 0 && r.Status != session.Running:
 		f.Over = d.Denials[0].Message
-	case f.Problem == "" && f.Percent == 0 && (r.Status == session.Launched || r.Status == session.Added):
-		f.Stuck = stuckHelp(r, f.Link != "")
+	case f.Link == "" && f.Problem == "" && f.Percent == 0 && (r.Status == session.Launched || r.Status == session.Added):
+		f.Stuck = stuckHelp(r)
 	}
 	return c.show(page{Title: r.AppName, Portal: true, Now: d.Now}, followView(f, d.Now))
 }
@@ -266,7 +288,7 @@ func evictedText(r store.SessionRow, now time.Time) string {
 }
 
 // stuckHelp says what to do when a launch does not get on.
-func stuckHelp(r store.SessionRow, link bool) []string {
+func stuckHelp(r store.SessionRow) []string {
 	var out []string
 	switch {
 	case r.Status == session.Added:
@@ -274,9 +296,6 @@ func stuckHelp(r store.SessionRow, link bool) []string {
 	case r.AgentName != "":
 		out = append(out, "Is the Leasehold player running on "+r.AgentName+"? Start it there; it takes the launch by itself.",
 			"If you are at another device, launch the app again and choose “This device”.")
-	case link:
-		out = append(out, "Press “Open in the player”. The browser may ask whether it may open Leasehold links.",
-			"If nothing opens, the Leasehold player is not installed on this device. Ask your administrator for it.")
 	default:
 		out = append(out, "The link was opened in another browser. Launch the app again from here.")
 	}

@@ -29,7 +29,7 @@ func TestPortal(t *testing.T) {
 	if !strings.HasPrefix(a.path, "/sessions/") {
 		t.Fatalf("after launching at %s", a.path)
 	}
-	a.has("leasehold://launch?", "Open in the player", "launched", "If nothing happens in ten seconds")
+	a.has("leasehold://launch?", "Open in the player", "launched", "If nothing opens", "the browser may ask whether it may open Leasehold links", "the session’s number")
 	bo.get(a.path).is(404)
 	s.as("ann").get(a.path).is(200).lacks("leasehold://")
 
@@ -163,9 +163,9 @@ func TestPeople(t *testing.T) {
 	s.as("bo") // no new password: the old one is good
 
 	olga.post("/admin/groups", vals("name", "")).is(422).has(`id="name-error"`)
-	olga.post("/admin/groups", vals("name", "Engineers", "user_ids", "3", "user_ids", num(s.ann.ID))).is(200).has("The group is made.", `n1">2 `)
+	olga.post("/admin/groups", vals("name", "Engineers", "user_ids", "3", "user_ids", num(s.ann.ID))).is(200).has("The group is made.", `data-label="Members">2 `)
 	olga.get("/admin/groups/1").has("Bo C.", "Ann Berg", `name="shown_user_ids" value="3"`)
-	olga.post("/admin/groups/1", vals("name", "Engineers", "shown_user_ids", "3", "shown_user_ids", num(s.ann.ID), "user_ids", "3")).is(200).has(`n1">1 `)
+	olga.post("/admin/groups/1", vals("name", "Engineers", "shown_user_ids", "3", "shown_user_ids", num(s.ann.ID), "user_ids", "3")).is(200).has(`data-label="Members">1 `)
 	olga.get("/admin/users/3").has("Engineers")
 	olga.get("/admin/pick/user?find=bo&name=user_ids").is(200).has(`name="user_ids" value="3"`).lacks("<html", "Ann Berg")
 	olga.get("/admin/pick/planet").is(404)

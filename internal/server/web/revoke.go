@@ -24,7 +24,8 @@ func revokePage(c *call) error {
 	if err != nil {
 		return err
 	}
-	return c.revokeForm(http.StatusOK, d, "", "")
+	c.takeKept()
+	return c.revokeForm(http.StatusOK, d, c.r.PostFormValue("reason"), "")
 }
 
 // revoke takes the app away as the preview said.

@@ -26,7 +26,8 @@ func (s *Server) pages() []route {
 	add(auth.Public, "POST /setup", setup)
 	add(auth.Public, "POST /theme", setTheme)
 
-	add(auth.SignedIn, "GET /{$}", portal)
+	add(auth.SignedIn, "GET /{$}", start)
+	add(auth.SignedIn, "GET "+portalPath, portal)
 	add(auth.SignedIn, "GET /events", portalEvents)
 	add(auth.SignedIn, "GET /launch/{id}", launchPage)
 	add(auth.SignedIn, "POST /launch/{id}", launch)

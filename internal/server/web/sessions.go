@@ -48,7 +48,7 @@ func sessionsPage(c *call) error {
 		Events:  q.base() + "/events",
 		History: q.with(func(q *sessionQuery) { q.History = !q.History }).path(),
 		WithOld: q.History,
-		Search:  search{Path: q.base(), Value: q.Q, Hint: "Search app, user, provision, status", Hidden: q.hidden("q")},
+		Search:  search{Path: q.base(), Value: q.Q, Hint: searched[q.Kind], Hidden: q.hidden("q")},
 		Columns: sessionColumns(q),
 		Filters: sessionFilters(q),
 	}
@@ -63,6 +63,12 @@ func sessionsPage(c *call) error {
 	}
 	l.Pager = sessionPager(q, list)
 	return c.show(page{Title: title(strings.TrimSpace(noteOf[q.Kind] + " " + strings.ToLower(titleOf[q.Kind]))), Nav: navOf(q.Kind), Now: list.Now}, sessionsView(l, list.Now))
+}
+
+// searched is what a search of a kind's list looks at.
+var searched = map[session.Kind]string{
+	session.Device: "App, user, provision, device, status or number",
+	session.Stream: "App, user, provision, host, status or number",
 }
 
 // titleOf is the title of a kind's list, noteOf what stands beside it.

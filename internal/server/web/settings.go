@@ -40,7 +40,21 @@ type housekept struct {
 	Bad   string // why it did not run
 }
 
-func settingsPage(c *call) error { return c.settingsForm(http.StatusOK, settingsForm{}) }
+func settingsPage(c *call) error {
+	if c.takeKept() {
+		return c.settingsForm(http.StatusOK, c.typedSettings())
+	}
+	return c.settingsForm(http.StatusOK, settingsForm{})
+}
+
+// typedSettings is the form as it was sent.
+func (c *call) typedSettings() settingsForm {
+	f := settingsForm{Values: map[string]string{}, Seen: c.r.PostFormValue(seenField), Reason: c.r.PostFormValue("reason_required") == "true"}
+	for name := range settingTexts(&control.Settings{}) {
+		f.Values[name] = strings.TrimSpace(c.r.PostFormValue(name))
+	}
+	return f
+}
 
 // settingsForm fills in whatever f does not have yet and shows it.
 func (c *call) settingsForm(code int, f settingsForm) error {
@@ -125,10 +139,8 @@ func saveSettings(c *call) error {
 			return err
 		}
 	}
-	f := settingsForm{Values: map[string]string{}, Seen: c.r.PostFormValue(seenField), Reason: get("reason_required") == "true", Errors: errs, Error: "Nothing was saved. What is wrong stands at the fields."}
-	for name := range settingTexts(&control.Settings{}) {
-		f.Values[name] = get(name)
-	}
+	f := c.typedSettings()
+	f.Errors, f.Error = errs, "Nothing was saved. What is wrong stands at the fields."
 	if stale != nil {
 		f.Error, f.Seen = stale.Error(), ""
 		return c.settingsForm(http.StatusConflict, f)

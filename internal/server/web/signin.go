@@ -18,7 +18,7 @@ func signInPage(c *call) error {
 }
 
 func signIn(c *call) error {
-	f := signInForm{Username: c.r.FormValue("username"), Return: safeReturn(c.r.FormValue("return"), "")}
+	f := signInForm{Username: c.r.FormValue("username"), Return: safeReturn(c.r.FormValue("return"), ""), Kept: c.r.PostFormValue(keptField)}
 	u, err := c.Control.SignIn(c.r.Context(), f.Username, c.r.FormValue("password"), c.ClientIP(c.r))
 	if errors.Is(err, control.ErrSignIn) {
 		f.Error = "The user name or the password is not right."
@@ -29,6 +29,9 @@ func signIn(c *call) error {
 	}
 	if err := c.enter(u); err != nil {
 		return err
+	}
+	if page := c.keep(u); page != "" {
+		return c.redirect(page)
 	}
 	return c.redirect(safeReturn(f.Return, "/"))
 }

@@ -158,6 +158,10 @@ func TestStreamsScreen(t *testing.T) {
 	s.as("olga").get("/admin/hosts").has("HOST-1", "default", "50")
 	s.as("olga").get("/admin/hosts/"+num(h.host)).has("on this host", "Pool")
 	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "gpu")).is(200).has("gpu")
+	// What the list calls it may be typed.
+	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "default")).is(200).has("default")
+	s.as("olga").get("/admin/hosts/" + num(h.host)).has(`name="pool" type="text" value=""`)
+	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "gpu")).is(200)
 	s.as("olga").post("/admin/hosts/keys", nil).is(201).has("leasehold host enroll")
 	s.as("ann").get(streamsPath).is(403)
 }

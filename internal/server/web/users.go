@@ -13,7 +13,7 @@ import (
 const usersPath = "/admin/users"
 
 var users = &records[directory.User]{
-	path: usersPath, nav: "users", noun: "user",
+	path: usersPath, nav: "users", noun: "user", searched: "names, user names, email",
 	list: listing{
 		Title: "Users", Empty: "No users yet.",
 		Columns: []column{{Key: "name", Name: "Name"}, {Key: "m", Name: "Role"}, {Key: "user", Name: "User name"}, {Key: "m", Name: "Status"},

@@ -3,6 +3,7 @@ package sqldb
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -275,7 +276,7 @@ func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 		by   []named
 	}{
 		{q.Username, []named{{"user", "user_id"}}}, {q.Email, []named{{"email", "user_id"}}},
-		{strings.TrimSpace(q.Q), []named{{"app", "app_id"}, {"provision", "provision_id"}, {"user", "user_id"}}},
+		{strings.TrimSpace(q.Q), []named{{"app", "app_id"}, {"provision", "provision_id"}, {"user", "user_id"}, {"agent", "agent_id"}}},
 	} {
 		if f.term == "" {
 			continue
@@ -293,6 +294,9 @@ func (t *Tx) asked(q store.SessionQuery) (plain []cond, sets []set, err error) {
 		if len(f.by) > 1 {
 			if r := statusRanges(statusesNamed(f.term)); r.len() > 0 {
 				u = append(u, r)
+			}
+			if id := numbered(f.term); id > 0 {
+				u = append(u, &ranges{column: "id", ids: []int64{id}})
 			}
 		}
 		sets = append(sets, u)
@@ -340,6 +344,20 @@ func statusesNamed(term string) (out []session.Status) {
 		}
 	}
 	return out
+}
+
+// numbered is the session whose number the term is, written as 48213 or #48213; 0 if it is
+// none.
+func numbered(term string) int64 {
+	digits := strings.TrimPrefix(term, "#")
+	if strings.Trim(digits, "0123456789") != "" {
+		return 0
+	}
+	id, err := strconv.ParseInt(digits, 10, 64)
+	if err != nil {
+		return 0 // no digits, or more than a number has
+	}
+	return id
 }
 
 // named is a kind of names and the sessions' column that refers to it.

@@ -3,6 +3,7 @@ package storetest
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -112,6 +113,24 @@ func testSearch(t *testing.T, e *env) {
 	same(t, "user name contains", e.list(store.SessionQuery{Username: "JOH", Sort: "id"}), []int64{john})
 	same(t, "email contains", e.list(store.SessionQuery{Email: "oe@", Sort: "id"}), []int64{joe, zoe})
 	same(t, "combined", e.list(store.SessionQuery{Q: "jo", Statuses: []session.Status{session.Added}}), []int64(nil))
+	// A number finds the session that has it, and a device's name those that are on it.
+	elsewhere := e.launch(f, 1, false).ID
+	number := func(id int64) string { return fmt.Sprint(id) }
+	for q, want := range map[string][]int64{
+		number(john): {john}, " #" + number(zoe) + " ": {zoe}, number(elsewhere + 1): nil, "0": nil, "-" + number(john): nil, "99999999999999999999": nil,
+		strings.ToLower(f.agent.Name): all, f.agent.Name[1:]: all,
+	} {
+		same(t, fmt.Sprintf("search %q", q), e.list(store.SessionQuery{Q: q, Sort: "id"}), want)
+	}
+	same(t, "a number and a status", e.list(store.SessionQuery{Q: number(john), Statuses: []session.Status{session.Evicted}}), []int64(nil))
+	e.view(func(tx store.Tx) error {
+		n, exact, err := tx.CountSessions(store.SessionQuery{Q: number(john)}, 10)
+		same(t, "counted by a number", []any{n, exact}, []any{1, true})
+		return err
+	})
+	e.change(john, func(tx store.Tx, s *session.Session) { s.DeletedAt = tx.WallNow() })
+	same(t, "a number of one that is deleted", e.list(store.SessionQuery{Q: number(john)}), []int64(nil))
+	same(t, "a number in the history", e.list(store.SessionQuery{Q: number(john), History: true}), []int64{john})
 }
 
 // testPaging: no row whose sort value stays the same is skipped or repeated while others

@@ -28,7 +28,7 @@ func testStreams(t *testing.T, e *env) {
 	}
 	one := host("one", "gpu", 3, nil)
 	two := host("two", "gpu", 1, nil)
-	host("elsewhere", "", 5, nil)
+	elsewhere := host("elsewhere", "", 5, nil).ID
 	host("none", "gpu", 0, nil)
 	host("copied", "gpu", 5, func(a *store.Agent) { a.Chain.Quarantined = true })
 	silent := host("silent", "gpu", 5, func(a *store.Agent) { a.Seen.Lease = e.in(-31 * time.Second) })
@@ -65,6 +65,15 @@ func testStreams(t *testing.T, e *env) {
 		})
 		return l
 	}
+	named := host("named", "Default", 5, nil).ID
+	e.view(func(tx store.Tx) error {
+		var ids []int64
+		for _, h := range must[[]store.HostLoad](t)(tx.Hosts("", tx.LeaseNow().Earliest.Add(-30*time.Second))) {
+			ids = append(ids, h.Agent)
+		}
+		same(t, "hosts of the default pool, by no name and by its name", ids, []int64{elsewhere, named})
+		return nil
+	})
 	same(t, "hosts of the pool", loads(), []store.HostLoad{{Agent: one.ID, Slots: 3, Live: 2}, {Agent: two.ID, Slots: 1}})
 	e.update(func(tx store.Tx) error {
 		a := must[*store.Agent](t)(tx.LockAgent(two.ID))
