@@ -4,7 +4,6 @@ import (
 	"database/sql"
 	"time"
 
-	"leasehold/internal/catalog"
 	"leasehold/internal/fold"
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
@@ -94,7 +93,7 @@ func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []
 func (t *Tx) Hosts(pool string, seen lease.Time) (list []store.HostLoad, err error) {
 	pools := cond{"a.pool = ?", []any{pool}}
 	if pool == "" {
-		pools = cond{"(a.pool = '' OR lower(a.pool) = ?)", []any{catalog.DefaultPool}} // stored by that name before it was one with ""
+		pools = cond{"a.pool IN ('', 'default', 'Default', 'DEFAULT')", nil} // stored by that name before it was one with ""
 	}
 	err = t.each(`SELECT a.id, a.slots, (SELECT count(*) FROM sessions s WHERE s.agent_id = a.id AND s.live = 1) FROM agents a JOIN agent_seen x ON x.agent_id = a.id
 		WHERE a.kind = 'host' AND a.deleted_at = 0 AND a.quarantined = 0 AND a.slots > 0 AND `+pools.sql+` AND x.lease_at >= ? ORDER BY a.id`, append(pools.args, int64(seen)), func(r *sql.Rows) error {
