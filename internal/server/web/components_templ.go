@@ -429,7 +429,7 @@ func forecast(f session.Forecast, now time.Time) templ.Component {
 			return templ_7745c5c3_Err
 		}
 		if f.Latest {
-			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<i>at the latest</i>")
+			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 30, "<i class=\"latest\">at the latest</i>")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
 			}
