@@ -125,7 +125,7 @@ func (o *organisation) stream(ctx context.Context, c *control.Control, group int
 		return err
 	}
 	d := &catalog.DeliveryMethod{AppID: app.ID, Name: "Terminal, streamed", Kind: session.Stream,
-		Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"xterm", "-fa", "Monospace", "-fs", "12", "-title", "Terminal"}}},
+		Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"xterm", "-fa", "Monospace", "-fs", "12", "-title", "Terminal", "-xrm", terminalKeys}}},
 		Stream:   &catalog.StreamSettings{Geometry: "1280x800", ReconnectSeconds: 120, IdleSeconds: 1800, MaxSeconds: 4 * 3600}}
 	if err := c.CreateDeliveryMethod(ctx, o.admin, d); err != nil {
 		return err
@@ -183,3 +183,8 @@ var sampleNames = []string{
 	"Tara Quinn", "Umar Farouk", "Vera Kowalski", "Wen Li", "Ximena Rojas", "Yusuf Demir", "Zoe Papas", "Aiko Mori", "Bence Szabo", "Carla Conti",
 	"Derek Boateng", "Elif Kaya", "Felix Wagner", "Greta Holm", "Hugo Martins", "Ines Costa", "Jonas Weber", "Kofi Mensah", "Lena Fischer", "Marek Zelenka",
 }
+
+// terminalKeys has xterm copy and paste with the keys of other terminals, which the viewer's
+// clipboard dialog names.
+const terminalKeys = "*VT100.translations: #override " +
+	`Ctrl Shift <Key>C: copy-selection(CLIPBOARD)\n Ctrl Shift <Key>V: insert-selection(CLIPBOARD, PRIMARY)`

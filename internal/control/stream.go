@@ -64,6 +64,7 @@ type StreamView struct {
 	EndsAt    time.Time // when it has lasted as long as it may; zero: never
 	IdleAt    time.Time // when it ends if nobody uses it until then, once that is near; zero: it is not
 	Clipboard bool
+	Waits     time.Duration     // how long it goes on while nobody watches
 	Messages  []session.Message // that its user has not been shown
 }
 
@@ -98,7 +99,7 @@ func (c *Control) Stream(ctx context.Context, who Who, id int64) (*StreamView, e
 		if err != nil || dm == nil || dm.Stream == nil {
 			return err
 		}
-		out.Clipboard = !dm.Stream.ClipboardOff
+		out.Clipboard, out.Waits = !dm.Stream.ClipboardOff, time.Duration(dm.Stream.ReconnectSeconds)*time.Second
 		if dm.Stream.MaxSeconds > 0 && !s.FirstRunAt.IsZero() {
 			out.EndsAt = s.FirstRunAt.Add(time.Duration(dm.Stream.MaxSeconds) * time.Second)
 		}

@@ -249,7 +249,7 @@ func TestStreamStatuses(t *testing.T) {
 			t.Errorf("a stranger ends it: %v", err)
 		}
 		v, err := s.Control.Stream(t.Context(), s.User, first)
-		if err != nil || v.AppName != "App" || !v.Clipboard || !v.EndsAt.Equal(s.Session(first).FirstRunAt.Add(time.Hour)) {
+		if err != nil || v.AppName != "App" || !v.Clipboard || v.Waits != time.Minute || !v.EndsAt.Equal(s.Session(first).FirstRunAt.Add(time.Hour)) {
 			t.Errorf("view %+v, %v", v, err)
 		}
 		if err := s.Control.EndStream(t.Context(), s.User, first); err != nil {

@@ -171,7 +171,7 @@ async function refresh(): Promise<void> {
     if (e instanceof SignedOut || e instanceof Gone) {
       stopped = true;
       closePicture();
-      phase("stopped", e instanceof Gone ? "There is no such session" : "You are signed out", e instanceof Gone ? "It may be another person’s, or be over for long." : `${app} goes on for a while. Sign in to come back to it.`);
+      phase("stopped", e instanceof Gone ? "There is no such session" : "You are signed out", e instanceof Gone ? "It may be another person’s, or be over for long." : state.waits ? `${app} waits ${state.waits} for you. Sign in to come back to it.` : `${app} does not wait. Sign in to see what became of it.`);
       show("sign-in", e instanceof SignedOut);
       show("retry", false);
       show("end-form", false); // it is nobody's to end now

@@ -94,7 +94,7 @@ func (s *Server) write(w http.ResponseWriter, r *http.Request, code int, p page,
 		p.Now = time.Now()
 	}
 	var buf bytes.Buffer
-	if err := layout(p).Render(templ.WithChildren(r.Context(), body), &buf); err != nil {
+	if err := layout(p).Render(templ.WithChildren(withFocus(r.Context()), body), &buf); err != nil {
 		return err
 	}
 	send(w, r, code, buf.Bytes())

@@ -17,7 +17,7 @@ func fieldErrors(e invalid.Error) map[string]string {
 	m := make(map[string]string, len(e))
 	for _, f := range e {
 		if m[f.Name] == "" {
-			m[f.Name] = title(f.Message) + "."
+			m[f.Name] = title(sayOf(f)) + "."
 		}
 	}
 	return m
@@ -42,7 +42,7 @@ func rest(errs map[string]string, shown ...string) string {
 	for name, text := range errs {
 		known := slices.ContainsFunc(shown, func(s string) bool { return s == name || strings.HasPrefix(name, s+".") })
 		if !known {
-			out = append(out, title(label(name))+": "+text)
+			out = append(out, labelOf(name)+": "+text)
 		}
 	}
 	slices.Sort(out)

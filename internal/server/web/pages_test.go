@@ -52,7 +52,7 @@ func TestRoles(t *testing.T) {
 		ann.post(path, vals("name", "x")).is(403)
 	}
 	ann.get("/").is(200).lacks("Return to Admin")
-	olga.get("/").is(200).has("Return to Admin")
+	olga.get("/portal").is(200).has("Return to Admin")
 	olga.get("/admin").is(200).has(">Portal<", "Sessions")
 	olga.get("/admin/nothing").is(404).has("There is no such page")
 	olga.get("/admin/sessions/99").is(404).has("There is no session 99")
@@ -140,5 +140,5 @@ func TestSetup(t *testing.T) {
 	}
 	// Once only.
 	s.browser().get("/setup?token=" + token).is(403)
-	s.as("olga").get("/").is(200).has("Return to Admin")
+	s.as("olga").get("/portal").is(200).has("Return to Admin")
 }

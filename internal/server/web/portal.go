@@ -49,7 +49,7 @@ func portal(c *call) error {
 func (c *call) portal(p *control.Portal) error {
 	now := time.Now()
 	q := strings.TrimSpace(c.r.URL.Query().Get("q"))
-	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search app names and descriptions"}, Admin: userOf(c.r).Role == directory.RoleAdmin}
+	v := portalPage{Search: search{Path: "/", Value: q, Hint: "Search names, descriptions"}, Admin: userOf(c.r).Role == directory.RoleAdmin}
 	watch := url.Values{}
 	for _, r := range p.Sessions {
 		runs := r.Observed == session.IsRunning
@@ -181,7 +181,7 @@ func launch(c *call) error {
 	var denied *session.Refusal
 	switch {
 	case errors.As(err, &bad):
-		return c.launchForm(http.StatusUnprocessableEntity, title(bad[0].Message)+".")
+		return c.launchForm(http.StatusUnprocessableEntity, title(inLabels(bad[0].Message))+".")
 	case errors.As(err, &denied):
 		return c.launchForm(http.StatusForbidden, denied.Message)
 	case err != nil:

@@ -48,7 +48,7 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case errors.As(err, &bad):
 		s.problem(w, r, http.StatusBadRequest, problem{
 			Title: "This address is not right",
-			Text:  title(bad.Error()) + ".",
+			Text:  sentences(bad),
 			Link:  r.URL.Path, LinkName: "Without what is wrong",
 		})
 	case errors.Is(err, control.ErrLastAdmin):

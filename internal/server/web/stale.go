@@ -8,7 +8,6 @@ import (
 	"reflect"
 	"slices"
 	"strings"
-	"unicode"
 )
 
 // seenField is the hidden field in which a form keeps what its record was like when the
@@ -79,7 +78,7 @@ func (c *call) fresh(x any) error {
 		if !known || old == is {
 			continue
 		}
-		say := "“" + fieldName(name) + "”"
+		say := "“" + fieldName(x, name) + "”"
 		if simple(old) && simple(is) {
 			say += fmt.Sprintf(" from “%s” to “%s”", old, is)
 		}
@@ -94,22 +93,3 @@ func (c *call) fresh(x any) error {
 
 // simple reports whether people can read a value as it is.
 func simple(v string) bool { return v != "" && !strings.ContainsAny(v[:1], "#[{") && v != "null" }
-
-// fieldName writes the name of a record's field as the forms label it, nearly enough:
-// "HeartbeatSeconds" is "Heartbeat", "UserIDs" is "Users".
-func fieldName(name string) string {
-	name = strings.TrimSuffix(name, "Seconds")
-	if n, ok := strings.CutSuffix(name, "IDs"); ok {
-		name = n + "s"
-	}
-	name = strings.TrimSuffix(name, "ID")
-	var b strings.Builder
-	for i, r := range name {
-		if i > 0 && unicode.IsUpper(r) {
-			b.WriteByte(' ')
-			r += 'a' - 'A' // a field's name is ASCII
-		}
-		b.WriteRune(r)
-	}
-	return b.String()
-}

@@ -48,13 +48,5 @@ func TestTwoEditTheSame(t *testing.T) {
 			"force_seconds", "10 s", "wait_seconds", "30 s", "heartbeat_seconds", "5 min", "seen", seen)
 	}
 	olga.post("/admin/settings", values("99", page.seen(t))).is(200).has("The settings are saved.")
-	otto.post("/admin/settings", values("98", page.seen(t))).is(409).has("“History days” from “400” to “99”", `value="98"`)
-}
-
-func TestFieldNames(t *testing.T) {
-	for in, want := range map[string]string{"Name": "Name", "UserIDs": "Users", "DeliveryMethodIDs": "Delivery methods", "HeartbeatSeconds": "Heartbeat", "StartsAt": "Starts at", "SuccessorID": "Successor"} {
-		if got := fieldName(in); got != want {
-			t.Errorf("%s: %q, want %q", in, got, want)
-		}
-	}
+	otto.post("/admin/settings", values("98", page.seen(t))).is(409).has("“History” from “400” to “99”", `value="98"`)
 }

@@ -65,6 +65,8 @@ type viewerState struct {
 	EndsAt    *time.Time `json:"ends_at"`
 	IdleAt    *time.Time `json:"idle_at"`
 	Clipboard bool       `json:"clipboard"`
+	// Waits is how long the app goes on while no page shows it, in words; "" if it does not.
+	Waits string `json:"waits"`
 	// Messages are those of administrators that were not shown yet.
 	Messages []viewerMessage `json:"messages"`
 	Now      time.Time       `json:"now"` // by our clock
@@ -88,6 +90,9 @@ type viewerPage struct {
 
 func stateOf(v *control.StreamView, now time.Time) viewerState {
 	s := viewerState{Clipboard: v.Clipboard, Now: now.UTC()}
+	if v.Waits > 0 {
+		s.Waits = words(v.Waits)
+	}
 	for _, t := range []struct {
 		at time.Time
 		to **time.Time

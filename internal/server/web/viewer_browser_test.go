@@ -191,7 +191,8 @@ func (s *stage) putUp() {
 	s.await("the display", func() bool { _, err := os.Stat(filepath.Join(dir, "rfb")); return err == nil })
 	s.must(os.WriteFile(filepath.Join(dir, "rc.xml"), []byte(`<openbox_config xmlns="http://openbox.org/3.4/rc"><applications><application class="*"><decor>no</decor><fullscreen>yes</fullscreen></application></applications></openbox_config>`), 0o600))
 	start("openbox", "--config-file", "rc.xml")
-	start("xterm", "-fa", "DejaVu Sans Mono", "-fs", "11", "-bg", "#fdf6e3", "-fg", "#334", "-e", "sh", "-c", `stty -echoctl; cat > typed`)
+	start("xterm", "-fa", "DejaVu Sans Mono", "-fs", "11", "-bg", "#fdf6e3", "-fg", "#334",
+		"-xrm", `*VT100.translations: #override Ctrl Shift <Key>V: insert-selection(CLIPBOARD, PRIMARY)`, "-e", "sh", "-c", `stty -echoctl; cat > typed`)
 	s.await("the app", func() bool { _, err := os.Stat(filepath.Join(dir, "typed")); return err == nil })
 }
 
@@ -495,6 +496,25 @@ func TestViewerClipboardInTheBrowser(t *testing.T) {
 	w.Wait(`document.querySelector('#clip-text').value === 'from here, grüße'`)
 	// The app asks for it, and it comes after the key.
 	s.await("what was pasted", func() bool { w.Write("\r"); return strings.Contains(s.typed(), "from here, grüße") })
+
+	// A terminal's key is Ctrl+Shift+V, and reaches it after the text as well.
+	w.Run(`(() => {
+		const box = document.querySelector('#keys');
+		const key = (type, key, code, shiftKey) => box.dispatchEvent(new KeyboardEvent(type, {key, code, ctrlKey: true, shiftKey, cancelable: true}));
+		const data = new DataTransfer();
+		data.setData('text/plain', 'as terminals do');
+		key('keydown', 'Control', 'ControlLeft', false);
+		key('keydown', 'Shift', 'ShiftLeft', true);
+		key('keydown', 'V', 'KeyV', true);
+		box.dispatchEvent(new ClipboardEvent('paste', {clipboardData: data, cancelable: true}));
+		key('keyup', 'V', 'KeyV', true);
+		key('keyup', 'Shift', 'ShiftLeft', false);
+		key('keyup', 'Control', 'ControlLeft', false);
+	})()`)
+	s.await("what was pasted with Ctrl+Shift+V", func() bool { w.Write("\r"); return strings.Contains(s.typed(), "as terminals do") })
+	w.Run(`document.querySelector('#handle').click(); document.querySelector('#clipboard').click()`)
+	w.Wait(`document.querySelector('#clip-dialog[open]').innerText.includes('terminals with Ctrl+Shift+V')`)
+	w.Run(`document.querySelector('#clip-dialog').close()`)
 	w.quiet()
 
 	s.say(func(v *control.StreamView) { v.Clipboard = false })

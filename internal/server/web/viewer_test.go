@@ -88,6 +88,15 @@ func TestViewerPage(t *testing.T) {
 		ann.get("/streams/7/socket").is(c.socket)
 	}
 	streams.Status, streams.Reason = session.Connected, ""
+	// Ending it says how long it would wait, as it does wherever that is said.
+	for _, x := range []struct {
+		waits            time.Duration
+		dialog, answered string
+	}{{5 * time.Minute, "the app waits 5 minutes for you", `"waits":"5 minutes"`}, {0, "the app does not wait for you", `"waits":""`}} {
+		streams.Waits = x.waits
+		ann.get("/streams/7").is(200).has(x.dialog)
+		ann.get("/streams/7/state").is(200).has(x.answered)
+	}
 	for _, of := range []string{"", "/state", "/socket", "/events"} {
 		ann.get("/streams/8" + of).is(404)
 		s.as("olga").get("/streams/7" + of).is(404)

@@ -70,7 +70,7 @@ export function startClipboard(send: Send): void {
     last = "";
     const sent = give(field().value, send);
     dialog.close();
-    note(sent ? `Sent to ${app}: paste it there` : `${app} is not connected`);
+    note(sent ? `Sent to ${app}: paste it there with Ctrl+V, in a terminal with Ctrl+Shift+V` : `${app} is not connected`);
   });
   window.addEventListener("focus", () => void look(send));
   box.addEventListener("focus", () => void look(send));

@@ -16,6 +16,7 @@ export interface State {
   ends_at: string | null;
   idle_at: string | null;
   clipboard: boolean;
+  waits: string;
   messages: Message[];
   now: string;
 }
