@@ -29,6 +29,7 @@ var labels = map[string]string{
 	"history_days": "History", "force_seconds": "Force margin", "wait_seconds": "Authorisation wait", "reason_required": "A reason is mandatory",
 
 	// Of addresses:
+	"address.kind": "Kind",
 	"q": "Search", "status": "Status", "user_id": "User", "provision_id": "Provision", "delivery_method_id": "Delivery method", "device_id": "Device", "host_id": "Host",
 	"from": "From", "to": "To", "tz": "Time zone", "older_seconds": "Started", "silent_seconds": "Silent for", "sort": "Order", "delivery_method": "Delivery method", "started_at": "Start time", "last_activity_at": "Last activity", "page_size": "Page size", "page_token": "Page",
 	"as_of": "Time of the list", "contains": "Contains", "history": "History", "text": "Text", "n": "Message",
@@ -75,11 +76,11 @@ func sayOf(f invalid.Field) string {
 	return inLabels(f.Message)
 }
 
-// sentences says everything that is wrong with an input, each with its label.
+// sentences says everything that is wrong with an address, each with its label.
 func sentences(e invalid.Error) string {
 	var out []string
 	for _, f := range e {
-		out = append(out, labelOf(f.Name)+" "+sayOf(f)+".")
+		out = append(out, cmp.Or(labels["address."+f.Name], labelOf(f.Name))+" "+sayOf(f)+".")
 	}
 	return strings.Join(out, " ")
 }
