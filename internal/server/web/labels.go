@@ -30,7 +30,7 @@ var labels = map[string]string{
 
 	// Of addresses:
 	"address.kind": "Kind",
-	"q": "Search", "status": "Status", "user_id": "User", "provision_id": "Provision", "delivery_method_id": "Delivery method", "device_id": "Device", "host_id": "Host",
+	"q":            "Search", "status": "Status", "user_id": "User", "provision_id": "Provision", "delivery_method_id": "Delivery method", "device_id": "Device", "host_id": "Host",
 	"from": "From", "to": "To", "tz": "Time zone", "older_seconds": "Started", "silent_seconds": "Silent for", "sort": "Order", "delivery_method": "Delivery method", "started_at": "Start time", "last_activity_at": "Last activity", "page_size": "Page size", "page_token": "Page",
 	"as_of": "Time of the list", "contains": "Contains", "history": "History", "text": "Text", "n": "Message",
 }
