@@ -86,6 +86,10 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 		stopServer()
 		err = errors.Join(err, <-served)
 	}()
+	// The simulated sessions are brought to where leases are out, which takes a clock.
+	if err := s.Control.AwaitClock(run); err != nil {
+		return err
+	}
 	org, err := newOrganisation(run, s.Control, c.Sample)
 	if err != nil {
 		return fmt.Errorf("the sample organisation: %w", err)

@@ -70,6 +70,9 @@ func newNode(ctx context.Context, db *database, heartbeat, warning int, packages
 		cancel()
 		return <-served
 	}
+	if err := n.Control.AwaitClock(ctx); err != nil {
+		return nil, errors.Join(err, n.stop())
+	}
 	return n, nil
 }
 
