@@ -469,3 +469,24 @@ func TestClosedByItsDevice(t *testing.T) {
 		}
 	})
 }
+
+// A start is told once the app's process is there, not when it is about to be. A check-in
+// for another reason meanwhile tells it early.
+func TestRunningOnceItIsThere(t *testing.T) {
+	inWorld(t, floating, func(w *world) {
+		id := w.launch()
+		w.pass(time.Second)
+		w.run(id, 1).Exit(0)
+		w.pass(time.Second)
+		w.late.Store(int64(5 * time.Second))
+		if err := w.agent.Start(id); err != nil {
+			t.Fatal(err)
+		}
+		w.pass(4 * time.Second)
+		w.want(id, session.Stopped)
+		w.pass(2 * time.Second)
+		if s := w.want(id, session.Running); s.Lease == nil || !w.run(id, 2).Alive() {
+			t.Errorf("lease %+v", s.Lease)
+		}
+	})
+}

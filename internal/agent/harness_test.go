@@ -201,6 +201,7 @@ type world struct {
 	beats  atomic.Int64   // pause between the server's beats
 	stop   context.CancelFunc
 	over   chan error
+	late   atomic.Int64 // how long a guard takes to start an app
 	behave fake.App
 	notify func(agent.Notice)
 }
@@ -301,8 +302,19 @@ func (w *world) start() {
 	w.begin(a)
 }
 
+// lateRunner is a runner whose guards take their time.
+type lateRunner struct {
+	runner.Runner
+	late *atomic.Int64
+}
+
+func (r lateRunner) Start(ctx context.Context, spec runner.Spec) (runner.Run, error) {
+	time.Sleep(time.Duration(r.late.Load())) // in the bubble
+	return r.Runner.Start(ctx, spec)
+}
+
 func (w *world) open() (*agent.Agent, error) {
-	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: w.runner, Apps: w.apps, Clock: w.device, Notify: w.notify}
+	cfg := agent.Config{Dir: w.dir, Server: w.net, Runner: lateRunner{w.runner, &w.late}, Apps: w.apps, Clock: w.device, Notify: w.notify}
 	if w.clock != nil {
 		cfg.Clock = w.clock
 	}

@@ -154,6 +154,8 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	// Now the row may say that it runs, or why it does not.
+	defer a.Wake()
 	s.spawning = false
 	switch {
 	case err == nil:

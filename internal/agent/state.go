@@ -267,7 +267,8 @@ func (a *Agent) commit(s *session, list ...wire.Observation) error {
 	if err != nil {
 		return a.fail(err)
 	}
-	if len(list) > 0 {
+	// A start is told once the app's process is there; see spawn.
+	if slices.ContainsFunc(list, func(o wire.Observation) bool { return o.Type != state.ObsStarted }) {
 		a.Wake()
 	}
 	return nil
