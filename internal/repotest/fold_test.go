@@ -27,6 +27,7 @@ var notNames = map[string]string{
 	"internal/agent/packages/packages.go":   "a host name of an address; hex digits",
 	"internal/agent/packages/push.go":       "the ending .exe of a file",
 	"internal/server/web/format.go":         "a capital that is shown",
+	"internal/server/web/labels.go":         "names of Go fields, to find their labels",
 	"internal/server/web/methods.go":        "hex digits",
 	"internal/server/web/sessionfilters.go": "words of ours, in a sentence",
 	"internal/server/web/sessions.go":       "a title of ours, in a sentence",
