@@ -138,7 +138,11 @@ func (c *Control) Restored(ctx context.Context, longest time.Duration) error {
 			return err
 		}
 		if longest > 0 {
-			margin := lease.Terms{ForceMargin: c.Force}.Margin(longest)
+			set, err := c.settings(tx)
+			if err != nil {
+				return err
+			}
+			margin := lease.Terms{ForceMargin: set.force()}.Margin(longest)
 			if err := tx.ExtendRestoreHold(store.EveryMethod, tx.LeaseNow().Latest.Add(longest+margin)); err != nil {
 				return err
 			}

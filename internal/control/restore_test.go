@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/control"
 	"leasehold/internal/lease"
 	"leasehold/internal/servertest"
 	"leasehold/internal/store"
@@ -63,6 +64,32 @@ func TestRestoreKnowsLongerLeases(t *testing.T) {
 		s.say(b)
 		if s.Session(other).Lease == nil {
 			t.Error("the hold does not end")
+		}
+	})
+}
+
+// TestRestoredForHoldsTheForceMargin: a hold that is asked for is as long as any lease may
+// last by the settings, which may have a longer force margin than the server starts with.
+func TestRestoredForHoldsTheForceMargin(t *testing.T) {
+	const longest, force = 24 * time.Hour, 10 * time.Minute
+	each(t, func(t *testing.T, s *stepped) {
+		if _, err := s.Control.UpdateSettings(t.Context(), s.Admin, func(c *control.Settings) error {
+			c.ForceSeconds = int(force / time.Second)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Control.Restored(t.Context(), longest); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Store.View(t.Context(), func(tx store.Tx) error {
+			_, until, err := tx.RestoreHold(store.EveryMethod)
+			if least := tx.LeaseNow().Latest.Add(longest + lease.Terms{ForceMargin: force}.Margin(longest)); until < least {
+				t.Errorf("the hold ends %v too early", least.Sub(until))
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
 		}
 	})
 }
