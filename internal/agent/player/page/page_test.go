@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -71,6 +72,7 @@ func newSite(t *testing.T) *site {
 			defer w.mu.Unlock()
 			s := w.state
 			s.Now = time.Now()
+			s.Sessions = slices.Clone(s.Sessions) // tests change their own
 			return s
 		},
 		Do: func(_ context.Context, op string, session int64) error {
