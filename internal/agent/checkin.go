@@ -4,8 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"net/http"
+	"slices"
 	"time"
 
 	"leasehold/internal/lease"
@@ -19,7 +21,8 @@ const (
 	maxRetry     = time.Minute
 	idleBeat     = 5 * time.Minute // the heartbeat of an agent that has none of its own
 	longestPause = 24 * time.Hour
-	hurried      = 20 // check-ins in a row that may follow at once
+	hurried      = 20               // check-ins in a row that may follow at once
+	startWait    = 10 * time.Second // longest wait for an app's process before a check-in
 )
 
 // loop checks in, one request at a time, until ctx is done.
@@ -101,6 +104,7 @@ func (a *Agent) offline(err error, next time.Duration) {
 
 // checkIn sends one check-in and applies its answer. It returns when the next is due.
 func (a *Agent) checkIn(ctx context.Context) (time.Duration, error) {
+	a.awaitStarts(ctx)
 	m, sent, err := a.request()
 	if err != nil {
 		return 0, err
@@ -116,6 +120,25 @@ func (a *Agent) checkIn(ctx context.Context) (time.Duration, error) {
 		return 0, err
 	}
 	return a.heard(m, answer), nil
+}
+
+// awaitStarts waits until the process of every app that is being started is there: a
+// check-in tells the whole journal, so one that goes out before would have the row say
+// running too early. The wait is bounded by a heartbeat, which every lease has to spare, and
+// by startWait, so that a guard that hangs holds up no order to another app. A host's
+// session is not connected before its display is up, and needs no such wait.
+func (a *Agent) awaitStarts(ctx context.Context) {
+	limit := min(startWait, a.heartbeat())
+	for from := a.Clock.Now(); ctx.Err() == nil; {
+		left := limit - a.Clock.Now().Sub(from)
+		a.mu.Lock()
+		starting := a.err == nil && !a.host() && slices.ContainsFunc(slices.Collect(maps.Values(a.sessions)), func(s *session) bool { return s.spawning })
+		a.mu.Unlock()
+		if !starting || left <= 0 {
+			return
+		}
+		a.sleep(ctx, left, a.wake) // spawn wakes
+	}
 }
 
 // send brings a check-in to the server.
