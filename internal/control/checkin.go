@@ -28,7 +28,7 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 	quiet := len(m.Observations) == 0 && !slices.ContainsFunc(m.Sessions, func(s wire.SessionState) bool { return s.State == session.IsRunning })
 	if quiet {
 		err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-			out, err = c.checkIn(tx, agent, m, from, true)
+			out, err = c.checkIn(tx, agent, m, from, reads)
 			return err
 		})
 		if err != nil && !errors.Is(err, errMustWrite) {
@@ -37,10 +37,16 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 		quiet = err == nil
 	}
 	if !quiet {
-		err := c.Store.Update(ctx, func(tx store.Tx) (err error) {
-			out, err = c.checkIn(tx, agent, m, from, false)
+		err := c.Store.Update(store.Soon(ctx), func(tx store.Tx) (err error) {
+			out, err = c.checkIn(tx, agent, m, from, waits)
 			return err
 		})
+		if errors.Is(err, store.ErrLocked) {
+			err = c.Store.Update(ctx, func(tx store.Tx) (err error) {
+				out, err = c.checkIn(tx, agent, m, from, passesOver)
+				return err
+			})
+		}
 		if err != nil {
 			return nil, err
 		}
@@ -84,6 +90,15 @@ func whereFrom(addr string, a *store.Agent) (w directory.Where) {
 // errMustWrite ends a read-only attempt that found something to write.
 var errMustWrite = errors.New("control: this check-in changes something")
 
+// mode is how a check-in meets the rows of its sessions.
+type mode int
+
+const (
+	reads      mode = iota // it locks and changes none
+	waits                  // for those that somebody else has locked
+	passesOver             // those that somebody else has locked; see passOver
+)
+
 type outcome struct {
 	answer  *wire.Answer
 	grants  []*lease.Grant
@@ -106,6 +121,7 @@ type checkIn struct {
 	set      *Settings
 	now      lease.Now
 	out      *outcome
+	mode     mode
 	readonly bool
 
 	sessions map[int64]*session.Session
@@ -113,8 +129,8 @@ type checkIn struct {
 	order    []int64 // ids in ascending order
 }
 
-func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from string, readonly bool) (*outcome, error) {
-	ci := &checkIn{Control: c, tx: tx, m: m, readonly: readonly, now: tx.LeaseNow()}
+func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from string, mode mode) (*outcome, error) {
+	ci := &checkIn{Control: c, tx: tx, m: m, mode: mode, readonly: mode == reads, now: tx.LeaseNow()}
 	ci.out = &outcome{now: ci.now, answer: &wire.Answer{V: wire.Version, Number: m.Number}}
 	if err := ci.load(agentID); err != nil {
 		return nil, err
@@ -178,7 +194,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 		ci.agent.Chain.Commit(m.Number, m.Token, next)
 	}
 	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots {
-		if readonly {
+		if ci.readonly {
 			return nil, errMustWrite
 		}
 		if err := tx.SaveAgent(ci.agent); err != nil {
@@ -214,7 +230,15 @@ func (ci *checkIn) load(agentID int64) (err error) {
 			ids = append(ids, ci.m.Sessions[i].Session)
 		}
 		slices.Sort(ids)
-		list, err = ci.tx.LockSessionsOfAgent(agentID, slices.Compact(ids))
+		ids = slices.Compact(ids)
+		if ci.mode == passesOver {
+			var locked []int64
+			if list, locked, err = ci.tx.TryLockSessionsOfAgent(agentID, ids); err == nil {
+				err = ci.passOver(locked)
+			}
+		} else {
+			list, err = ci.tx.LockSessionsOfAgent(agentID, ids)
+		}
 	}
 	if err != nil {
 		return err
@@ -225,6 +249,37 @@ func (ci *checkIn) load(agentID int64) (err error) {
 		ci.sessions[s.ID], ci.before[s.ID] = s, store.Clone(s)
 		ci.order = append(ci.order, s.ID)
 	}
+	return nil
+}
+
+// passOver leaves out of the message what it says of sessions that somebody else has
+// locked, so that the agent's other apps are renewed meanwhile: to the server it is a message
+// that does not list them, and whose journal ends before the first entry about one of them.
+// A session that a later entry is about is left out too: what the message says of it is
+// ahead of what is applied. A report that begins an epoch is whole or not at all; then the
+// error is store.ErrLocked.
+func (ci *checkIn) passOver(locked []int64) error {
+	if len(locked) == 0 {
+		return nil
+	}
+	if ci.m.Epoch > ci.agent.Epoch {
+		return fmt.Errorf("control: session %d: %w", locked[0], store.ErrLocked)
+	}
+	ci.Log.Warn("sessions are locked by somebody else's transaction; their agent's check-in passes over them", "agent", ci.agent.ID, "sessions", len(locked), "first", locked[0])
+	out := map[int64]bool{}
+	for _, id := range locked {
+		out[id] = true
+	}
+	m := *ci.m
+	m.Complete = false
+	if i := slices.IndexFunc(m.Observations, func(o wire.Observation) bool { return o.Seq > ci.agent.Seq && out[o.Session] }); i >= 0 {
+		for _, o := range m.Observations[i:] {
+			out[o.Session] = true
+		}
+		m.Observations = m.Observations[:i]
+	}
+	m.Sessions = slices.DeleteFunc(slices.Clone(m.Sessions), func(s wire.SessionState) bool { return out[s.Session] })
+	ci.m = &m
 	return nil
 }
 

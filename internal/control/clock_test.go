@@ -3,7 +3,9 @@ package control_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
+	"sync"
 	"testing"
 	"time"
 
@@ -75,19 +77,7 @@ func TestLockedSessionHoldsNothingUp(t *testing.T) {
 	app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 5, Warnings: []int{2}})
 	a, b := s.agent("LAB-1"), s.agent("LAB-2")
 	held, lapses := s.running(a, app.ID), s.running(b, app.ID)
-	db, err := sql.Open("pgx", s.dsn)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer db.Close()
-	tx, err := db.Begin()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer tx.Rollback()
-	if _, err := tx.Exec("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", held); err != nil {
-		t.Fatal(err)
-	}
+	free := s.lock(held)
 	was := s.leaseNow().Earliest
 	done := make(chan struct{})
 	go func() {
@@ -112,11 +102,75 @@ func TestLockedSessionHoldsNothingUp(t *testing.T) {
 	if _, err := s.Control.Act(t.Context(), s.Admin, held, session.Evict, ""); err == nil || time.Since(began) > 20*time.Second {
 		t.Errorf("an action on a locked session: %v after %v", err, time.Since(began))
 	}
-	if err := tx.Rollback(); err != nil {
-		t.Fatal(err)
-	}
+	free()
 	s.step(time.Second)
 	s.is(held, session.Stopped)
+}
+
+// Apps beside the one whose row is locked are renewed, also once the journal has entries that
+// cannot be applied yet, and what was passed over is made up for.
+func TestLockedSessionOfTheSameAgent(t *testing.T) {
+	s := (&stepped{db: "postgres"}).fresh(t)
+	terms := servertest.Terms{Packages: command, Heartbeat: 5, Warnings: []int{2}}
+	app, _ := s.App("App", terms)
+	second, _ := s.App("Second", terms)
+	third, _ := s.App("Third", terms)
+	a := s.agent("LAB-1")
+	other, held, exits := s.running(a, second.ID), s.running(a, app.ID), s.running(a, third.ID)
+	free := s.lock(held)
+	renewed := func() {
+		t.Helper()
+		was := s.Session(other).Lease
+		s.step(5 * time.Second)
+		began := time.Now()
+		s.say(a)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("a check-in beside a locked session took %v", took)
+		}
+		s.is(other, session.Running)
+		if is := s.Session(other).Lease; is == nil || is.ExpiresAt.Sub(was.ExpiresAt) != 5*time.Second {
+			t.Fatalf("the lease went from %+v to %+v", was, is)
+		}
+	}
+	renewed()
+	renewed()
+	s.is(exits, session.Running)
+	a.Exit(held)
+	a.Exit(exits)
+	for range 4 {
+		renewed()
+	}
+	free()
+	s.say(a)
+	s.is(held, session.Stopped)
+	s.is(exits, session.Stopped)
+	renewed()
+	late := s.added(a, app.ID) // a launch is added, not forgotten or removed
+	s.is(late, session.Added)
+}
+
+// lock locks a session's row on PostgreSQL as somebody's open transaction does, until what
+// it returns is called.
+func (s *stepped) lock(id int64) (free func()) {
+	s.t.Helper()
+	db, err := sql.Open("pgx", s.dsn)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if _, err := tx.Exec("SELECT 1 FROM sessions WHERE id = $1 FOR UPDATE", id); err != nil {
+		s.t.Fatal(err)
+	}
+	free = sync.OnceFunc(func() {
+		if err := errors.Join(tx.Rollback(), db.Close()); err != nil {
+			s.t.Error(err)
+		}
+	})
+	s.t.Cleanup(free)
+	return free
 }
 
 // While a batch over many sessions runs, the lease clock is ticked on time and check-ins are

@@ -96,6 +96,9 @@ type Sessions interface {
 	// LockSessionsOfAgent is SessionsOfAgent, locked in the order of their ids, together
 	// with those of ids that are of this agent whether Live or not.
 	LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, error)
+	// TryLockSessionsOfAgent is LockSessionsOfAgent without those that somebody else has
+	// locked, whose ids it returns apart, ascending.
+	TryLockSessionsOfAgent(agent int64, ids []int64) (free []*session.Session, locked []int64, err error)
 	// SaveSession stores what changed from before to after, with after's transitions and
 	// messages: the row, the lease and its seat, the order. A lease that was replaced by nil frees
 	// its seat. before is what Session or a Lock method returned, copied with Clone.

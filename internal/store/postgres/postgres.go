@@ -182,8 +182,11 @@ const attempts = 10
 // Update implements store.Store.
 func (s *Store) Update(ctx context.Context, fn func(store.Tx) error) error {
 	limits := updateLimits
-	if store.IsBeside(ctx) {
+	switch {
+	case store.IsBeside(ctx):
 		limits = besideLimits
+	case store.IsSoon(ctx):
+		limits = soonLimits
 	}
 	var err error
 	for range attempts {

@@ -19,6 +19,7 @@ import (
 // transactions does not mind.
 const (
 	updateLimits = "set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true)"
+	soonLimits   = "set_config('lock_timeout', '1s', true), set_config('statement_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true)"
 	viewLimits   = "set_config('statement_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '60s', true)"
 	// Work beside requests has turns, and comes back to what is locked.
 	besideLimits = "set_config('lock_timeout', '200ms', true), set_config('statement_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '10s', true)"

@@ -171,7 +171,37 @@ func (t *Tx) SessionsOfAgent(agent int64) ([]*session.Session, error) {
 
 // LockSessionsOfAgent implements store.Sessions.
 func (t *Tx) LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, error) {
-	if err := t.lock("s.agent_id = ? AND s.live = 1", agent); err != nil {
+	return t.sessionsOf(agent, ids, t.lock)
+}
+
+// TryLockSessionsOfAgent implements store.Sessions.
+func (t *Tx) TryLockSessionsOfAgent(agent int64, ids []int64) (free []*session.Session, locked []int64, err error) {
+	if t.d.TryUpdate == "" {
+		free, err = t.LockSessionsOfAgent(agent, ids)
+		return free, nil, err
+	}
+	mine := map[int64]bool{}
+	out, err := t.sessionsOf(agent, ids, func(cond string, args ...any) error {
+		got, err := t.ids("SELECT s.id FROM sessions s WHERE "+cond+" ORDER BY s.id"+t.d.TryUpdate, args...)
+		for _, id := range got {
+			mine[id] = true
+		}
+		return err
+	})
+	for _, s := range out {
+		if mine[s.ID] {
+			free = append(free, s)
+		} else {
+			locked = append(locked, s.ID)
+		}
+	}
+	return free, locked, err
+}
+
+// sessionsOf returns the live sessions of an agent and those of ids that are its own, by
+// id, each locked by lock before it is read.
+func (t *Tx) sessionsOf(agent int64, ids []int64, lock func(cond string, args ...any) error) ([]*session.Session, error) {
+	if err := lock("s.agent_id = ? AND s.live = 1", agent); err != nil {
 		return nil, err
 	}
 	out, err := t.SessionsOfAgent(agent)
@@ -187,7 +217,7 @@ func (t *Tx) LockSessionsOfAgent(agent int64, ids []int64) ([]*session.Session, 
 	for part := range slices.Chunk(others, 500) {
 		cond := "s.id IN (" + marks(len(part)) + ") AND s.agent_id = ?"
 		args := append(anys(part), agent)
-		if err := t.lock(cond, args...); err != nil {
+		if err := lock(cond, args...); err != nil {
 			return nil, err
 		}
 		more, err := t.sessions(cond, args...)

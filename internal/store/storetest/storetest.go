@@ -81,7 +81,7 @@ func Run(t *testing.T, open Open) {
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},
 		{"lists by duration", testDurations}, {"lists of many by duration", testManyDurations}, {"paging by duration", testPagingByDuration},
 		{"update is all or nothing", testAtomic}, {"a panic", testPanic}, {"view cannot write", testView}, {"updates of one row", testContended}, {"a cancelled update", testCancelled},
-		{"lease clock", testClock}, {"wall clock set", testWallSet}, {"restarted lease clock", testRestartClock}, {"hold after a restore", testRestoreHold}, {"locked sessions", testTryLock}, {"reopen", testSeen},
+		{"lease clock", testClock}, {"wall clock set", testWallSet}, {"restarted lease clock", testRestartClock}, {"hold after a restore", testRestoreHold}, {"locked sessions", testTryLock}, {"locked sessions of an agent", testTryLockOfAgent}, {"reopen", testSeen},
 		{"renamed with many sessions", testRenamed}, {"duties", testDuties}, {"batches", testBatches}, {"checks", testChecks}, {"housekeeping", testHousekeeping},
 		{"restrictions", testRestrictions}, {"silence", testSilence}, {"history", testHistory}, {"denials", testDenials},
 	} {

@@ -296,6 +296,52 @@ func testRestoreHold(t *testing.T, e *env) {
 	same(t, "of another one", hold(8), [2]lease.Time{100, 200})
 }
 
+// testTryLockOfAgent: a check-in leaves out the sessions that somebody else has locked, and
+// learns which they are.
+func testTryLockOfAgent(t *testing.T, e *env) {
+	f := e.fixture()
+	a, b, c := e.launch(f, 0, true), e.launch(f, 1, true), e.launch(f, 0, true)
+	try := func() (free, locked []int64) {
+		e.update(func(tx store.Tx) error {
+			got, others, err := watched{tx, e.suite}.TryLockSessionsOfAgent(f.agent.ID, []int64{c.ID, 1 << 40})
+			free, locked = ids(got), others
+			return err
+		})
+		return free, locked
+	}
+	free, locked := try()
+	same(t, "none is locked", free, []int64{a.ID, b.ID, c.ID})
+	same(t, "none is left out", len(locked), 0)
+	if !e.concurrent() {
+		return // there is one writer: nobody else can have locked any
+	}
+	e.update(func(tx store.Tx) error {
+		if _, err := tx.LockSession(b.ID); err != nil {
+			return err
+		}
+		free, locked = try()
+		return nil
+	})
+	same(t, "free", free, []int64{a.ID, c.ID})
+	same(t, "locked", locked, []int64{b.ID})
+	// An update that has another way does not wait long for it.
+	e.update(func(tx store.Tx) error {
+		if _, err := tx.LockSession(b.ID); err != nil {
+			return err
+		}
+		began := time.Now()
+		err := e.st.Update(store.Soon(context.Background()), func(tx store.Tx) error {
+			_, err := tx.LockSessionsOfAgent(f.agent.ID, nil)
+			return err
+		})
+		wantErr(t, err, store.ErrLocked)
+		if took := time.Since(began); took > 3*time.Second {
+			t.Errorf("it waited %v", took)
+		}
+		return nil
+	})
+}
+
 // testTryLock: work that must not wait leaves out what somebody else has locked.
 func testTryLock(t *testing.T, e *env) {
 	f := e.fixture()

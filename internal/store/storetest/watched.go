@@ -74,6 +74,11 @@ func (w watched) SessionsOfAgent(a0 int64) ([]*session.Session, error) {
 	return w.Tx.SessionsOfAgent(a0)
 }
 
+func (w watched) TryLockSessionsOfAgent(a0 int64, a1 []int64) ([]*session.Session, []int64, error) {
+	w.saw("TryLockSessionsOfAgent")
+	return w.Tx.TryLockSessionsOfAgent(a0, a1)
+}
+
 func (w watched) LockSessionsOfAgent(a0 int64, a1 []int64) ([]*session.Session, error) {
 	w.saw("LockSessionsOfAgent")
 	return w.Tx.LockSessionsOfAgent(a0, a1)
