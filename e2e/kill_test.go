@@ -24,7 +24,9 @@ var (
 
 // TestKill kills the player and the server again and again at random moments while people
 // launch, evict and expire, and looks afterwards whether anything that was acknowledged was
-// lost or doubled.
+// lost or doubled. Now and then one is stopped for seconds instead, so that its ticks and
+// check-ins are late, and PostgreSQL's wall clock is set to and fro all the time. (SQLite's
+// is the server's own, which only the whole machine's would move.)
 func TestKill(t *testing.T) {
 	seed := *killSeed
 	if seed == 0 {
@@ -35,11 +37,12 @@ func TestKill(t *testing.T) {
 			t.Parallel()
 			var more []string
 			if database == "PostgreSQL" {
-				pg, err := pgtest.Start(false)
+				pg, err := pgtest.StartFaked()
 				if err != nil {
 					t.Fatal(err)
 				}
 				t.Cleanup(pg.Stop)
+				setClock(t, pg, rand.New(rand.NewPCG(seed, 4)))
 				url, err := pg.New()
 				if err != nil {
 					t.Fatal(err)
@@ -88,11 +91,39 @@ func killLoop(t *testing.T, rnd *rand.Rand, more []string) {
 	if t.Failed() {
 		return
 	}
-	t.Logf("%d kills of each in %v: %s", *killRounds, time.Since(began).Round(time.Second), w)
+	t.Logf("%d rounds for each, one in five a stop of seconds and the others kills, in %v: %s", *killRounds, time.Since(began).Round(time.Second), w)
 	if len(w.launched) < *killRounds/4 || len(w.acts) < *killRounds/4 {
 		t.Error("hardly anything was going on: this shows little")
 	}
 	w.check(t, d)
+}
+
+// setClock sets PostgreSQL's wall clock at random moments until the test ends.
+func setClock(t *testing.T, pg *pgtest.Server, rnd *rand.Rand) {
+	stop, stopped := make(chan struct{}), make(chan int)
+	go func() {
+		n := 0
+		defer func() { stopped <- n }()
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Duration(rnd.Int64N(int64(3 * time.Second)))):
+			}
+			off := []time.Duration{0, -20 * time.Second, 2 * time.Hour, -time.Hour, time.Minute}[rnd.IntN(5)]
+			if err := pg.SetWall(off); err != nil {
+				t.Error(err)
+				return
+			}
+			n++
+		}
+	}()
+	t.Cleanup(func() {
+		close(stop)
+		if n := <-stopped; n < *killRounds/4 {
+			t.Errorf("the wall clock was set %d times only", n)
+		}
+	})
 }
 
 // kill kills a program so many times, each after a random time, and starts it again.
@@ -100,6 +131,11 @@ func kill(t *testing.T, p *program, rnd *rand.Rand, ready func() bool) {
 	upTo := func(d time.Duration) time.Duration { return time.Duration(rnd.Int64N(int64(d))) }
 	for range *killRounds {
 		time.Sleep(upTo(2 * time.Second)) // the random moment
+		if rnd.IntN(5) == 0 {
+			// Longer than a tick's period and its slack, and than some leases.
+			p.freeze(upTo(5 * time.Second))
+			continue
+		}
 		if err := p.signal(syscall.SIGKILL); err != nil {
 			t.Error(err)
 			return

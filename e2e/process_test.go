@@ -124,6 +124,18 @@ func (p *program) signal(sig syscall.Signal) error {
 	}
 }
 
+// freeze stops the process for a time, in which it does nothing, and has it go on.
+func (p *program) freeze(d time.Duration) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.cmd == nil {
+		return
+	}
+	_ = p.cmd.Process.Signal(syscall.SIGSTOP)
+	time.Sleep(d)
+	_ = p.cmd.Process.Signal(syscall.SIGCONT)
+}
+
 func (p *program) stop(sig syscall.Signal) {
 	p.t.Helper()
 	if err := p.signal(sig); err != nil {

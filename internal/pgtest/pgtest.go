@@ -25,6 +25,7 @@ import (
 // Server is a running PostgreSQL.
 type Server struct {
 	dir string
+	env []string // beside the test's own
 	cmd *exec.Cmd
 	n   atomic.Int64
 }
@@ -48,7 +49,33 @@ func programs() (string, error) {
 
 // Start starts a server in a new temporary folder. Durability is off unless durable:
 // tests that kill nothing of PostgreSQL itself need none.
-func Start(durable bool) (*Server, error) {
+func Start(durable bool) (*Server, error) { return start(durable, "") }
+
+// StartFaked starts a server as Start does, whose wall clock Set moves. libfaketime does it;
+// Debian has it in faketime.
+func StartFaked() (*Server, error) {
+	found, _ := filepath.Glob("/usr/lib/*/faketime/libfaketimeMT.so.1")
+	if len(found) == 0 {
+		return nil, fmt.Errorf("libfaketime is missing: apt-get install faketime")
+	}
+	return start(false, found[0])
+}
+
+// offsetFile is where libfaketime reads by how much the wall clock is off, in s.dir.
+const offsetFile = "offset"
+
+// SetWall sets the wall clock of a server of StartFaked by so much off the machine's.
+func (s *Server) SetWall(off time.Duration) error {
+	// It is replaced, because the server reads it all the time.
+	name := filepath.Join(s.dir, offsetFile)
+	if err := os.WriteFile(name+".new", fmt.Appendf(nil, "%+d\n", int64(off.Seconds())), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(name+".new", name)
+}
+
+// start starts a server, with the shared library that moves its clock unless that is "".
+func start(durable bool, faker string) (*Server, error) {
 	bin, err := programs()
 	if err != nil {
 		return nil, err
@@ -74,6 +101,12 @@ func Start(durable bool) (*Server, error) {
 	if !durable {
 		args = append(args, "-c", "fsync=off", "-c", "synchronous_commit=off", "-c", "full_page_writes=off")
 	}
+	if faker != "" {
+		if err := s.SetWall(0); err != nil {
+			return nil, err
+		}
+		s.env = []string{"LD_PRELOAD=" + faker, "FAKETIME_TIMESTAMP_FILE=" + filepath.Join(dir, offsetFile), "FAKETIME_NO_CACHE=1", "FAKETIME_DONT_FAKE_MONOTONIC=1"}
+	}
 	s.cmd = s.as(bin, "postgres", args...)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
@@ -91,6 +124,7 @@ func Start(durable bool) (*Server, error) {
 func (s *Server) as(bin, name string, args ...string) *exec.Cmd {
 	cmd := exec.Command(filepath.Join(bin, name), args...)
 	cmd.Dir = s.dir
+	cmd.Env = append(os.Environ(), s.env...)
 	cmd.SysProcAttr = unprivileged()
 	return cmd
 }
