@@ -13,6 +13,7 @@ import (
 	"unicode/utf8"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/calendar"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
@@ -44,6 +45,7 @@ type User struct {
 	Status       Status
 	Source       string // "local" or the directory it comes from
 	PasswordHash string // argon2id in PHC form, empty if it cannot sign in by password
+	TimeZone     string // in which the pages show times, as Europe/Berlin; "" for the browser's
 	GroupIDs     []int64
 	CreatedAt    time.Time
 	DeletedAt    time.Time
@@ -79,6 +81,19 @@ func (u *User) Validate() error {
 	e.OneOf("role", string(u.Role), string(RoleUser), string(RoleAdmin))
 	e.OneOf("status", string(u.Status), string(Active), string(Suspended))
 	return e.Err()
+}
+
+// ValidateTimeZone returns an [invalid.Error] if the user's time zone is none. It is apart
+// from Validate because the user sets it, and a zone that a later tz database drops keeps no
+// administrator from changing anything else.
+func (u *User) ValidateTimeZone() error {
+	if u.TimeZone == "" {
+		return nil
+	}
+	if _, err := calendar.Zone(u.TimeZone); err != nil {
+		return invalid.Of("time_zone", "must be an IANA time zone, for example Europe/Berlin, or empty for that of the browser")
+	}
+	return nil
 }
 
 // MinPassword is the least length of a password, in characters (NIST SP 800-63B, 3.1.1.2,

@@ -3,7 +3,7 @@
 import { $, $$, dialog, fetchHTML, morph, parse, typing, within } from "./dom";
 import { loading, rows, ticked } from "./list";
 import { openMenu } from "./menus";
-import { serverSays, tick } from "./times";
+import { clock, serverSays, tick } from "./times";
 
 let source: EventSource | null = null;
 let sourceURL = "";
@@ -113,8 +113,7 @@ function lost(): void {
   lostTimer = window.setTimeout(() => {
     const bar = $("#stale");
     if (!bar) return;
-    const time = new Date(lostAt).toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit" });
-    bar.textContent = `No connection since ${time}. This page shows what was known then.`;
+    bar.textContent = `No connection since ${clock(lostAt)}. This page shows what was known then.`;
     bar.hidden = false;
   }, 4000);
 }

@@ -1,10 +1,20 @@
 // Times tick: how long ago, for how long, how long still. The words are those of
-// format.go. Exact times are in the viewer's own zone, that of the browser; the same time in
-// UTC is in the title.
+// format.go. Exact times are in the viewer's own zone: that of their account, else of the
+// browser. The same time in UTC is in the title.
 
-const parts = new Intl.DateTimeFormat("en-GB", {
+const exact: Intl.DateTimeFormatOptions = {
   year: "numeric", month: "2-digit", day: "2-digit", hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23", timeZoneName: "short",
-});
+};
+
+function format(): Intl.DateTimeFormat {
+  try {
+    return new Intl.DateTimeFormat("en-GB", { ...exact, timeZone: document.documentElement.dataset.zone });
+  } catch {
+    return new Intl.DateTimeFormat("en-GB", exact); // the browser's tz database is older than the server's
+  }
+}
+
+const parts = format();
 
 /** The exact time with its zone, in the form that the server writes: nothing moves when the zone changes. */
 function zoned(t: number): string {
@@ -29,6 +39,9 @@ export function serverSays(now: string | null | undefined): void {
 }
 
 export const now = (): number => Date.now() + skew;
+
+/** The time of day in the viewer's zone, as 14:03. */
+export const clock = (t: number): string => zoned(t).slice(11, 16);
 
 function span(ms: number): string {
   const s = Math.max(0, Math.floor(ms / 1000));
@@ -59,7 +72,7 @@ function words(kind: string, t: number): string | null {
     case "x":
       return zoned(t);
     case "t":
-      return zoned(t).slice(11, 16);
+      return clock(t);
   }
   return null;
 }
@@ -75,7 +88,13 @@ export function tick(root: ParentNode = document): void {
   }
 }
 
+/** Offers the zones that the browser knows where one is chosen. */
+function offerZones(): void {
+  document.querySelector("#zones")?.replaceChildren(...Intl.supportedValuesOf("timeZone").map((zone) => new Option(zone, zone)));
+}
+
 export function startTimes(): void {
+  offerZones();
   serverSays(document.documentElement.dataset.now);
   tick();
   setInterval(() => document.hidden || tick(), 1000);

@@ -50,7 +50,7 @@ func viewerOf(u *directory.User) viewer {
 	if u == nil {
 		return viewer{}
 	}
-	v := viewer{Name: u.Name, Username: u.Username, Admin: u.Role == directory.RoleAdmin}
+	v := viewer{Name: u.Name, Username: u.Username, Admin: u.Role == directory.RoleAdmin, Zone: u.TimeZone}
 	if v.Name == "" {
 		v.Name = u.Username
 	}

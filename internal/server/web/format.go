@@ -48,7 +48,7 @@ func countdown(t, now time.Time) string {
 }
 
 // exact writes a time to the second with its zone. The server knows no viewer's
-// zone, so it says UTC; the script rewrites it in the browser's.
+// zone, so it says UTC; the script rewrites it in theirs.
 func exact(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") }
 
 // stamp writes a time for the datetime attribute.

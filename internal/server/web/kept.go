@@ -47,7 +47,7 @@ func formPage(path string) string {
 			return path + "/new"
 		}
 	}
-	if path == settingsPath || recordForm.MatchString(path) || launchPath.MatchString(path) {
+	if path == settingsPath || path == accountPath || recordForm.MatchString(path) || launchPath.MatchString(path) {
 		return path
 	}
 	return ""

@@ -40,6 +40,7 @@ func TestSignInEndsInAForm(t *testing.T) {
 		{"a user, with a password", "/admin/users/new", "/admin/users", vals("username", "bo", "name", typed, "password", "top secret word"), "Create user"},
 		{"a delivery method", "/admin/delivery-methods/new", "/admin/delivery-methods", vals("app_id", num(app.ID), "name", typed, "packages", "1", "packages.0.type", "command", "packages.0.command", "/bin/true"), "/bin/true"},
 		{"the settings", "/admin/settings", "/admin/settings", vals("time_zone", typed, "stopped_days", "7"), `value="7"`},
+		{"an account", "/account", "/account", vals("time_zone", typed), "Your account"},
 		{"a reason", "/admin/sessions/" + id + "/evict", "/admin/sessions/" + id + "/evict", vals("reason", typed), "Evict Ann Berg’s MATLAB"},
 		{"a message", "/admin/sessions/" + id + "/message", "/admin/sessions/" + id + "/message", vals("text", typed), "Message to Ann Berg"},
 		{"a revocation", "/admin/sessions/" + id + "/revoke", "/admin/sessions/" + id + "/revoke", vals("reason", typed), "Revoke Ann Berg’s access"},

@@ -25,6 +25,7 @@ type viewer struct {
 	Name     string
 	Username string
 	Admin    bool
+	Zone     string // in which times are shown; "" for the browser's
 }
 
 func (v viewer) known() bool { return v.Username != "" }

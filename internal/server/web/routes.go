@@ -29,6 +29,8 @@ func (s *Server) pages() []route {
 	add(auth.SignedIn, "GET /{$}", start)
 	add(auth.SignedIn, "GET "+portalPath, portal)
 	add(auth.SignedIn, "GET /events", portalEvents)
+	add(auth.SignedIn, "GET "+accountPath, accountPage)
+	add(auth.SignedIn, "POST "+accountPath, saveAccount)
 	add(auth.SignedIn, "GET /launch/{id}", launchPage)
 	add(auth.SignedIn, "POST /launch/{id}", launch)
 	add(auth.SignedIn, "GET /sessions/{id}", follow)

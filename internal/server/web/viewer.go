@@ -161,7 +161,7 @@ func viewStream(c *call) error {
 	p.JSON = string(data)
 	c.w.Header().Set("Content-Security-Policy", viewerPolicy(c.r))
 	var buf bytes.Buffer
-	frame := page{Title: v.AppName, Theme: theme(c.r), Now: p.Now, assets: c.assets}
+	frame := page{Title: v.AppName, Viewer: viewerOf(userOf(c.r)), Theme: theme(c.r), Now: p.Now, assets: c.assets}
 	if err := viewerFrame(frame).Render(templ.WithChildren(c.r.Context(), viewerView(p)), &buf); err != nil {
 		return err
 	}

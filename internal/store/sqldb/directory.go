@@ -12,20 +12,20 @@ import (
 	"leasehold/internal/store"
 )
 
-const userColumns = "id, username, name, email, role, status, source, password_hash, created_at, deleted_at"
+const userColumns = "id, username, name, email, role, status, source, password_hash, time_zone, created_at, deleted_at"
 
 func scanUser(scan func(...any) error, more ...any) (*directory.User, error) {
 	u := &directory.User{}
 	var created, deleted int64
-	err := scan(append([]any{&u.ID, &u.Username, &u.Name, &u.Email, &u.Role, &u.Status, &u.Source, &u.PasswordHash, &created, &deleted}, more...)...)
+	err := scan(append([]any{&u.ID, &u.Username, &u.Name, &u.Email, &u.Role, &u.Status, &u.Source, &u.PasswordHash, &u.TimeZone, &created, &deleted}, more...)...)
 	u.CreatedAt, u.DeletedAt = when(created), when(deleted)
 	return u, err
 }
 
 // CreateUser implements store.Directory.
 func (t *Tx) CreateUser(u *directory.User) (err error) {
-	u.ID, err = t.insert("INSERT INTO users (username, username_fold, name, name_fold, email, email_fold, role, status, source, password_hash, created_at, deleted_at) VALUES ("+marks(12)+")",
-		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.CreatedAt), micros(u.DeletedAt))
+	u.ID, err = t.insert("INSERT INTO users (username, username_fold, name, name_fold, email, email_fold, role, status, source, password_hash, time_zone, created_at, deleted_at) VALUES ("+marks(13)+")",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, u.TimeZone, micros(u.CreatedAt), micros(u.DeletedAt))
 	if err != nil {
 		return err
 	}
@@ -92,8 +92,8 @@ func (t *Tx) UserByName(username string) (*directory.User, error) {
 
 // SaveUser implements store.Directory.
 func (t *Tx) SaveUser(u *directory.User) error {
-	if _, err := t.exec("UPDATE users SET username = ?, username_fold = ?, name = ?, name_fold = ?, email = ?, email_fold = ?, role = ?, status = ?, source = ?, password_hash = ?, deleted_at = ? WHERE id = ?",
-		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, micros(u.DeletedAt), u.ID); err != nil {
+	if _, err := t.exec("UPDATE users SET username = ?, username_fold = ?, name = ?, name_fold = ?, email = ?, email_fold = ?, role = ?, status = ?, source = ?, password_hash = ?, time_zone = ?, deleted_at = ? WHERE id = ?",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, u.TimeZone, micros(u.DeletedAt), u.ID); err != nil {
 		return err
 	}
 	if err := t.resort(store.SortOfUser, u.ID); err != nil {

@@ -82,7 +82,7 @@ func testCatalogue(t *testing.T, e *env) {
 func testDirectory(t *testing.T, e *env) {
 	now := e.clock.Now()
 	g := &directory.Group{Name: "Engineering", Source: "local", CreatedAt: now}
-	u := &directory.User{Username: "Ann", Name: "Ann Berg", Email: "ann@example.org", Role: directory.RoleAdmin, Status: directory.Active, Source: "local", PasswordHash: "x", CreatedAt: now}
+	u := &directory.User{Username: "Ann", Name: "Ann Berg", Email: "ann@example.org", Role: directory.RoleAdmin, Status: directory.Active, Source: "local", PasswordHash: "x", TimeZone: "Europe/Berlin", CreatedAt: now}
 	e.update(func(tx store.Tx) error {
 		if err := tx.CreateGroup(g); err != nil {
 			return err

@@ -2,6 +2,7 @@
 // it is to be seen on a page that is in front of somebody, and stands until they close it,
 // also over a reload.
 import { byId, path } from "./dom";
+import { clock } from "../times";
 import type { Message, State } from "./state";
 
 const key = `messages ${path}`;
@@ -40,9 +41,8 @@ const watcher = new IntersectionObserver((list) => {
 
 function add(m: Message, back: () => void): void {
   const el = (template.content.cloneNode(true) as DocumentFragment).firstElementChild as HTMLElement;
-  const time = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit" }).format(new Date(m.at));
   el.dataset.n = String(m.n);
-  el.querySelector(".v-from")!.textContent = `${m.from}, ${time}`;
+  el.querySelector(".v-from")!.textContent = `${m.from}, ${clock(Date.parse(m.at))}`;
   el.querySelector(".v-text")!.textContent = m.text;
   el.querySelector("button")!.addEventListener("click", () => {
     standing = standing.filter((x) => x.n !== m.n);
