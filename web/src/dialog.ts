@@ -157,6 +157,8 @@ export function startDialogs(): void {
   });
 
   dialog()?.addEventListener("close", () => {
+    // The event comes later than the closing: the next dialog may have opened since.
+    if (dialog().open) return;
     dialog().replaceChildren();
     // The link that opened it may be gone: its row's action is another one now.
     const row = opener ? document.getElementById(opener) : null;

@@ -281,6 +281,7 @@ for (const dialog of document.querySelectorAll("dialog")) {
     if (e.target === dialog || (e.target as Element).closest("[data-close]")) dialog.close();
   });
   dialog.addEventListener("close", () => {
+    if (dialog.open) return; // opened again before the event came
     if (root.dataset.phase === "shown") backToApp();
     else bar.querySelector<HTMLElement>("#end")?.focus();
   });

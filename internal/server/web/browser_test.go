@@ -67,6 +67,16 @@ func TestEvictInTheBrowser(t *testing.T) {
 	w.Key("\r")
 	w.Wait(`!document.querySelector('#dialog[open]') && document.activeElement === ` + row + `.querySelector('[data-act]')`)
 
+	// A dialog that opens as soon as another one is closed is not emptied by the event that
+	// comes of the closing.
+	w.Key("?")
+	w.Wait(`document.querySelector('#dialog[open] .keys')`)
+	w.Run(`document.querySelector('#dialog').close(); document.body.dispatchEvent(new KeyboardEvent('keydown', {key: '?', bubbles: true}))`)
+	w.Run(`new Promise((done) => setTimeout(done, 100))`)
+	w.Wait(`document.querySelector('#dialog[open] .keys')`)
+	w.Run(`document.querySelector('#dialog').close()`)
+	w.Wait(`!document.querySelector('#dialog').children.length`)
+
 	// Whoever is signed out meanwhile keeps what they wrote, and learns that nothing was done.
 	w.Run(row + `.querySelector('[data-act]').click()`)
 	w.Wait(`document.querySelector('#dialog[open] [name=reason]')`)
