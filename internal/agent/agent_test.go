@@ -273,7 +273,7 @@ func TestForgedAndForeignLeases(t *testing.T) {
 			w.net.edit = func(a *wire.Answer) {
 				for i, l := range a.Leases {
 					g := &lease.Grant{Session: l.Session, Generation: 1, Run: 1}
-					a.Leases[i].Token, _ = key.Sign(g, w.net.Agent, time.Hour, time.Now())
+					a.Leases[i].Token, _ = key.Sign(g, w.net.Agent, time.Hour, "", time.Now())
 				}
 				a.Keys = nil
 			}

@@ -8,8 +8,10 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"sync"
 	"time"
 
+	"leasehold/internal/agent/runner"
 	"leasehold/internal/lease"
 	state "leasehold/internal/session"
 	"leasehold/internal/wire"
@@ -105,7 +107,7 @@ func (a *Agent) offline(err error, next time.Duration) {
 // checkIn sends one check-in and applies its answer. It returns when the next is due.
 func (a *Agent) checkIn(ctx context.Context) (time.Duration, error) {
 	a.awaitStarts(ctx)
-	m, sent, err := a.request()
+	m, sent, err := a.request(a.challenges(ctx))
 	if err != nil {
 		return 0, err
 	}
@@ -164,12 +166,58 @@ func (a *Agent) heard(m *wire.CheckIn, answer *wire.Answer) time.Duration {
 	if m.More {
 		return 0
 	}
+	if slices.ContainsFunc(m.Sessions, func(s wire.SessionState) bool { return s.Defer }) {
+		return retry
+	}
 	return min(time.Duration(max(answer.NextMillis, 0))*time.Millisecond, longestPause)
+}
+
+// challengeWithin bounds how long a check-in waits for guards. One that is slower gets its
+// lease with a later check-in.
+const challengeWithin = 500 * time.Millisecond
+
+// A challenge is what a guard said when it was asked for one.
+type challenge struct {
+	text string // "" if it needs none
+	late bool   // it did not answer
+}
+
+// challenges asks the guards of what runs for what their next lease must answer. A guard of
+// the version before knows none, and needs none.
+func (a *Agent) challenges(ctx context.Context) map[runner.Run]challenge {
+	var runs []runner.Run
+	a.mu.Lock()
+	for _, s := range a.sessions {
+		if s.Holder.Running && !s.Closing && s.run != nil {
+			runs = append(runs, s.run)
+		}
+	}
+	a.mu.Unlock()
+	ctx, cancel := context.WithTimeout(ctx, challengeWithin)
+	defer cancel()
+	got := make([]challenge, len(runs))
+	var wg sync.WaitGroup
+	for i, r := range runs {
+		wg.Go(func() {
+			var err error
+			got[i].text, err = r.Challenge(ctx)
+			if err != nil && !errors.Is(err, runner.ErrRefused) && !errors.Is(err, runner.ErrEnded) {
+				a.log.Warn("a guard gave no challenge; its lease waits", "session", r.Key().Session, "err", err)
+				got[i].late = true
+			}
+		})
+	}
+	wg.Wait()
+	out := make(map[runner.Run]challenge, len(runs))
+	for i, r := range runs {
+		out[r] = got[i]
+	}
+	return out
 }
 
 // request is the next check-in, and the moment from which a lease in its answer counts.
 // Its number is its own, whatever becomes of it.
-func (a *Agent) request() (*wire.CheckIn, lease.Instant, error) {
+func (a *Agent) request(challenges map[runner.Run]challenge) (*wire.CheckIn, lease.Instant, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.err != nil {
@@ -205,13 +253,14 @@ func (a *Agent) request() (*wire.CheckIn, lease.Instant, error) {
 			a.log.Error("this agent has more sessions than it can report")
 			break
 		}
-		m.Sessions = append(m.Sessions, a.snapshot(s, now))
+		m.Sessions = append(m.Sessions, a.snapshot(s, now, challenges))
 	}
 	return m, a.clock.now(), nil
 }
 
-// snapshot is what the agent knows of a session now. a.mu is held.
-func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
+// snapshot is what the agent knows of a session now, with what its guard gave out for this
+// check-in. a.mu is held.
+func (a *Agent) snapshot(s *session, now lease.Instant, challenges map[runner.Run]challenge) wire.SessionState {
 	h := &s.Holder
 	h.Lapse(now)
 	st := wire.SessionState{
@@ -219,6 +268,10 @@ func (a *Agent) snapshot(s *session, now lease.Instant) wire.SessionState {
 		Stored: h.Stored, Ended: h.Ended(), Seen: h.Seen, Guard: s.guarded() || h.Unproved != 0,
 		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
 		Method: s.App.DeliveryMethod, Told: s.Told, Problem: plain(s.problem()),
+	}
+	if h.Running && s.run != nil {
+		c := challenges[s.run]
+		st.Challenge, st.Defer = c.text, c.late
 	}
 	if st.Holds {
 		st.LeftMillis = h.LeftMillis(now)
@@ -326,9 +379,6 @@ func (a *Agent) learn(set json.RawMessage) error {
 	return nil
 }
 
-// longestLease bounds what is believed of a lease's length, so that no sum overflows.
-const longestLease = int64(10 * 365 * 24 * time.Hour / time.Second)
-
 // accept takes a lease, if it counts, and tells the guard.
 func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 	s := a.take(l, number, sent)
@@ -347,7 +397,7 @@ func (a *Agent) accept(l wire.Lease, number uint64, sent lease.Instant) error {
 // session. One that is forged, foreign or late is logged and dropped.
 func (a *Agent) take(l wire.Lease, number uint64, sent lease.Instant) *session {
 	c, err := a.keys.Verify(l.Token, a.id.AgentID)
-	if err != nil || c.Session != l.Session || c.LengthSeconds > longestLease {
+	if err != nil || c.Session != l.Session {
 		a.log.Error("a lease was dropped: it is not one of this server for this device", "session", l.Session, "err", err)
 		return nil
 	}
@@ -356,11 +406,12 @@ func (a *Agent) take(l wire.Lease, number uint64, sent lease.Instant) *session {
 		a.log.Warn("a lease was dropped: its session is gone", "session", c.Session)
 		return nil
 	}
-	end := sent + c.LengthSeconds*int64(time.Second)
+	end := sent + int64(c.Length())
 	if err := s.Holder.Accept(c.Generation, c.Run, end, a.clock.now(), number); err != nil {
 		a.log.Info("a lease was dropped", "session", c.Session, "generation", c.Generation, "run", c.Run, "err", err)
 		return nil
 	}
+	s.Signed = l.Token
 	return s
 }
 

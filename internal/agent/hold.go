@@ -145,7 +145,7 @@ func (a *Agent) diskFull() string {
 // checkInHeld is a check-in of which nothing is kept. It returns when the next is due.
 // refused are sessions that were to be added, and cannot be.
 func (a *Agent) checkInHeld(ctx context.Context, refused map[int64]bool) (time.Duration, error) {
-	m, sent := a.requestHeld(refused)
+	m, sent := a.requestHeld(refused, a.challenges(ctx))
 	answer, err := a.send(ctx, m)
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -175,7 +175,7 @@ func (a *Agent) checkInHeld(ctx context.Context, refused map[int64]bool) (time.D
 
 // requestHeld says of the apps that are on the disk and run that they do, what of the
 // journal is on the disk, and of the rest nothing, which is not a full report.
-func (a *Agent) requestHeld(refused map[int64]bool) (*wire.CheckIn, lease.Instant) {
+func (a *Agent) requestHeld(refused map[int64]bool, challenges map[runner.Run]challenge) (*wire.CheckIn, lease.Instant) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	select {
@@ -195,7 +195,7 @@ func (a *Agent) requestHeld(refused map[int64]bool) (*wire.CheckIn, lease.Instan
 		switch {
 		case s.Gone || len(m.Sessions) == wire.MaxSessions:
 		case s.run != nil && s.run.Alive():
-			st := a.snapshot(s, now)
+			st := a.snapshot(s, now, challenges)
 			st.Problem = a.diskFull()
 			m.Sessions = append(m.Sessions, st)
 		case a.host() && s.Holder.Running && s.Up == 0 && s.run == nil:

@@ -113,24 +113,27 @@ func (a *Agent) start(s *session) error {
 	if err := a.commit(s, a.note(started)); err != nil {
 		return err
 	}
+	signed := ""
 	deadline := now.Add(time.Duration(s.App.WaitSeconds)*time.Second + s.window())
 	if a.host() {
 		deadline = deadline.Add(wire.ComeUpWithin)
 	}
 	if s.Holder.Covered(a.clock.instant(now)) {
-		deadline = a.clock.stamp(s.Holder.Lease.End)
+		deadline, signed = a.clock.stamp(s.Holder.Lease.End), s.Signed
 	}
 	s.spawning = true
 	app := s.App
-	a.background(func(ctx context.Context) { a.spawn(ctx, s, app, run, deadline) })
+	a.background(func(ctx context.Context) { a.spawn(ctx, s, app, run, deadline, signed) })
 	return nil
 }
 
-// spawn starts the guard of a run that is on disk as started.
-func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32, deadline boottime.Stamp) {
+// spawn starts the guard of a run that is on disk as started. signed is the lease that it
+// begins under, "" if it has none yet.
+func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32, deadline boottime.Stamp, signed string) {
 	spec := runner.Spec{
 		Session: s.Holder.Session, Run: int64(run), App: app.Name,
 		Margin: time.Duration(app.ForceSeconds) * time.Second, Deadline: deadline,
+		Authority: a.authority(), Lease: signed,
 	}
 	for _, w := range app.WarningsSeconds {
 		spec.Warnings = append(spec.Warnings, time.Duration(w)*time.Second)
@@ -175,6 +178,13 @@ func (a *Agent) spawn(ctx context.Context, s *session, app wire.App, run uint32,
 		end.problem, end.why = "It could not be started: "+err.Error(), err.Error()
 		a.exited(s, end)
 	}
+}
+
+// authority is whose leases a guard believes.
+func (a *Agent) authority() *guard.Authority {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return &guard.Authority{Agent: a.id.AgentID, Keys: a.keys}
 }
 
 // host reports whether this agent is a stream host.
@@ -307,6 +317,11 @@ func (a *Agent) guide(ctx context.Context, s *session, r runner.Run, over <-chan
 		if err == nil || errors.Is(err, runner.ErrEnded) || ctx.Err() != nil {
 			continue
 		}
+		if errors.Is(err, runner.ErrRefused) {
+			// Saying it again changes nothing; the next lease does.
+			a.log.Error("a guard refused an order", "session", s.Holder.Session, "err", err)
+			continue
+		}
 		a.log.Warn("a guard did not take an order; it is repeated", "session", s.Holder.Session, "err", err)
 		if a.sleep(ctx, retry, over) {
 			s.direct()
@@ -320,10 +335,9 @@ func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 	current := s.run == r && (a.err == nil || a.holding)
 	closing, reason, name := s.Closing, s.Reason, s.App.Name
 	covered := s.Holder.Covered(a.clock.now())
-	var end boottime.Stamp
-	var generation uint64
+	var held runner.Lease
 	if covered {
-		end, generation = a.clock.stamp(s.Holder.Lease.End), s.Holder.Lease.Generation
+		held = runner.Lease{Deadline: a.clock.stamp(s.Holder.Lease.End), Generation: s.Holder.Lease.Generation, Token: s.Signed}
 	}
 	a.mu.Unlock()
 	switch {
@@ -338,7 +352,7 @@ func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 		_, err := r.Close(ctx, runner.Order{Reason: reason, Title: name + " is closing"})
 		return err
 	case covered:
-		_, err := r.Extend(ctx, end, generation)
+		_, err := r.Extend(ctx, held)
 		return err
 	}
 	return nil

@@ -134,6 +134,8 @@ type record struct {
 	Ready  bool         `json:"ready"`           // the package is there
 	Start  bool         `json:"start,omitempty"` // the app is to be started once it is ready
 	Offset int64        `json:"offset"`          // how much of the run's events is in the journal
+	// Signed is the lease that Holder has, as the server signed it: what a guard believes.
+	Signed string `json:"signed,omitempty"`
 	// Closing: the current run is being ended, because of Reason.
 	Closing bool   `json:"closing,omitempty"`
 	Reason  string `json:"reason,omitempty"`

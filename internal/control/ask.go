@@ -19,7 +19,7 @@ func (ci *checkIn) ask() error {
 		if err != nil {
 			return err
 		}
-		if s == nil {
+		if s == nil || st.Defer {
 			continue
 		}
 		method := s.LeaseDeliveryMethod()
@@ -63,6 +63,7 @@ func (ci *checkIn) ask() error {
 		if grant != nil {
 			ci.out.grants = append(ci.out.grants, grant)
 			ci.out.lengths = append(ci.out.lengths, terms.Length())
+			ci.out.challenges = append(ci.out.challenges, st.Challenge)
 		}
 		if refusal != nil {
 			if err := ci.refuse(s, refusal); err != nil {

@@ -62,7 +62,7 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 	c.Hub.Changed(out.changed...)
 	ring := c.keys.Load()
 	for i, g := range out.grants {
-		token, err := ring.sign.Sign(g, agent, out.lengths[i], out.now.Wall)
+		token, err := ring.sign.Sign(g, agent, out.lengths[i], out.challenges[i], out.now.Wall)
 		if err != nil {
 			return nil, err
 		}
@@ -100,10 +100,11 @@ const (
 )
 
 type outcome struct {
-	answer  *wire.Answer
-	grants  []*lease.Grant
-	lengths []time.Duration
-	changed []int64
+	answer     *wire.Answer
+	grants     []*lease.Grant
+	lengths    []time.Duration
+	challenges []string // of the guards that the grants are for
+	changed    []int64
 	// restored says that this check-in showed the database to be behind its agents.
 	restored bool
 	now      lease.Now

@@ -12,8 +12,8 @@ import (
 	"unicode"
 	"unicode/utf8"
 
-	"leasehold/internal/catalog"
 	"leasehold/internal/calendar"
+	"leasehold/internal/catalog"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"

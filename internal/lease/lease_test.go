@@ -83,7 +83,7 @@ func TestSignedLease(t *testing.T) {
 	keys := Keys{k.ID: public(k)}
 	now := time.Now()
 	g := &Grant{Session: 5, DeliveryMethod: 3, Generation: 2, Run: 4, GrantedAt: 1}
-	token, err := k.Sign(g, 7, 17*time.Minute, now)
+	token, err := k.Sign(g, 7, 17*time.Minute, "", now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -91,9 +91,9 @@ func TestSignedLease(t *testing.T) {
 	if err != nil || c.Session != 5 || c.Generation != 2 || c.Run != 4 || c.LengthSeconds != 17*60 {
 		t.Fatalf("%+v, %v", c, err)
 	}
-	forged, _ := foreign.Sign(g, 7, time.Minute, now)
+	forged, _ := foreign.Sign(g, 7, time.Minute, "", now)
 	impostor := Key{ID: k.ID, Private: foreign.Private}
-	named, _ := impostor.Sign(g, 7, time.Minute, now)
+	named, _ := impostor.Sign(g, 7, time.Minute, "", now)
 	ticket, _ := k.SignTicket(5, now)
 	unsigned, _ := jwt.NewWithClaims(jwt.SigningMethodNone, c).SignedString(jwt.UnsafeAllowNoneSignatureType)
 	symmetric, _ := jwt.NewWithClaims(jwt.SigningMethodHS256, c).SignedString([]byte(public(k)))

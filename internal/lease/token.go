@@ -29,6 +29,18 @@ type Claims struct {
 	Generation     uint64 `json:"gen"`
 	Run            uint32 `json:"run,omitempty"`
 	LengthSeconds  int64  `json:"len"`
+	// Challenge is what the guard of the run gave out when it was asked for; it tells by it
+	// when that was. "" in leases for agents of the version before.
+	Challenge string `json:"chal,omitempty"`
+}
+
+// longest bounds what is believed of a lease's length, so that no sum of times overflows.
+const longest = 10 * 365 * 24 * time.Hour
+
+// Length is how long the lease is, from the moment in which it was asked for; at most ten
+// years.
+func (c *Claims) Length() time.Duration {
+	return time.Duration(min(c.LengthSeconds, int64(longest/time.Second))) * time.Second
 }
 
 // Audiences keep a token of one purpose from being taken for another.
@@ -54,15 +66,16 @@ func NewKey() (Key, error) {
 	return Key{ID: base64.RawURLEncoding.EncodeToString(id), Private: priv}, nil
 }
 
-// Sign signs a grant for the agent. issued is the wall time of the grant, for people.
-func (k Key) Sign(g *Grant, agent int64, length time.Duration, issued time.Time) (string, error) {
+// Sign signs a grant for the agent, with the challenge that its check-in showed. issued is
+// the wall time of the grant, for people.
+func (k Key) Sign(g *Grant, agent int64, length time.Duration, challenge string, issued time.Time) (string, error) {
 	return k.sign(Claims{
 		RegisteredClaims: jwt.RegisteredClaims{
 			Audience: jwt.ClaimStrings{audLease},
 			IssuedAt: jwt.NewNumericDate(issued),
 		},
 		Session: g.Session, Agent: agent, DeliveryMethod: g.DeliveryMethod,
-		Generation: g.Generation, Run: g.Run, LengthSeconds: int64(length / time.Second),
+		Generation: g.Generation, Run: g.Run, LengthSeconds: int64(length / time.Second), Challenge: challenge,
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"leasehold/internal/catalog"
@@ -44,6 +45,7 @@ const (
 	MaxSessions     = 5000    // sessions of one agent
 	MaxObservations = 2000    // journal entries in one check-in
 	MaxText         = 500     // bytes of a reason or a name
+	MaxChallenge    = 64      // bytes of a guard's challenge
 )
 
 // ErrVersion: the message is of a version that this side does not speak.
@@ -115,6 +117,12 @@ type SessionState struct {
 	// LeftMillis is how long the lease that it holds goes on, by the agent's own count; 0 or
 	// absent if it holds none, or is of a version that does not say.
 	LeftMillis int64 `json:"left_millis,omitempty"`
+	// Challenge is what the guard of the current run gave out for this check-in; a lease that
+	// is granted shows it again, signed. Absent if there is no guard, or it does not answer.
+	Challenge string `json:"challenge,omitempty"`
+	// Defer says that the guard should have given one and did not answer: a lease that is
+	// granted now would not reach it, so none is asked for until the next check-in.
+	Defer bool `json:"defer,omitempty"`
 	// ClosesMillis is in how long the guard closes the app because of an order or a refusal;
 	// 0 or absent if it does not.
 	ClosesMillis int64 `json:"closes_millis,omitempty"`
@@ -418,6 +426,9 @@ func (m *CheckIn) Validate() error {
 			if f.millis < 0 || f.millis > maxLeft.Milliseconds() {
 				e.Add(at(f.name), "must be between 0 and %d", maxLeft.Milliseconds())
 			}
+		}
+		if len(s.Challenge) > MaxChallenge || strings.ContainsFunc(s.Challenge, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			e.Add(at("challenge"), "must have at most %d visible ASCII characters", MaxChallenge)
 		}
 		if s.Told > maxTold {
 			e.Add(at("told"), "must be at most %d", maxTold)

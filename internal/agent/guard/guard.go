@@ -11,12 +11,12 @@
 //	              has two guards, nor one after it was swept
 //	events.jsonl  what happened, appended and synced to disk before anything
 //	              is told to anybody: the player reads it when it can
-//	guard.sock    orders: extend, close, stop, status
+//	guard.sock    orders: challenge, extend, close, stop, status
 //	guard.log     what went wrong, for people
 //	app.log       what the app printed, its last mebibytes
 //
-// The guard knows nothing of leases and their signatures: the player verifies
-// a lease and passes on its end. Deadlines are moments of the boot clock (see
+// The guard verifies the signed lease itself (see [Authority]): any process of
+// the user can speak to it, and can only shorten what the lease says. Deadlines are moments of the boot clock (see
 // package boottime), so suspend and a changed wall clock do not move them.
 //
 // # When a run ends
@@ -120,6 +120,11 @@ type Spec struct {
 	Warnings []time.Duration `json:"warnings"` // before the deadline, in nanoseconds
 	Margin   time.Duration   `json:"margin"`   // from the deadline to force
 	Deadline boottime.Stamp  `json:"deadline"` // the first deadline; of this boot
+
+	// Authority is whose leases extend the run; without it none does.
+	Authority *Authority `json:"authority,omitempty"`
+	// Lease is the signed lease that the run begins under, "" if it has none yet.
+	Lease string `json:"lease,omitempty"`
 
 	// Dialogs allows desktop dialogs. Without them, or without a display, a
 	// warning is written to Terminal.

@@ -16,6 +16,7 @@ import (
 
 	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/runner/runnertest"
 	"leasehold/internal/agent/sampletest"
 )
 
@@ -83,8 +84,18 @@ func spec(lifetime time.Duration, args ...string) guard.Spec {
 		Argv:     append([]string{sample, "--terminal"}, args...),
 		Warnings: []time.Duration{1200 * time.Millisecond, 600 * time.Millisecond},
 		Margin:   2 * time.Second,
-		Deadline: boottime.Now().Add(lifetime),
+		Deadline: boottime.Now().Add(lifetime), Authority: runnertest.Authority(),
 	}
+}
+
+// extend extends a run by a lease that answers a challenge of its guard.
+func extend(t *testing.T, h *guard.Handle, deadline boottime.Stamp, generation uint64) (bool, error) {
+	t.Helper()
+	challenge, err := h.Challenge(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return h.Extend(t.Context(), runnertest.Lease(t, h.Spec(), challenge, deadline, generation))
 }
 
 func spawn(t *testing.T, s guard.Spec) *guard.Handle {
@@ -349,10 +360,10 @@ func TestExtend(t *testing.T) {
 		from, warned = next, slices.Contains(types(events), string(guard.Warned))
 	}
 	end := boottime.Now().Add(2500 * time.Millisecond)
-	if changed, err := h.Extend(t.Context(), end, 2); err != nil || !changed {
+	if changed, err := extend(t, h, end, 2); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
-	if changed, err := h.Extend(t.Context(), end.Add(time.Hour), 1); err != nil || changed {
+	if changed, err := extend(t, h, end.Add(time.Hour), 1); err != nil || changed {
 		t.Errorf("a generation that is behind: %v, %v", changed, err)
 	}
 	st, err := h.Status(t.Context())
@@ -383,7 +394,7 @@ func TestCloseKeepsTheEarlierDeadline(t *testing.T) {
 		{"a close", func() (bool, error) { return h.Close(ctx, guard.Order{Deadline: soon, Reason: "evicted"}) }, true},
 		{"a later close", func() (bool, error) { return h.Close(ctx, guard.Order{Deadline: soon.Add(time.Hour)}) }, false},
 		{"the same again", func() (bool, error) { return h.Close(ctx, guard.Order{Deadline: soon, Reason: "evicted"}) }, false},
-		{"a lease", func() (bool, error) { return h.Extend(ctx, soon.Add(time.Hour), 9) }, false},
+		{"a lease", func() (bool, error) { return extend(t, h, soon.Add(time.Hour), 9) }, false},
 	} {
 		if changed, err := step.do(); err != nil || changed != step.want {
 			t.Errorf("%s: %v, %v", step.name, changed, err)

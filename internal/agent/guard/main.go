@@ -45,15 +45,16 @@ func Main(ctx context.Context, dir string) error {
 // guard is the state of the process. Its loop is the only goroutine that
 // touches it, but for what is said to be shared.
 type guard struct {
-	dir    string
-	spec   Spec
-	log    *slog.Logger
-	events *eventLog
-	tree   *tree
-	plan   *plan.Plan
-	notify *notifier
-	server *server
-	socket net.Listener
+	dir        string
+	spec       Spec
+	log        *slog.Logger
+	events     *eventLog
+	tree       *tree
+	plan       *plan.Plan
+	challenger *challenger
+	notify     *notifier
+	server     *server
+	socket     net.Listener
 
 	app      *exec.Cmd
 	exits    chan *os.ProcessState // of the main process, once
@@ -85,7 +86,7 @@ func newGuard(dir string) (_ *guard, err error) {
 		return nil, err
 	}
 	g := &guard{
-		dir: dir, spec: spec,
+		dir: dir, spec: spec, challenger: newChallenger(),
 		log:     slog.New(slog.NewTextHandler(os.Stderr, nil)).With("run", spec.marker()),
 		exits:   make(chan *os.ProcessState, 1),
 		windows: make(chan int, 1),
@@ -93,6 +94,9 @@ func newGuard(dir string) (_ *guard, err error) {
 	now := boottime.Now()
 	if !spec.Deadline.SameBoot(now) {
 		return nil, fmt.Errorf("the deadline of %s is of another boot", spec.marker())
+	}
+	if g.latest, err = spec.firstDeadline(now); err != nil {
+		return nil, err
 	}
 	start, err := processStart(os.Getpid())
 	if err != nil {
@@ -105,8 +109,7 @@ func newGuard(dir string) (_ *guard, err error) {
 	if g.events, err = openEvents(dir); err != nil {
 		return nil, err
 	}
-	g.latest = spec.Deadline.At
-	g.plan = plan.New(plan.Config{Warnings: spec.Warnings, Margin: spec.Margin, Deadline: spec.Deadline.At}, now.At)
+	g.plan = plan.New(plan.Config{Warnings: spec.Warnings, Margin: spec.Margin, Deadline: g.latest}, now.At)
 	return g, nil
 }
 
@@ -365,15 +368,16 @@ func (g *guard) answer(req request) response {
 	switch req.Op {
 	case "status":
 		return response{Status: g.status()}
+	case "challenge":
+		return response{Challenge: g.challenger.give(now.At)}
 	case "extend":
 		if !req.Deadline.SameBoot(now) {
 			return response{Error: "the deadline is of another boot"}
 		}
-		changed := g.plan.Extend(now.At, req.Deadline.At, req.Generation)
-		if changed {
-			g.latest = max(g.latest, req.Deadline.At)
-			g.record(Event{Type: Extended, Deadline: g.deadline(), Generation: req.Generation})
-			g.notify.dismiss()
+		changed, err := g.extend(&req.Lease, now)
+		if err != nil {
+			g.log.Warn("a lease was refused", "error", err)
+			return response{Error: err.Error()}
 		}
 		return response{Changed: changed}
 	case "close":

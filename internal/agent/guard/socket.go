@@ -9,7 +9,6 @@ import (
 	"net"
 	"time"
 
-	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/localsocket"
 )
 
@@ -18,18 +17,18 @@ const answerWithin = 5 * time.Second
 
 // request is one line from the player to the guard.
 type request struct {
-	Op         string         `json:"op"` // extend, close, stop, status, watch
-	Deadline   boottime.Stamp `json:"deadline,omitzero"`
-	Generation uint64         `json:"generation,omitempty"`
-	Order      *Order         `json:"order,omitempty"`
-	Reason     string         `json:"reason,omitempty"`
+	Op string `json:"op"` // challenge, extend, close, stop, status, watch
+	Lease
+	Order  *Order `json:"order,omitempty"`
+	Reason string `json:"reason,omitempty"`
 }
 
 // response is the guard's line for it; a watch gets one for each change.
 type response struct {
-	Changed bool    `json:"changed"`
-	Status  *Status `json:"status,omitempty"`
-	Error   string  `json:"error,omitempty"`
+	Changed   bool    `json:"changed"`
+	Status    *Status `json:"status,omitempty"`
+	Challenge string  `json:"challenge,omitempty"`
+	Error     string  `json:"error,omitempty"`
 }
 
 // Handle speaks to the guard of one run. It holds nothing open, so it needs no
@@ -56,11 +55,19 @@ func (h *Handle) Alive() bool {
 // Ended returns the Exited event, if the run is over.
 func (h *Handle) Ended() (Event, bool, error) { return ended(h.dir) }
 
-// Extend moves the deadline to the end of a lease that the caller has
-// verified. It reports whether anything changed: not once a close was ordered
-// or has begun, nor for a generation that is behind.
-func (h *Handle) Extend(ctx context.Context, deadline boottime.Stamp, generation uint64) (changed bool, err error) {
-	r, err := h.call(ctx, request{Op: "extend", Deadline: deadline, Generation: generation})
+// Challenge returns what a lease must answer to extend the run. The lease counts
+// from now on, so it is asked for right before the lease is.
+func (h *Handle) Challenge(ctx context.Context) (string, error) {
+	r, err := h.call(ctx, request{Op: "challenge"})
+	return r.Challenge, err
+}
+
+// Extend moves the deadline to that of a lease, and at most to its end as it is
+// signed. It reports whether anything changed: not once a close was ordered or
+// has begun, nor for a generation that is behind. The error is [ErrRefused] for
+// a lease that does not verify, unless it only shortens.
+func (h *Handle) Extend(ctx context.Context, l Lease) (changed bool, err error) {
+	r, err := h.call(ctx, request{Op: "extend", Lease: l})
 	return r.Changed, err
 }
 

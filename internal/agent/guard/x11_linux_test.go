@@ -114,7 +114,7 @@ func TestOnADesktop(t *testing.T) {
 	await(t, "the app's window", shows("The App"))
 	await(t, "the dialog", shows("Closing soon"))
 	picture(t, display, "first-warning")
-	if _, err := h.Extend(t.Context(), boottime.Now().Add(time.Hour), 1); err != nil {
+	if _, err := extend(t, h, boottime.Now().Add(time.Hour), 1); err != nil {
 		t.Fatal(err)
 	}
 	await(t, "the dialog to go", func() bool { return !shows("Closing soon")() })

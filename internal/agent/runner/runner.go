@@ -14,7 +14,6 @@ import (
 	"context"
 	"errors"
 
-	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
 )
 
@@ -22,6 +21,8 @@ import (
 type (
 	// Spec says what to run and until when.
 	Spec = guard.Spec
+	// Lease is a lease as a run is told of it.
+	Lease = guard.Lease
 	// Order is a close: its deadline, never later than the present one, and why.
 	Order = guard.Order
 	// Status is how a run is.
@@ -75,10 +76,15 @@ type Run interface {
 	// Spec returns what the run was started with.
 	Spec() Spec
 
-	// Extend moves the deadline to the end of a lease that the agent has
-	// verified, of this boot. It reports whether anything changed: not once a
-	// close was ordered or has begun, nor for a generation that is behind.
-	Extend(ctx context.Context, deadline boottime.Stamp, generation uint64) (changed bool, err error)
+	// Challenge returns what a lease must answer to extend the run. The lease
+	// counts from now on: ask for it right before the lease.
+	Challenge(ctx context.Context) (string, error)
+
+	// Extend moves the deadline, of this boot, to that of a lease, which the
+	// run verifies. It reports whether anything changed: not once a close was
+	// ordered or has begun, nor for a generation that is behind. The error is
+	// ErrRefused for a lease that does not verify, unless it only shortens.
+	Extend(ctx context.Context, l Lease) (changed bool, err error)
 
 	// Close orders the app to close at a deadline, with warnings. It reports
 	// whether anything changed; a repeated order changes nothing.

@@ -246,17 +246,30 @@ func (r *Run) order(do func(now boottime.Stamp) (bool, *runner.Event, error)) (b
 	return changed, err
 }
 
-// Extend implements [runner.Run].
-func (r *Run) Extend(_ context.Context, deadline boottime.Stamp, generation uint64) (bool, error) {
+// Challenge implements [runner.Run]. It is always the same: nobody cheats a fake.
+func (r *Run) Challenge(context.Context) (string, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.over {
+		return "", runner.ErrEnded
+	}
+	return "fake", nil
+}
+
+// Extend implements [runner.Run]. It takes the deadline as it is told, if there is a token.
+func (r *Run) Extend(_ context.Context, l runner.Lease) (bool, error) {
 	return r.order(func(now boottime.Stamp) (bool, *runner.Event, error) {
-		if !deadline.SameBoot(now) {
+		if !l.Deadline.SameBoot(now) {
 			return false, nil, fmt.Errorf("%w: the deadline is of another boot", runner.ErrRefused)
 		}
-		changed := r.plan.Extend(now.At, deadline.At, generation)
-		if changed && r.latest.Before(deadline) {
-			r.latest = deadline
+		if l.Token == "" && l.Deadline.At > r.plan.Deadline() {
+			return false, nil, fmt.Errorf("%w: the lease is not signed", runner.ErrRefused)
 		}
-		return changed, &runner.Event{Type: guard.Extended, Deadline: r.deadline(), Generation: generation}, nil
+		changed := r.plan.Extend(now.At, l.Deadline.At, l.Generation)
+		if changed && r.latest.Before(l.Deadline) {
+			r.latest = l.Deadline
+		}
+		return changed, &runner.Event{Type: guard.Extended, Deadline: r.deadline(), Generation: l.Generation}, nil
 	})
 }
 

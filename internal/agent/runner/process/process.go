@@ -10,7 +10,6 @@ import (
 	"io"
 	"path/filepath"
 
-	"leasehold/internal/agent/boottime"
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 )
@@ -98,8 +97,13 @@ func (r *run) Key() runner.Key {
 
 func (r *run) Spec() runner.Spec { return r.h.Spec() }
 
-func (r *run) Extend(ctx context.Context, deadline boottime.Stamp, generation uint64) (bool, error) {
-	changed, err := r.h.Extend(ctx, deadline, generation)
+func (r *run) Challenge(ctx context.Context) (string, error) {
+	c, err := r.h.Challenge(ctx)
+	return c, ended(err)
+}
+
+func (r *run) Extend(ctx context.Context, l runner.Lease) (bool, error) {
+	changed, err := r.h.Extend(ctx, l)
 	return changed, ended(err)
 }
 

@@ -69,8 +69,18 @@ func (h Harness) spec(app string, lifetime time.Duration) runner.Spec {
 	return runner.Spec{
 		Session: 5, Run: 2, App: "App", Argv: h.Argv(app),
 		Warnings: []time.Duration{large, small}, Margin: margin,
-		Deadline: h.Clock.Now().Add(lifetime + h.Lead),
+		Deadline: h.Clock.Now().Add(lifetime + h.Lead), Authority: Authority(),
 	}
+}
+
+// extended extends a run by a lease of its own challenge.
+func extended(t *testing.T, r runner.Run, deadline boottime.Stamp, generation uint64) (bool, error) {
+	t.Helper()
+	challenge, err := r.Challenge(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Extend(t.Context(), Lease(t, r.Spec(), challenge, deadline, generation))
 }
 
 func (h Harness) start(t *testing.T, app string, lifetime time.Duration) runner.Run {
@@ -126,7 +136,7 @@ func finish(t *testing.T, r runner.Run) []runner.Event {
 	if r.Alive() {
 		t.Error("an ended run is alive")
 	}
-	if _, err := r.Extend(ctx, r.Spec().Deadline.Add(time.Hour), 99); !errors.Is(err, runner.ErrEnded) {
+	if _, err := r.Extend(ctx, runner.Lease{Deadline: r.Spec().Deadline.Add(time.Hour), Generation: 99}); !errors.Is(err, runner.ErrEnded) {
 		t.Errorf("Extend of an ended run: %v", err)
 	}
 	if _, err := r.Close(ctx, runner.Order{}); !errors.Is(err, runner.ErrEnded) {
@@ -228,10 +238,14 @@ func extend(t *testing.T, h Harness) {
 	r := h.start(t, Polite, 2*time.Second)
 	ctx := t.Context()
 	end := r.Spec().Deadline.Add(500 * time.Millisecond)
-	if changed, err := r.Extend(ctx, end, 3); err != nil || !changed {
+	if changed, err := extended(t, r, end, 3); err != nil || !changed {
 		t.Fatal(changed, err)
 	}
-	if changed, err := r.Extend(ctx, end.Add(time.Hour), 2); err != nil || changed {
+	// Whoever has no signed lease can only shorten.
+	if changed, err := r.Extend(ctx, runner.Lease{Deadline: end.Add(time.Hour), Generation: 4}); !errors.Is(err, runner.ErrRefused) || changed {
+		t.Errorf("a lease that nobody signed: %v, %v", changed, err)
+	}
+	if changed, err := extended(t, r, end.Add(time.Hour), 2); err != nil || changed {
 		t.Errorf("a generation that is behind: %v, %v", changed, err)
 	}
 	s, err := r.Status(ctx)
@@ -257,7 +271,7 @@ func closes(t *testing.T, h Harness) {
 	if changed, err := r.Close(ctx, runner.Order{Deadline: soon.Add(time.Hour)}); err != nil || changed {
 		t.Errorf("put off: %v, %v", changed, err)
 	}
-	if changed, err := r.Extend(ctx, soon.Add(time.Hour), 8); err != nil || changed {
+	if changed, err := extended(t, r, soon.Add(time.Hour), 8); err != nil || changed {
 		t.Errorf("extended: %v, %v", changed, err)
 	}
 	if s, err := r.Status(ctx); err != nil || !s.Ordered || s.Reason != "maintenance" {
@@ -340,7 +354,7 @@ func otherBoot(t *testing.T, h Harness) {
 		t.Errorf("Start: %v", err)
 	}
 	r := h.start(t, Polite, time.Minute)
-	if _, err := r.Extend(t.Context(), elsewhere, 1); !errors.Is(err, runner.ErrRefused) {
+	if _, err := r.Extend(t.Context(), runner.Lease{Deadline: elsewhere, Generation: 1}); !errors.Is(err, runner.ErrRefused) {
 		t.Errorf("Extend: %v", err)
 	}
 	if _, err := r.Close(t.Context(), runner.Order{Deadline: elsewhere}); !errors.Is(err, runner.ErrRefused) {

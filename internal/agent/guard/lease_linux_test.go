@@ -1,0 +1,115 @@
+package guard_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/guard"
+	"leasehold/internal/agent/runner/runnertest"
+	"leasehold/internal/lease"
+)
+
+// TestLeaseIsVerified: any process of the user can speak to a guard. What no server signed
+// for this run, just now, puts no deadline off.
+func TestLeaseIsVerified(t *testing.T) {
+	t.Parallel()
+	ctx := t.Context()
+	s := spec(time.Minute)
+	h := spawn(t, s)
+	other := spec(time.Minute)
+	other.Run = 2
+	stranger := spawn(t, other)
+	challenge := func(h *guard.Handle) string {
+		t.Helper()
+		c, err := h.Challenge(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	foreign, err := lease.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := boottime.Now().Add(time.Hour)
+	good := lease.Grant{Session: s.Session, Run: uint32(s.Run), Generation: 3}
+	sign := func(g lease.Grant, challenge string) guard.Lease {
+		return runnertest.Sign(t, &g, time.Hour, challenge, later)
+	}
+	with := func(change func(*lease.Grant)) lease.Grant {
+		g := good
+		change(&g)
+		return g
+	}
+	signed := func(k lease.Key, agent int64) guard.Lease {
+		token, err := k.Sign(&good, agent, time.Hour, challenge(h), time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return guard.Lease{Deadline: later, Generation: 3, Token: token}
+	}
+	forged := sign(good, challenge(h))
+	head, _, _ := strings.Cut(forged.Token, ".")
+	forged.Token = head + "." + strings.Repeat("x", 40) + ".x"
+	lying := sign(good, challenge(h))
+	lying.Generation = 9
+	for name, l := range map[string]guard.Lease{
+		"nobody's word":              {Deadline: later, Generation: 3},
+		"a forged token":             forged,
+		"another server's key":       signed(foreign, runnertest.Agent),
+		"another session's":          sign(with(func(g *lease.Grant) { g.Session++ }), challenge(h)),
+		"another run's":              sign(with(func(g *lease.Grant) { g.Run++ }), challenge(h)),
+		"no challenge":               sign(good, ""),
+		"another guard's challenge":  sign(good, challenge(stranger)),
+		"a challenge that was bent":  sign(good, "B"+challenge(h)[1:]),
+		"another generation is said": lying,
+	} {
+		if changed, err := h.Extend(ctx, l); changed || !errors.Is(err, guard.ErrRefused) {
+			t.Errorf("%s: %v, %v", name, changed, err)
+		}
+	}
+	if st, err := h.Status(ctx); err != nil || st.Deadline.Sub(h.Spec().Deadline) != 0 || st.Generation != 0 {
+		t.Fatalf("status %+v, %v", st, err)
+	}
+
+	// One that is right counts from its challenge, however late and often it is shown.
+	asked := boottime.Now()
+	kept := runnertest.Sign(t, &good, 90*time.Second, challenge(h), later)
+	answered := boottime.Now()
+	time.Sleep(200 * time.Millisecond)
+	for range 2 {
+		if _, err := h.Extend(ctx, kept); err != nil {
+			t.Fatal(err)
+		}
+		st, err := h.Status(ctx)
+		if err != nil || st.Deadline.Before(asked.Add(90*time.Second)) || answered.Add(90*time.Second).Before(st.Deadline) {
+			t.Fatalf("status %+v, %v; asked at %v", st, err, asked)
+		}
+	}
+	// A word can shorten.
+	soon := boottime.Now().Add(2 * time.Second)
+	if changed, err := h.Extend(ctx, guard.Lease{Deadline: soon, Generation: 3}); err != nil || !changed {
+		t.Errorf("shortened: %v, %v", changed, err)
+	}
+	wantTypes(t, follow(t, h), "starting started extended extended warned warned asked exited")
+}
+
+// A run that begins under a lease goes on no longer than that is, whatever its folder says.
+func TestBeginsUnderALease(t *testing.T) {
+	t.Parallel()
+	g := lease.Grant{Session: 7, Generation: 1} // fixed: for every run
+	s := spec(time.Hour)
+	s.Lease = runnertest.Sign(t, &g, 3*time.Second, "from an earlier run", s.Deadline).Token
+	h := spawn(t, s)
+	if st, err := h.Status(t.Context()); err != nil || st.Deadline.Sub(boottime.Now()) > 3*time.Second {
+		t.Errorf("status %+v, %v", st, err)
+	}
+	g.Session++
+	s.Lease = runnertest.Sign(t, &g, time.Hour, "", s.Deadline).Token
+	if _, err := guard.Spawn(t.Context(), t.TempDir()+"/run", s, commandWith("")); !errors.Is(err, guard.ErrNotStarted) {
+		t.Errorf("under another session's lease: %v", err)
+	}
+}
