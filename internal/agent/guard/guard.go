@@ -114,7 +114,7 @@ type Spec struct {
 	Title   string `json:"title,omitempty"` // title of the dialogs; App if empty
 
 	Argv []string `json:"argv"`          // program and arguments
-	Env  []string `json:"env,omitempty"` // additions to the player's environment, KEY=VALUE
+	Env  []string `json:"env,omitempty"` // additions to what apps get of the player's environment, KEY=VALUE
 	Dir  string   `json:"dir,omitempty"` // working directory; the player's if empty
 
 	Warnings []time.Duration `json:"warnings"` // before the deadline, in nanoseconds

@@ -2,6 +2,8 @@ package guard_test
 
 import (
 	"errors"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -111,5 +113,28 @@ func TestBeginsUnderALease(t *testing.T) {
 	s.Lease = runnertest.Sign(t, &g, time.Hour, "", s.Deadline).Token
 	if _, err := guard.Spawn(t.Context(), t.TempDir()+"/run", s, commandWith("")); !errors.Is(err, guard.ErrNotStarted) {
 		t.Errorf("under another session's lease: %v", err)
+	}
+}
+
+// The secrets of the player's environment are not the app's.
+func TestEnvironmentOfApps(t *testing.T) {
+	t.Setenv("LEASEHOLD_TEST_SECRET", "a secret of the player")
+	t.Setenv("LC_TIME", "C")
+	s := spec(time.Minute)
+	s.Argv = []string{"/usr/bin/env"}
+	s.Env = []string{"OF_THE_PACKAGE=yes"}
+	h := spawn(t, s)
+	follow(t, h)
+	b, err := os.ReadFile(filepath.Join(h.Dir(), "app.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"PATH=", "LC_TIME=C\n", "OF_THE_PACKAGE=yes\n", guard.EnvRun + "=7.1\n", guard.EnvToken + "="} {
+		if !strings.Contains(string(b), want) {
+			t.Errorf("the app gets no %q: %s", want, b)
+		}
+	}
+	if strings.Contains(string(b), "LEASEHOLD_TEST_SECRET") {
+		t.Errorf("the app gets the player's secrets: %s", b)
 	}
 }

@@ -153,6 +153,9 @@ func (g *guard) run(ctx context.Context) (err error) {
 	os.Unsetenv(EnvToken)
 	os.Unsetenv(envDialog)
 	base := os.Environ()
+	if g.spec.Stream == nil { // the stage of a stream sees to it itself
+		base = appEnvironment(base)
+	}
 	for _, kv := range g.spec.Env {
 		if k, v, ok := strings.Cut(kv, "="); ok && (k == "DISPLAY" || k == "XAUTHORITY" || k == "WAYLAND_DISPLAY") {
 			os.Setenv(k, v)
