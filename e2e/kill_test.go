@@ -260,7 +260,7 @@ func (w *driver) launch() {
 		w.launched = append(w.launched, l.Session.ID)
 		if device == 0 {
 			// It may be that server or player is killed meanwhile; then it stays launched.
-			_, _ = command(w.root.t, nil, "player", "launch", l.Link, "--state", w.d.dir)
+			_, _ = command(w.root.t, nil, "player", "launch", l.Link, "--accept", "--state", w.d.dir)
 		}
 	case errors.As(err, &answered) && answered.code < 500:
 		w.refused++

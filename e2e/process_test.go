@@ -274,6 +274,9 @@ func (d *device) up() {
 // do runs a player command on this device.
 func (d *device) do(args ...string) {
 	d.t.Helper()
+	if args[0] == "launch" {
+		args = append(args, "--accept") // there is nobody to ask
+	}
 	if out, err := command(d.t, d.env, append(append([]string{"player"}, args...), "--state", d.dir)...); err != nil {
 		d.t.Fatalf("player %v: %v: %s", args, err, out)
 	}

@@ -7,7 +7,7 @@ set -u
 # tool → Debian package
 declare -A need=(
   [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils
-  [Xvnc]=tigervnc-standalone-server [openbox]=openbox [xterm]=xterm [xauth]=xauth [import]=imagemagick [faketime]=faketime
+  [Xvnc]=tigervnc-standalone-server [openbox]=openbox [xterm]=xterm [xauth]=xauth [import]=imagemagick [faketime]=faketime [xdotool]=xdotool
 )
 
 if [ $# -gt 0 ]; then

@@ -70,7 +70,7 @@ func (a *demoAgent) launch(ctx context.Context, c *control.Control, org *organis
 		if err != nil {
 			return err
 		}
-		if err := a.command(ctx, "launch", launched.Link, "--state", a.dir); err != nil {
+		if err := a.command(ctx, "launch", launched.Link, "--accept", "--state", a.dir); err != nil {
 			return err
 		}
 	}

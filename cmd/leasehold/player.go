@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -13,6 +15,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent"
+	"leasehold/internal/agent/dialog"
 	"leasehold/internal/agent/player"
 	"leasehold/internal/lease"
 	"leasehold/internal/wire"
@@ -23,6 +26,8 @@ type playerCmd struct {
 	Enrol     playerEnrolCmd     `cmd:"" name:"enroll" aliases:"enrol" help:"Make this device one of a server's."`
 	Run       playerRunCmd       `cmd:"" help:"Run the player. Ending it ends no app."`
 	Launch    playerLaunchCmd    `cmd:"" help:"Launch the app of a leasehold:// link."`
+	People    playerPeopleCmd    `cmd:"" help:"List who uses this device: whose launches are sent to it."`
+	Forget    playerForgetCmd    `cmd:"" help:"Have a person's launches sent to this device no more."`
 	List      playerListCmd      `cmd:"" help:"List the apps on this device."`
 	Open      playerOpenCmd      `cmd:"" help:"Open the player's page in the browser: the apps, and what can be done with them."`
 	Start     playerStartCmd     `cmd:"" help:"Start an app that is on this device."`
@@ -127,7 +132,8 @@ func terminalOf(w io.Writer) string {
 
 type playerLaunchCmd struct {
 	stateFlag
-	Link string `arg:"" help:"The launch link, leasehold://launch?…"`
+	Link   string `arg:"" help:"The launch link, leasehold://launch?…"`
+	Accept bool   `help:"Accept whoever made the link, without asking: they may send further launches to this device."`
 }
 
 // Run is leasehold player launch.
@@ -136,7 +142,12 @@ func (c *playerLaunchCmd) Run(ctx context.Context, std *stdio) error {
 	if err != nil {
 		return err
 	}
-	l, err := player.LaunchLink(ctx, dir, c.Link)
+	l, err := player.LaunchLink(ctx, dir, c.Link, func(who wire.Person, app string) (bool, error) {
+		if c.Accept {
+			return true, nil
+		}
+		return acceptPerson(ctx, std, who, app)
+	})
 	if err != nil {
 		return err
 	}
@@ -148,6 +159,84 @@ func (c *playerLaunchCmd) Run(ctx context.Context, std *stdio) error {
 	default:
 		fmt.Fprintf(std.Out, "Session %d: %s is being added and starts then.\n", l.Session, l.App)
 	}
+	return nil
+}
+
+// acceptPerson asks the user of this device, in the terminal or by a dialog, whether somebody
+// who is new to it may use it.
+func acceptPerson(ctx context.Context, std *stdio, who wire.Person, app string) (bool, error) {
+	heading := fmt.Sprintf("%s (%s) has not used this device before", who.Name, who.Username)
+	text := fmt.Sprintf("The link starts %s for them. If you accept, they can start apps on this device from the portal too, until you forget them.", app)
+	if f, ok := std.In.(*os.File); ok && isTerminal(f) {
+		fmt.Fprintf(std.Out, "%s.\n%s\nAccept? [y/N] ", heading, text)
+		line, err := bufio.NewReader(std.In).ReadString('\n')
+		if err != nil && line == "" {
+			return false, nil
+		}
+		answer := strings.ToLower(strings.TrimSpace(line))
+		return answer == "y" || answer == "yes", nil
+	}
+	yes, err := dialog.New(dialog.Options{Log: std.Err}).Ask(ctx, dialog.Question{
+		Title: "Leasehold", Heading: heading, Text: text, Yes: "Accept", No: "Refuse", Timeout: 2 * time.Minute,
+	})
+	if errors.Is(err, dialog.ErrNone) {
+		return false, fmt.Errorf("%s, and nobody can be asked here. If you know them, use --accept", heading)
+	}
+	return yes, err
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
+}
+
+type playerPeopleCmd struct {
+	stateFlag
+	JSON bool `help:"As JSON." name:"json"`
+}
+
+// Run is leasehold player people.
+func (c *playerPeopleCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	list, err := player.People(ctx, dir)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		e := json.NewEncoder(std.Out)
+		e.SetIndent("", "  ")
+		return e.Encode(list)
+	}
+	if len(list) == 0 {
+		fmt.Fprintln(std.Out, "Nobody has used this device yet.")
+		return nil
+	}
+	w := tabwriter.NewWriter(std.Out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "USER\tNAME")
+	for _, p := range list {
+		fmt.Fprintf(w, "%s\t%s\n", p.Username, p.Name)
+	}
+	return w.Flush()
+}
+
+type playerForgetCmd struct {
+	stateFlag
+	User string `arg:"" help:"User name, as in people."`
+}
+
+// Run is leasehold player forget.
+func (c *playerForgetCmd) Run(ctx context.Context, std *stdio) error {
+	dir, err := c.dir()
+	if err != nil {
+		return err
+	}
+	if err := player.ForgetPerson(ctx, dir, c.User); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.Out, "%s is forgotten: their launches are not sent to this device any more. Apps of theirs that are here stay; see: leasehold player list\n", c.User)
 	return nil
 }
 

@@ -104,9 +104,24 @@ func (c *Client) CheckIn(ctx context.Context, m *wire.CheckIn) (*wire.Answer, er
 	return call[wire.Answer](ctx, c, wire.PathCheckIn, m)
 }
 
-// Redeem turns a launch ticket into a session on this device. It may be repeated.
-func (c *Client) Redeem(ctx context.Context, ticket string) (*wire.Redeemed, error) {
-	return call[wire.Redeemed](ctx, c, wire.PathRedeem, &wire.Redeem{V: wire.Version, Ticket: ticket})
+// Redeem turns a launch ticket into a session on this device. It may be repeated. With ask,
+// nothing is done for somebody who has not used this device before: the answer says who.
+func (c *Client) Redeem(ctx context.Context, ticket string, ask bool) (*wire.Redeemed, error) {
+	return call[wire.Redeemed](ctx, c, wire.PathRedeem, &wire.Redeem{V: wire.Version, Ticket: ticket, Ask: ask})
+}
+
+// People lists who uses this device.
+func (c *Client) People(ctx context.Context) (*wire.People, error) {
+	r, err := c.request(ctx, http.MethodGet, wire.PathPeople, nil)
+	if err != nil {
+		return nil, err
+	}
+	return answered[wire.People](c, r)
+}
+
+// Forget has the server send no more launches of a person to this device.
+func (c *Client) Forget(ctx context.Context, user int64) (*wire.People, error) {
+	return call[wire.People](ctx, c, wire.PathForget, &wire.Forget{V: wire.Version, User: user})
 }
 
 func (c *Client) request(ctx context.Context, method, path string, body io.Reader) (*http.Request, error) {
@@ -130,6 +145,11 @@ func call[T any](ctx context.Context, c *Client, path string, m any) (*T, error)
 		return nil, err
 	}
 	r.Header.Set("Content-Type", "application/json")
+	return answered[T](c, r)
+}
+
+// answered sends a request and reads its answer.
+func answered[T any](c *Client, r *http.Request) (*T, error) {
 	resp, err := c.http.Do(r)
 	if err != nil {
 		return nil, fmt.Errorf("agent: %w", err)

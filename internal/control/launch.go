@@ -227,6 +227,59 @@ func ownDevice(tx store.Tx, user, device int64) (*store.Agent, error) {
 	return nil, invalid.Of("device_id", "must be a device that you have used before; leave it out to get a link")
 }
 
+// stranger says who launched a session, if they have not used the device before.
+func stranger(tx store.Tx, s *session.Session, agent int64) (*wire.Redeemed, error) {
+	people, err := tx.PeopleOf(agent)
+	if err != nil || slices.ContainsFunc(people, func(p wire.Person) bool { return p.ID == s.UserID }) {
+		return nil, err
+	}
+	u, err := tx.User(s.UserID)
+	if err != nil {
+		return nil, err
+	}
+	a, err := tx.App(s.AppID)
+	if err != nil {
+		return nil, err
+	}
+	return &wire.Redeemed{V: wire.Version, Stranger: &wire.Person{ID: u.ID, Username: u.Username, Name: u.Name}, App: a.Name}, nil
+}
+
+// People lists who uses a device: whose launches are pushed to it.
+func (c *Control) People(ctx context.Context, agent int64) (*wire.People, error) {
+	out := &wire.People{V: wire.Version}
+	return out, c.Store.View(ctx, func(tx store.Tx) (err error) {
+		out.People, err = tx.PeopleOf(agent)
+		return err
+	})
+}
+
+// Forget has no more launches of a user pushed to a device, and returns who is left. It
+// returns store.ErrNotFound for one who does not use it.
+func (c *Control) Forget(ctx context.Context, agent int64, m *wire.Forget, from string) (*wire.People, error) {
+	if err := m.Validate(); err != nil {
+		return nil, err
+	}
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		ag, err := tx.Agent(agent)
+		if err != nil {
+			return err
+		}
+		u, err := tx.User(m.User)
+		if err != nil {
+			return err
+		}
+		if err := tx.ForgetDevice(m.User, agent); err != nil {
+			return err
+		}
+		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: session.Actor{Role: session.Agent, Name: ag.Name}.String(), From: from,
+			Action: "device.forget", Target: fmt.Sprintf("device %d", agent), Name: u.Username, Outcome: "done"})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return c.People(ctx, agent)
+}
+
 // Redeem binds the session of a launch ticket to the device that shows it first, and
 // tells that device what to add. The same device may redeem it again; another is refused
 // with ErrTicketUsed, and one where the app may not be run with a [*session.Refusal]. It
@@ -239,6 +292,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 	var out *wire.Redeemed
 	var bound int64
 	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		out = nil
 		id, over, err := c.keys.Load().verify.VerifyTicket(m.Ticket, tx.WallNow())
 		if err != nil {
 			return err
@@ -272,6 +326,11 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 				return err
 			} else if refusal != nil {
 				return refusal
+			}
+			if m.Ask {
+				if out, err = stranger(tx, s, ag.ID); err != nil || out != nil {
+					return err
+				}
 			}
 			before := store.Clone(s)
 			s.AgentID = agent

@@ -23,6 +23,8 @@ var notNames = map[string]string{
 	"cmd/leasehold/simulate.go":             "a random word for names that the program makes",
 	"cmd/leasehold/batch.go":                "a status, in a sentence",
 	"cmd/leasehold/organisation.go":         "user names of the demo, which are ASCII",
+	"cmd/leasehold/player.go":               "yes or no, as it was typed",
+	"internal/agent/guard/environment.go":   "names of environment variables",
 	"internal/agent/client.go":              "a host name of an address",
 	"internal/agent/packages/packages.go":   "a host name of an address; hex digits",
 	"internal/agent/packages/push.go":       "the ending .exe of a file",

@@ -296,6 +296,10 @@ type Agents interface {
 	EnrolmentKey(hash []byte) (*EnrolmentKey, error)
 	// RecordDevice records that a user uses a device.
 	RecordDevice(user, agent int64, at time.Time) error
+	// PeopleOf lists the users recorded for a device who are not deleted, by user name.
+	PeopleOf(agent int64) ([]wire.Person, error)
+	// ForgetDevice undoes RecordDevice. It returns ErrNotFound if there is no such record.
+	ForgetDevice(user, agent int64) error
 	// DevicesOf lists the devices recorded for a user, latest first.
 	DevicesOf(user int64) ([]*Agent, error)
 	// Hosts lists the hosts of a pool, "" for the default one, that were last heard from at seen or later, with what

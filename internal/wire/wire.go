@@ -35,6 +35,8 @@ const (
 	PathEnrol   = "/agent/v1/enrol"
 	PathCheckIn = "/agent/v1/check-in"
 	PathRedeem  = "/agent/v1/redeem"
+	PathPeople  = "/agent/v1/people" // GET: who uses this device
+	PathForget  = "/agent/v1/forget" // one of them is not to any more
 	PathTunnel  = "/agent/v1/tunnel" // a web socket; ?ticket=… says which
 	PathEvents  = "/agent/v1/events" // server-sent events; each says only: check in now
 )
@@ -276,14 +278,40 @@ type Answer struct {
 type Redeem struct {
 	V      int    `json:"v"`
 	Ticket string `json:"ticket"`
+	// Ask: if whoever launched has not used this device before, nothing is done and the
+	// answer says who it is, so that the device's user is asked.
+	Ask bool `json:"ask,omitempty"`
 }
 
-// Redeemed is the answer to Redeem: the directive that adds the app.
+// Redeemed is the answer to Redeem: the directive that adds the app, or who is new.
 type Redeemed struct {
 	V int `json:"v"`
+	// Stranger is who is new to this device, where that was asked. Then nothing was done.
+	Stranger *Person `json:"stranger,omitempty"`
+	App      string  `json:"app,omitempty"` // what they launched
 	// New: this redemption bound the session to the device; else an earlier one did.
 	New       bool      `json:"new,omitempty"`
 	Directive Directive `json:"directive"`
+}
+
+// Person is somebody who uses a device: whose launches the server sends there.
+type Person struct {
+	ID       int64  `json:"id"`
+	Username string `json:"username"`
+	Name     string `json:"name"`
+}
+
+// People is the answer to a GET of PathPeople, by user name.
+type People struct {
+	V      int      `json:"v"`
+	People []Person `json:"people"`
+}
+
+// Forget has the server send no more launches of a person to this device. The answer is
+// People, without them. Apps that they have there stay.
+type Forget struct {
+	V    int   `json:"v"`
+	User int64 `json:"user"`
 }
 
 // LinkScheme is the scheme of launch links: leasehold://launch?server=…&ticket=…
@@ -333,6 +361,17 @@ func (m *Redeem) Validate() error {
 	var e invalid.Error
 	e.Text("ticket", m.Ticket, 1, 4096)
 	return e.Err()
+}
+
+// Validate returns [ErrVersion] or an [invalid.Error] that names each field which is not right.
+func (m *Forget) Validate() error {
+	if m.V != Version {
+		return ErrVersion
+	}
+	if m.User <= 0 {
+		return invalid.Of("user", "must be the number of a user")
+	}
+	return nil
 }
 
 // maxGeneration bounds generations, runs' marks and the like, so that a forged report

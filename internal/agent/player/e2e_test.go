@@ -206,7 +206,7 @@ const long = 30 * time.Second
 func launch(t *testing.T, s *servertest.Server, d *device, app int64) int64 {
 	t.Helper()
 	l := s.Launch(app)
-	got, err := player.LaunchLink(t.Context(), d.dir, l.Link)
+	got, err := player.LaunchLink(t.Context(), d.dir, l.Link, accepted)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -343,11 +343,15 @@ func TestLaunchAnsweredLate(t *testing.T) {
 		t.Fatal(err)
 	}
 	var d *device
+	redeemed := 0
 	slow := &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(direct) },
 		ModifyResponse: func(r *http.Response) error {
 			if r.Request.URL.Path != wire.PathRedeem {
 				return nil
+			}
+			if redeemed++; redeemed == 1 {
+				return nil // it says only that the user is new to this device
 			}
 			for r.Request.Context().Err() == nil { // the player waits for so long
 				if l, err := player.ListSessions(t.Context(), d.dir); err == nil && len(l.Sessions) == 1 {
@@ -374,7 +378,7 @@ func TestLaunchBeforeRun(t *testing.T) {
 	s, app, file := organisation(t)
 	d := enrol(t, s)
 	l := s.Launch(app.ID)
-	got, err := player.LaunchLink(t.Context(), d.dir, l.Link)
+	got, err := player.LaunchLink(t.Context(), d.dir, l.Link, accepted)
 	if err != nil || !got.Waits {
 		t.Fatal(got, err)
 	}
@@ -384,7 +388,7 @@ func TestLaunchBeforeRun(t *testing.T) {
 	d.start()
 	awaitStatus(t, s, got.Session, session.Running)
 	servertest.Eventually(t, long, "the app and its descendants run", func() bool { return len(alive(pids(file))) >= 5 })
-	if again, err := player.LaunchLink(t.Context(), d.dir, l.Link); err != nil || again.New {
+	if again, err := player.LaunchLink(t.Context(), d.dir, l.Link, accepted); err != nil || again.New {
 		t.Errorf("again: %+v, %v", again, err)
 	}
 	if _, err := agent.Open(agent.Config{Dir: d.dir}); err == nil {

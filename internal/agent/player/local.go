@@ -14,6 +14,8 @@ import (
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/localsocket"
+	"leasehold/internal/fold"
+	"leasehold/internal/wire"
 )
 
 // socketFile is where a running player takes the user's commands.
@@ -29,6 +31,7 @@ const answerWithin = redeemWithin + 5*time.Second
 type request struct {
 	Op      string `json:"op"` // launch, list, page, start, return, remove, upgrade, later
 	Link    string `json:"link,omitempty"`
+	Accept  bool   `json:"accept,omitempty"` // whoever made the link, though new to this device
 	Session int64  `json:"session,omitempty"`
 }
 
@@ -89,7 +92,7 @@ func (p *Player) command(ctx context.Context, q request) (response, error) {
 	var err error
 	switch q.Op {
 	case "launch":
-		l, err := p.Launch(ctx, q.Link)
+		l, err := p.Launch(ctx, q.Link, q.Accept)
 		return response{Launched: l}, err
 	case "list":
 		return response{List: p.List()}, nil
@@ -156,11 +159,30 @@ func ask(ctx context.Context, dir string, q request) (*response, error) {
 }
 
 // LaunchLink has the player of a state folder launch a link. If none runs, the link is
-// redeemed here and its app is added when a player runs.
-func LaunchLink(ctx context.Context, dir, link string) (*Launched, error) {
+// redeemed here and its app is added when a player runs. If whoever made the link has not
+// used this device before, accept is asked; ErrNotAccepted is returned if it says no.
+func LaunchLink(ctx context.Context, dir, link string, accept func(who wire.Person, app string) (bool, error)) (*Launched, error) {
+	l, err := launchLink(ctx, dir, link, false)
+	if err != nil || l.Stranger == nil {
+		return l, err
+	}
+	yes, err := accept(*l.Stranger, l.App)
+	if err != nil {
+		return nil, err
+	}
+	if !yes {
+		return nil, ErrNotAccepted
+	}
+	return launchLink(ctx, dir, link, true)
+}
+
+// ErrNotAccepted: whoever made a link was not accepted on this device.
+var ErrNotAccepted = errors.New("nothing was done: whoever made the link was not accepted on this device")
+
+func launchLink(ctx context.Context, dir, link string, accept bool) (*Launched, error) {
 	var p *Player
 	for patience := time.Now().Add(10 * time.Second); ; {
-		r, err := ask(ctx, dir, request{Op: "launch", Link: link})
+		r, err := ask(ctx, dir, request{Op: "launch", Link: link, Accept: accept})
 		if err == nil {
 			return r.Launched, nil
 		}
@@ -182,7 +204,7 @@ func LaunchLink(ctx context.Context, dir, link string) (*Launched, error) {
 		}
 	}
 	defer p.Close()
-	l, err := p.Launch(ctx, link)
+	l, err := p.Launch(ctx, link, accept)
 	if l != nil {
 		l.Waits = true
 	}
@@ -205,6 +227,53 @@ func ListSessions(ctx context.Context, dir string) (*List, error) {
 	l := &List{Device: id.Name, Server: id.Server}
 	l.Sessions, err = agent.Peek(dir)
 	return l, err
+}
+
+// client speaks to the server of a state folder, whether a player runs there or not.
+func client(dir string) (*agent.Client, error) {
+	id, err := agent.ReadIdentity(dir)
+	if err != nil {
+		return nil, err
+	}
+	return agent.NewClient(id.Server, id.Credential)
+}
+
+// People lists who uses the device of a state folder, and may send launches to it.
+func People(ctx context.Context, dir string) ([]wire.Person, error) {
+	c, err := client(dir)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	list, err := c.People(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return list.People, nil
+}
+
+// ErrNobody: nobody of that user name uses the device.
+var ErrNobody = errors.New("does not use this device; see: leasehold player people")
+
+// ForgetPerson has the server send no more launches of a person to the device. Their apps on
+// it stay until they are removed. The error is ErrNobody for one who does not use it.
+func ForgetPerson(ctx context.Context, dir, username string) error {
+	c, err := client(dir)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	list, err := c.People(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range list.People {
+		if fold.Fold(p.Username) == fold.Fold(username) {
+			_, err := c.Forget(ctx, p.ID)
+			return err
+		}
+	}
+	return fmt.Errorf("%q %w", username, ErrNobody)
 }
 
 // StartSession has the running player start a session's app.

@@ -228,10 +228,14 @@ type Launched struct {
 	New     bool   `json:"new"` // else the link was redeemed here before
 	// Waits: no player is running, so the app is added when one does.
 	Waits bool `json:"waits,omitempty"`
+	// Stranger is who made the link, if they have not used this device before and were not
+	// accepted. Then nothing was done; App is what they launched.
+	Stranger *wire.Person `json:"stranger,omitempty"`
 }
 
-// Launch redeems a launch link and begins to add its app.
-func (p *Player) Launch(ctx context.Context, link string) (*Launched, error) {
+// Launch redeems a launch link and begins to add its app. Whoever launches from a link may
+// send further launches here, so one who is new to this device has to be accepted.
+func (p *Player) Launch(ctx context.Context, link string, accept bool) (*Launched, error) {
 	server, ticket, err := ParseLink(link)
 	if err != nil {
 		return nil, err
@@ -241,9 +245,12 @@ func (p *Player) Launch(ctx context.Context, link string) (*Launched, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, redeemWithin)
 	defer cancel()
-	r, err := p.client.Redeem(ctx, ticket)
+	r, err := p.client.Redeem(ctx, ticket, !accept)
 	if err != nil {
 		return nil, err
+	}
+	if r.Stranger != nil {
+		return &Launched{App: r.App, Stranger: r.Stranger}, nil
 	}
 	// A check-in under way may have brought the app before this answer came.
 	added, err := p.agent.Add(r.Directive)

@@ -46,6 +46,8 @@ func (s *Server) Register(r *auth.Routes) {
 	r.Handle("POST "+wire.PathEnrol, auth.Public, s.gate, http.HandlerFunc(s.enrol))
 	r.Handle("POST "+wire.PathCheckIn, auth.AgentOnly, s.gate, http.HandlerFunc(s.checkIn))
 	r.Handle("POST "+wire.PathRedeem, auth.AgentOnly, s.gate, http.HandlerFunc(s.redeem))
+	r.Handle("GET "+wire.PathPeople, auth.AgentOnly, s.gate, http.HandlerFunc(s.people))
+	r.Handle("POST "+wire.PathForget, auth.AgentOnly, s.gate, http.HandlerFunc(s.forget))
 	if s.Tunnels != nil {
 		r.Handle("GET "+wire.PathTunnel, auth.AgentOnly, s.gate, http.HandlerFunc(s.tunnel))
 	}
@@ -123,6 +125,19 @@ func (s *Server) redeem(w http.ResponseWriter, r *http.Request) {
 	var m wire.Redeem
 	if s.decode(w, r, &m) {
 		out, err := s.Control.Redeem(r.Context(), agentOf(r), &m, s.ClientIP(r))
+		s.answer(w, out, err)
+	}
+}
+
+func (s *Server) people(w http.ResponseWriter, r *http.Request) {
+	out, err := s.Control.People(r.Context(), agentOf(r))
+	s.answer(w, out, err)
+}
+
+func (s *Server) forget(w http.ResponseWriter, r *http.Request) {
+	var m wire.Forget
+	if s.decode(w, r, &m) {
+		out, err := s.Control.Forget(r.Context(), agentOf(r), &m, s.ClientIP(r))
 		s.answer(w, out, err)
 	}
 }

@@ -175,6 +175,26 @@ func (t *Tx) RecordDevice(user, agent int64, at time.Time) error {
 	return err
 }
 
+// PeopleOf implements store.Agents.
+func (t *Tx) PeopleOf(agent int64) (list []wire.Person, err error) {
+	err = t.each("SELECT u.id, u.username, u.name FROM users u JOIN device_users du ON du.user_id = u.id WHERE du.agent_id = ? AND u.deleted_at = 0 ORDER BY u.username_fold", []any{agent}, func(r *sql.Rows) error {
+		var p wire.Person
+		err := r.Scan(&p.ID, &p.Username, &p.Name)
+		list = append(list, p)
+		return err
+	})
+	return list, err
+}
+
+// ForgetDevice implements store.Agents.
+func (t *Tx) ForgetDevice(user, agent int64) error {
+	n, err := t.exec("DELETE FROM device_users WHERE user_id = ? AND agent_id = ?", user, agent)
+	if err == nil && n == 0 {
+		err = store.ErrNotFound
+	}
+	return err
+}
+
 // DevicesOf implements store.Agents.
 func (t *Tx) DevicesOf(user int64) (list []*store.Agent, err error) {
 	err = t.each("SELECT "+agentColumns+" FROM agents JOIN device_users du ON du.agent_id = agents.id WHERE du.user_id = ? AND deleted_at = 0 ORDER BY du.used_at DESC LIMIT 100", []any{user}, func(r *sql.Rows) error {

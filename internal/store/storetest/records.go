@@ -300,7 +300,19 @@ func testAgents(t *testing.T, e *env) {
 	})
 	e.view(func(tx store.Tx) error {
 		same(t, "devices", len(must[[]*store.Agent](t)(tx.DevicesOf(f.users[0].ID))), 1)
+		same(t, "people", must[[]wire.Person](t)(tx.PeopleOf(a.ID)), []wire.Person{{ID: f.users[0].ID, Username: f.users[0].Username, Name: f.users[0].Name}})
 		same(t, "devices of another", len(must[[]*store.Agent](t)(tx.DevicesOf(f.users[1].ID))), 0)
+		return nil
+	})
+	e.update(func(tx store.Tx) error {
+		if err := tx.RecordDevice(f.users[1].ID, a.ID, now); err != nil {
+			return err
+		}
+		if err := tx.ForgetDevice(f.users[1].ID, a.ID); err != nil {
+			return err
+		}
+		wantErr(t, tx.ForgetDevice(f.users[1].ID, a.ID), store.ErrNotFound)
+		same(t, "people who are left", len(must[[]wire.Person](t)(tx.PeopleOf(a.ID))), 1)
 		return nil
 	})
 	e.update(func(tx store.Tx) error { return tx.DeleteAgent(a.ID) })

@@ -214,6 +214,16 @@ func (w watched) TakeTunnel(a0 int64, a1 string) (*store.Tunnel, error) {
 	return w.Tx.TakeTunnel(a0, a1)
 }
 
+func (w watched) PeopleOf(a0 int64) ([]wire.Person, error) {
+	w.saw("PeopleOf")
+	return w.Tx.PeopleOf(a0)
+}
+
+func (w watched) ForgetDevice(a0 int64, a1 int64) error {
+	w.saw("ForgetDevice")
+	return w.Tx.ForgetDevice(a0, a1)
+}
+
 func (w watched) DevicesOf(a0 int64) ([]*store.Agent, error) {
 	w.saw("DevicesOf")
 	return w.Tx.DevicesOf(a0)

@@ -82,7 +82,7 @@ func benchLife(ctx context.Context, o *options, db *database, t *report) (err er
 	if err != nil {
 		return err
 	}
-	if out, err := player("launch", l.Link, "--state", state).CombinedOutput(); err != nil {
+	if out, err := player("launch", l.Link, "--accept", "--state", state).CombinedOutput(); err != nil {
 		return fmt.Errorf("player launch: %w: %s", err, out)
 	}
 	seen := 0
