@@ -30,7 +30,7 @@ func newOrganisation(ctx context.Context, c *control.Control, sample string) (*o
 	if _, err := c.EnsureAdmin(ctx, demoAdmin, demoPassword); err != nil {
 		return nil, err
 	}
-	admin, err := c.SignIn(ctx, demoAdmin, demoPassword, "demo")
+	admin, err := c.SignIn(ctx, control.Credentials{Username: demoAdmin, Password: demoPassword})
 	if err != nil {
 		return nil, err
 	}

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"leasehold/internal/auth"
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
@@ -19,44 +17,9 @@ const TokenLife = 12 * time.Hour
 
 const settingSetup = "setup_hash"
 
-// dummyHash is checked when there is no such account, so that the time taken does not
-// tell which user names exist. Hashing costs too much to be done in every command.
-var dummyHash = sync.OnceValue(func() string { return auth.HashPassword("no account has this password") })
-
-// SignIn checks a user name and password. It returns ErrSignIn for every reason to say no.
-func (c *Control) SignIn(ctx context.Context, username, password, from string) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		u, err = orNil(tx.UserByName(username))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case c.hashes <- struct{}{}:
-		defer func() { <-c.hashes }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	phc := dummyHash() // whoever signs in, so that the first sign-in tells nothing either
-	if u != nil && u.PasswordHash != "" {
-		phc = u.PasswordHash
-	}
-	ok, err := auth.CheckPassword(phc, password)
-	if err != nil {
-		return nil, fmt.Errorf("control: sign in %q: %w", username, err)
-	}
-	if !ok || u == nil || u.PasswordHash == "" || u.Status != directory.Active {
-		c.Log.Info("sign-in refused", "username", username, "from", from)
-		return nil, ErrSignIn
-	}
-	return u, nil
-}
-
 // NewToken signs in and returns an API token, shown once, and when it expires.
-func (c *Control) NewToken(ctx context.Context, username, password, from string) (string, time.Time, error) {
-	u, err := c.SignIn(ctx, username, password, from)
+func (c *Control) NewToken(ctx context.Context, in Credentials) (string, time.Time, error) {
+	u, err := c.SignIn(ctx, in)
 	if err != nil {
 		return "", time.Time{}, err
 	}
@@ -178,8 +141,11 @@ func (c *Control) createAdmin(ctx context.Context, username, name, password, fro
 	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
 		return nil, flatten(err)
 	}
-	u.PasswordHash = auth.HashPassword(password)
-	err := c.Store.Update(ctx, func(tx store.Tx) error {
+	var err error
+	if u.PasswordHash, err = c.hashPassword(ctx, password); err != nil {
+		return nil, err
+	}
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
 		u.CreatedAt = tx.WallNow()
 		if err := tx.CreateUser(u); err != nil {
 			return taken("username", err)

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 
-	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
@@ -298,7 +297,10 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 		if err := directory.CheckPassword(password); err != nil {
 			return err
 		}
-		u.PasswordHash = auth.HashPassword(password)
+		var err error
+		if u.PasswordHash, err = c.hashPassword(ctx, password); err != nil {
+			return err
+		}
 	}
 	return c.admin(ctx, who, "user.create", "", func(tx store.Tx) (string, string, error) {
 		u.CreatedAt = tx.WallNow()
@@ -313,8 +315,16 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 // UpdateUser lets change alter a user and stores it, with a new password unless that is
 // "". The last active administrator stays one.
 func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, end Ending, change func(*directory.User) error) (u *directory.User, err error) {
+	var hashed string
 	if password != "" {
 		if err := directory.CheckPassword(password); err != nil {
+			return nil, err
+		}
+		if !who.Admin {
+			return nil, ErrDenied
+		}
+		// Before the transaction, which others wait for.
+		if hashed, err = c.hashPassword(ctx, password); err != nil {
 			return nil, err
 		}
 	}
@@ -336,7 +346,7 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 			return "", "", err
 		}
 		if password != "" {
-			u.PasswordHash = auth.HashPassword(password)
+			u.PasswordHash = hashed
 		}
 		if wasAdmin && (u.Role != directory.RoleAdmin || u.Status != directory.Active) {
 			if last, err := lastAdmin(tx); err != nil {

@@ -20,6 +20,7 @@ import (
 
 	"crypto/ed25519"
 
+	"leasehold/internal/auth"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -56,7 +57,7 @@ type Control struct {
 	// housekept is the last day for which this node knows that the housekeeping ran.
 	housekept atomic.Pointer[string]
 	seen      seenBuffer
-	hashes    chan struct{} // bounds password hashing
+	hashes    *auth.Queue // bounds password hashing
 	sweeps    sweeper
 	locked    locked
 	answered  answeredNumbers
@@ -116,7 +117,7 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: make(chan struct{}, 2)}
+	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: auth.NewQueue(hashers, hashWaiting)}
 	c.seen.at = map[int64]store.Seen{}
 	if c.Elapsed == nil {
 		start := time.Now()

@@ -30,7 +30,7 @@ func TestOneSession(t *testing.T) {
 	if _, err := c.EnsureAdmin(ctx, "root", "correct horse"); err != nil {
 		t.Fatal(err)
 	}
-	adm, err := c.SignIn(ctx, "root", "correct horse", "")
+	adm, err := c.SignIn(ctx, control.Credentials{Username: "root", Password: "correct horse"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -74,6 +74,7 @@ type Tx interface {
 	Catalog
 	Directory
 	Access
+	SignIns
 	Records
 	Work
 }
@@ -402,7 +403,8 @@ type Access interface {
 	WebSession(token string) (data []byte, ok bool, err error)
 	SaveWebSession(token string, data []byte, expires time.Time) error
 	DeleteWebSession(token string) error
-	// DeleteExpired clears tokens and browser sessions that have expired.
+	// DeleteExpired clears tokens, browser sessions and browsers that have expired, and tries
+	// to sign in that are older than [ForgetTries].
 	DeleteExpired() error
 	// RestoreHold returns the lease time at which a restore of the database was noticed, 0 if
 	// none ever was, and until when the leases of a delivery method may be out that its

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"leasehold/internal/auth"
+	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -27,7 +28,7 @@ type tokenOutput struct {
 
 func (s *Server) tokens() {
 	op(s, auth.Public, "POST", "/tokens", "create-token", "Sign in for a token", func(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
-		token, expires, err := s.Control.NewToken(ctx, in.Body.Username, in.Body.Password, whoOf(ctx).From)
+		token, expires, err := s.Control.NewToken(ctx, control.Credentials{Username: in.Body.Username, Password: in.Body.Password, From: whoOf(ctx).From})
 		if err != nil {
 			return nil, err
 		}

@@ -184,7 +184,9 @@ func op[I, O any](s *Server, a auth.Access, method, path, id, summary string, fn
 	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
-			return nil, problem.Of(err, s.Log, requestID(ctx))
+			d := problem.Of(err, s.Log, requestID(ctx))
+			problem.SetRetryAfter(headerOf(ctx), d.RetryAfter)
+			return nil, d
 		}
 		return out, nil
 	})
@@ -196,6 +198,14 @@ func status(code int) func(*huma.Operation) {
 
 type requestKey struct{}
 
+// headerKey is of the response's header, which huma's errors cannot set.
+type headerKey struct{}
+
+func headerOf(ctx context.Context) http.Header {
+	h, _ := ctx.Value(headerKey{}).(http.Header)
+	return h
+}
+
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
@@ -205,7 +215,7 @@ func requestID(ctx context.Context) string {
 func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := w.Header().Get("X-Request-Id")
-		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		ctx := context.WithValue(context.WithValue(r.Context(), requestKey{}, id), headerKey{}, w.Header())
 		w.Header().Set("Cache-Control", "no-store")
 		if a != auth.Public {
 			u, err := s.bearer(ctx, r)

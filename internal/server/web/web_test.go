@@ -45,7 +45,7 @@ func newSite(t *testing.T) *site {
 	s := emptySite(t)
 	_, err := s.c.EnsureAdmin(t.Context(), "olga", password)
 	s.must(err)
-	s.admin, err = s.c.SignIn(t.Context(), "olga", password, "test")
+	s.admin, err = s.c.SignIn(t.Context(), control.Credentials{Username: "olga", Password: password})
 	s.must(err)
 	s.root = control.WhoIs(s.admin, "test")
 	s.ann = s.user("ann", "Ann Berg")

@@ -58,8 +58,10 @@ func (t *Tx) DeleteExpired() error {
 	if _, err := t.exec("DELETE FROM tokens WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
 		return err
 	}
-	_, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now.Wall))
-	return err
+	if _, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
+		return err
+	}
+	return t.clearSignIns()
 }
 
 // SigningKeys implements store.Access.
