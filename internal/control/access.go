@@ -106,12 +106,27 @@ func (c *Control) EnsureAdmin(ctx context.Context, username, password string) (s
 		return "", err
 	}
 	if username != "" {
-		_, err = c.createAdmin(ctx, username, username, password, "start")
+		_, err = c.createAdmin(ctx, username, username, password, "start", func(tx store.Tx) error {
+			// Nodes that start at once wait here for each other; the later ones see the first one's.
+			if err := tx.SetSetting(settingSetup, ""); err != nil {
+				return err
+			}
+			n, err := tx.CountAdmins()
+			if err == nil && n > 0 {
+				err = errHaveAdmin
+			}
+			return err
+		})
+		if errors.Is(err, errHaveAdmin) {
+			err = nil
+		}
 		return "", err
 	}
 	setup, h := secret()
 	return setup, c.Store.Update(ctx, func(tx store.Tx) error { return tx.SetSetting(settingSetup, fmt.Sprintf("%x", h)) })
 }
+
+var errHaveAdmin = errors.New("there is an administrator")
 
 // NeedsSetup reports whether the set-up link with this secret is still good.
 func (c *Control) NeedsSetup(ctx context.Context, setup string) (bool, error) {
@@ -123,8 +138,8 @@ func (c *Control) NeedsSetup(ctx context.Context, setup string) (bool, error) {
 	return err == nil && want != "" && want == fmt.Sprintf("%x", hash(setup)), err
 }
 
-// Setup makes the first administrator by the one-time set-up link. It returns ErrDenied
-// if the link is not good any more.
+// Setup makes the first administrator by the one-time set-up link: one, however many use it
+// at once. It returns ErrDenied if the link is not good any more.
 func (c *Control) Setup(ctx context.Context, setup, username, name, password, from string) (*directory.User, error) {
 	ok, err := c.NeedsSetup(ctx, setup)
 	if err != nil {
@@ -133,10 +148,17 @@ func (c *Control) Setup(ctx context.Context, setup, username, name, password, fr
 	if !ok {
 		return nil, ErrDenied
 	}
-	return c.createAdmin(ctx, username, name, password, from)
+	return c.createAdmin(ctx, username, name, password, from, func(tx store.Tx) error {
+		mine, err := tx.SwapSetting(settingSetup, fmt.Sprintf("%x", hash(setup)), "")
+		if err == nil && !mine {
+			err = ErrDenied
+		}
+		return err
+	})
 }
 
-func (c *Control) createAdmin(ctx context.Context, username, name, password, from string) (*directory.User, error) {
+// createAdmin makes an administrator in the same transaction in which may lets it.
+func (c *Control) createAdmin(ctx context.Context, username, name, password, from string, may func(store.Tx) error) (*directory.User, error) {
 	u := &directory.User{Username: fold.Name(username), Name: fold.Name(name), Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
 	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
 		return nil, flatten(err)
@@ -146,17 +168,20 @@ func (c *Control) createAdmin(ctx context.Context, username, name, password, fro
 		return nil, err
 	}
 	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := may(tx); err != nil {
+			return err
+		}
 		u.CreatedAt = tx.WallNow()
 		if err := tx.CreateUser(u); err != nil {
 			return taken("username", err)
 		}
-		if err := tx.SetSetting(settingSetup, ""); err != nil {
-			return err
-		}
 		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", From: from, Action: "user.create",
 			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done", Reason: "the first administrator"})
 	})
-	return u, err
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // flatten joins several invalid.Errors into one.

@@ -372,9 +372,10 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 	return u, err
 }
 
-// lastAdmin reports whether no further active administrator is left.
+// lastAdmin reports whether no further active administrator is left. Until the transaction
+// ends nobody else takes one away.
 func lastAdmin(tx store.Tx) (bool, error) {
-	n, err := tx.CountAdmins()
+	n, err := tx.LockAdmins()
 	return n <= 1, err
 }
 

@@ -360,6 +360,8 @@ type Directory interface {
 	SaveUser(*directory.User) error // with its groups
 	ListUsers(q string, page Page) ([]*directory.User, string, error)
 	CountAdmins() (int, error) // active ones
+	// LockAdmins is CountAdmins, and nobody else changes one of them until the transaction ends.
+	LockAdmins() (int, error)
 	CreateGroup(*directory.Group) error
 	Group(id int64) (*directory.Group, error)
 	SaveGroup(*directory.Group) error
@@ -419,6 +421,9 @@ type Access interface {
 	// Setting returns "" if it is not set.
 	Setting(name string) (string, error)
 	SetSetting(name, value string) error
+	// SwapSetting sets a setting that has a value to another one. Of those who do that at once
+	// one succeeds; swapped is false for all others, and for another value.
+	SwapSetting(name, from, to string) (swapped bool, err error)
 }
 
 // SigningKey is a servers' key for leases and tickets.

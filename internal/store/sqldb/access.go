@@ -100,6 +100,15 @@ func (t *Tx) SetSetting(name, value string) error {
 	return t.touch()
 }
 
+// SwapSetting implements store.Access.
+func (t *Tx) SwapSetting(name, from, to string) (bool, error) {
+	n, err := t.exec("UPDATE settings SET value = ? WHERE name = ? AND value = ?", to, name, from)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, t.touch()
+}
+
 // RestoreHold implements store.Access.
 func (t *Tx) RestoreHold(method int64) (restored, reported lease.Time, err error) {
 	err = t.one("SELECT coalesce(max(CASE WHEN delivery_method_id = ? THEN until END), 0), coalesce(max(CASE WHEN delivery_method_id <> ? THEN until END), 0) FROM restore_holds WHERE delivery_method_id IN (?, ?, ?)",

@@ -137,6 +137,12 @@ func (t *Tx) CountAdmins() (n int, err error) {
 	return n, err
 }
 
+// LockAdmins implements store.Directory.
+func (t *Tx) LockAdmins() (int, error) {
+	ids, err := t.ids("SELECT id FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at = 0 ORDER BY id" + t.d.ForUpdate)
+	return len(ids), err
+}
+
 const groupColumns = "id, name, source, created_at"
 
 func scanGroup(scan func(...any) error, more ...any) (*directory.Group, error) {

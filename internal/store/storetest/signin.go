@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"leasehold/internal/directory"
 	"leasehold/internal/store"
 )
 
@@ -112,4 +113,77 @@ func testBrowsers(t *testing.T, e *env) {
 		return nil
 	})
 	same(t, "the one that expires first made room", []bool{known("two", bo), known("b0", bo)}, []bool{false, true})
+}
+
+// testSwap has many swap one setting at once: one of them does.
+func testSwap(t *testing.T, e *env) {
+	e.update(func(tx store.Tx) error {
+		same(t, "one that is not set", must[bool](t)(tx.SwapSetting("once", "link", "used")), false)
+		return tx.SetSetting("once", "link")
+	})
+	var mu sync.Mutex
+	var all sync.WaitGroup
+	n := 0
+	for range 10 {
+		all.Go(func() {
+			swapped := false
+			err := e.st.Update(context.Background(), func(tx store.Tx) (err error) {
+				swapped, err = tx.SwapSetting("once", "link", "used")
+				return err
+			})
+			mu.Lock()
+			defer mu.Unlock()
+			if err != nil {
+				t.Error(err)
+			}
+			if swapped {
+				n++
+			}
+		})
+	}
+	all.Wait()
+	same(t, "how many swapped it", n, 1)
+	e.view(func(tx store.Tx) error {
+		same(t, "setting", must[string](t)(tx.Setting("once")), "used")
+		return nil
+	})
+}
+
+// testLockAdmins has administrators delete each other unless they are the last one, all at
+// once.
+func testLockAdmins(t *testing.T, e *env) {
+	const n = 6
+	users := make([]*directory.User, n)
+	e.update(func(tx store.Tx) error {
+		for i := range users {
+			users[i] = &directory.User{Username: fmt.Sprint("admin", i), Name: "A", Role: directory.RoleAdmin, Status: directory.Active, CreatedAt: tx.WallNow()}
+			if err := tx.CreateUser(users[i]); err != nil {
+				return err
+			}
+		}
+		same(t, "administrators", must[int](t)(tx.LockAdmins()), n)
+		return nil
+	})
+	var all sync.WaitGroup
+	for _, u := range users {
+		all.Go(func() {
+			err := e.st.Update(context.Background(), func(tx store.Tx) error {
+				left, err := tx.LockAdmins()
+				if err != nil || left <= 1 {
+					return err
+				}
+				u := *u
+				u.DeletedAt = tx.WallNow()
+				return tx.SaveUser(&u)
+			})
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	e.view(func(tx store.Tx) error {
+		same(t, "the last one stays", must[int](t)(tx.CountAdmins()), 1)
+		return nil
+	})
 }

@@ -36,3 +36,13 @@ func (w watched) RememberBrowser(a0, a1 []byte, a2 int64, a3 time.Time) error {
 	w.saw("RememberBrowser")
 	return w.Tx.RememberBrowser(a0, a1, a2, a3)
 }
+
+func (w watched) SwapSetting(a0, a1, a2 string) (bool, error) {
+	w.saw("SwapSetting")
+	return w.Tx.SwapSetting(a0, a1, a2)
+}
+
+func (w watched) LockAdmins() (int, error) {
+	w.saw("LockAdmins")
+	return w.Tx.LockAdmins()
+}
