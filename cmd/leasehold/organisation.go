@@ -138,7 +138,7 @@ func (o *organisation) simulate(ctx context.Context, c *control.Control, public 
 	if n == 0 {
 		return nil, nil
 	}
-	key, err := c.NewEnrolmentKey(ctx, o.admin, wire.Player, "", true)
+	key, _, err := c.NewEnrolmentKey(ctx, o.admin, control.KeyTerms{Kind: wire.Player, Simulated: true, Uses: control.MaxKeyUses})
 	if err != nil {
 		return nil, err
 	}

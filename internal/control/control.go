@@ -77,8 +77,9 @@ var (
 	ErrSignIn = errors.New("the user name or the password is not right")
 	// ErrBadCredential: not a credential of an agent, or one that was taken away.
 	ErrBadCredential = errors.New("not a valid agent credential")
-	// ErrBadKey: not an enrolment key for agents of the kind, or one that is over.
-	ErrBadKey = errors.New("the enrolment key is wrong, has expired, or is for another kind of agent; an administrator can make a new one")
+	// ErrBadKey: not an enrolment key for agents of the kind, or one that is over, used up,
+	// revoked, or not good from there.
+	ErrBadKey = errors.New("the enrolment key is wrong, used up, revoked or expired, or is for another kind of agent or another network; an administrator can make a new one")
 	// ErrLastAdmin: nobody could administer any more.
 	ErrLastAdmin = errors.New("the last active administrator cannot be deleted; make another one first")
 	// ErrTicketUsed: the launch link was redeemed by another device.

@@ -10,6 +10,7 @@ import (
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
+	"leasehold/internal/wire"
 )
 
 // settingAll is the setting that holds what administrators have set.
@@ -28,6 +29,7 @@ type Settings struct {
 	ForceSeconds     int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
 	WaitSeconds      int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
 	HeartbeatSeconds int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
+	HostSlots        int    `json:"host_slots" doc:"How many sessions a stream host has at once at the most, whatever it says"`
 
 	// The largest that were ever set. An app keeps those it was added with, so what may
 	// still be running is reckoned with the largest, or a seat would be free too early.
@@ -48,7 +50,7 @@ type stored struct {
 // defaults are the settings of an organisation that has set none.
 func (c *Control) defaults() Settings {
 	s := Settings{
-		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400,
+		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, HostSlots: 64,
 		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
 	}
 	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
@@ -66,6 +68,7 @@ func (s *Settings) Validate() error {
 	e.Range("launched_days", s.LaunchedDays, 1, 3650)
 	e.Range("idle_days", s.IdleDays, 1, 3650)
 	e.Range("history_days", s.HistoryDays, 1, 36500)
+	e.Range("host_slots", s.HostSlots, 1, wire.MaxSessions)
 	for _, m := range margins {
 		e.Range(m.name+"_seconds", *m.of(s), m.min, m.max)
 	}

@@ -71,6 +71,7 @@ type Tx interface {
 	WallNow() time.Time
 	Sessions
 	Agents
+	Enrolment
 	Catalog
 	Directory
 	Access
@@ -242,6 +243,7 @@ type Agent struct {
 	Ownership  directory.Ownership
 	Pool       string // of a host: which delivery methods run there, as catalog.Pool has it
 	Slots      int    // of a host: how many sessions it can have at once, as it says
+	Approved   bool   // of a host: launches may go there; always true of a player
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
 	Seen       Seen
@@ -266,39 +268,26 @@ func (a *Agent) Contact() session.Contact {
 	return session.Contact{Agent: a.Name, At: a.Seen.At, Lease: a.Seen.Lease}
 }
 
-// EnrolmentKey lets machines become agents.
-type EnrolmentKey struct {
-	ID        int64
-	Kind      wire.AgentKind
-	Hash      []byte // SHA-256
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	CreatedBy string
-	Simulated bool // what enrols with it is labelled as simulated
-	Ownership directory.Ownership
-}
-
 // Agents keeps players and hosts.
 type Agents interface {
 	CreateAgent(*Agent) error
 	Agent(id int64) (*Agent, error)
 	// LockAgent is Agent, and check-ins of the same agent wait for each other.
 	LockAgent(id int64) (*Agent, error)
-	// SaveAgent stores the agent's name, ownership, pool, slots, version, chain, epoch and sequence.
+	// SaveAgent stores the agent's name, ownership, pool, slots, version, approval, chain, epoch and sequence.
 	SaveAgent(*Agent) error
 	// DeleteAgent takes its credential away.
 	DeleteAgent(id int64) error
 	// ListAgents lists those of the kind whose name contains q.
 	ListAgents(kind wire.AgentKind, q string, page Page) ([]*Agent, string, error)
-	CreateEnrolmentKey(*EnrolmentKey) error
-	EnrolmentKey(hash []byte) (*EnrolmentKey, error)
 	// RecordDevice records that a user uses a device.
 	RecordDevice(user, agent int64, at time.Time) error
 	// DevicesOf lists the devices recorded for a user, latest first.
 	DevicesOf(user int64) ([]*Agent, error)
 	// Hosts lists the hosts of a pool, "" for the default one, that were last heard from at seen or later, with what
-	// they run, by id: those that can have sessions at all and are not quarantined.
-	Hosts(pool string, seen lease.Time) ([]HostLoad, error)
+	// they run and how a delivery method's app has started there, by id: those that can have sessions at all, are
+	// approved and not quarantined.
+	Hosts(pool string, deliveryMethod int64, seen lease.Time) ([]HostLoad, error)
 	// AddTunnel stores one that waits, and forgets those that are over now.
 	AddTunnel(t *Tunnel) error
 	// Tunnels lists those that wait for a host now.
@@ -316,16 +305,6 @@ type Tunnel struct {
 	Node      string // the address of the node that the browser is connected to
 	ExpiresAt lease.Time
 }
-
-// HostLoad is how full a host is.
-type HostLoad struct {
-	Agent int64
-	Slots int // how many sessions it can have
-	Live  int // how many it has, or is to have
-}
-
-// Free is how many more sessions the host can have.
-func (h HostLoad) Free() int { return max(0, h.Slots-h.Live) }
 
 // Page asks for one page of a list by name; Token is "" for the first.
 type Page struct {

@@ -7,9 +7,7 @@ import (
 
 	"leasehold/internal/auth"
 	"leasehold/internal/control"
-	"leasehold/internal/directory"
 	"leasehold/internal/store"
-	"leasehold/internal/wire"
 )
 
 type tokenInput struct {
@@ -36,24 +34,6 @@ func (s *Server) tokens() {
 		out.Body.Token, out.Body.ExpiresAt = token, expires
 		return out, nil
 	})
-	type keyInput struct {
-		Body struct {
-			Kind      wire.AgentKind      `json:"kind" enum:"player,host"`
-			Ownership directory.Ownership `json:"ownership,omitempty" enum:"organisation,own" doc:"Whose the machines are; the organisation's by default"`
-			Simulated bool                `json:"simulated,omitempty" doc:"What enrols with it is labelled as simulated"`
-		}
-	}
-	type keyOutput struct {
-		Body struct {
-			Key string `json:"key" doc:"Shown once"`
-		}
-	}
-	op(s, auth.AdminOnly, "POST", "/enrolment-keys", "create-enrolment-key", "A key with which machines enrol", func(ctx context.Context, in *keyInput) (*keyOutput, error) {
-		key, err := s.Control.NewEnrolmentKey(ctx, whoOf(ctx), in.Body.Kind, in.Body.Ownership, in.Body.Simulated)
-		out := &keyOutput{}
-		out.Body.Key = key
-		return out, err
-	}, status(http.StatusCreated))
 }
 
 func (s *Server) launches() {

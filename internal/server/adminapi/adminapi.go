@@ -84,6 +84,7 @@ func (s *Server) Register(r *auth.Routes) {
 	s.export()
 	s.launches()
 	s.tokens()
+	s.enrolmentKeys()
 	s.apps()
 	s.methods()
 	s.users()

@@ -276,17 +276,18 @@ type Agent struct {
 	LastSeenAt  *time.Time          `json:"last_seen_at"`
 	Ownership   directory.Ownership `json:"ownership" enum:"organisation,own"`
 	Pool        string              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name"`
-	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once"`
+	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once, as it says"`
+	Approved    bool                `json:"approved" doc:"Of a host: launches may go there. A device needs no approval"`
 	Quarantined bool                `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
 	Simulated   bool                `json:"simulated,omitempty"`
 	CreatedAt   time.Time           `json:"created_at"`
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Approved, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
-func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool} }
+func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool, a.Approved} }
 
 // agents adds the same operations for devices and for hosts.
 func (s *Server) agents() {
@@ -330,6 +331,7 @@ func (s *Server) agents() {
 				Name      Change[string]              `json:"name,omitempty"`
 				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
 				Pool      Change[string]              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name; empty, or default, is the default pool"`
+				Approved  Change[bool]                `json:"approved,omitempty" doc:"Of a host: launches may go there"`
 				EndingBody
 			}
 		}
@@ -344,6 +346,7 @@ func (s *Server) agents() {
 				patch(&a.Name, in.Body.Name)
 				patch(&a.Ownership, in.Body.Ownership)
 				patch(&a.Pool, in.Body.Pool)
+				patch(&a.Approved, in.Body.Approved)
 				return nil
 			})
 			if err != nil {

@@ -40,6 +40,7 @@ func (s *Server) housekeeping() {
 			ForceSeconds     Change[int]    `json:"force_seconds,omitempty"`
 			WaitSeconds      Change[int]    `json:"wait_seconds,omitempty"`
 			HeartbeatSeconds Change[int]    `json:"heartbeat_seconds,omitempty"`
+			HostSlots        Change[int]    `json:"host_slots,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*tagged[*control.Settings], error) {
@@ -58,6 +59,7 @@ func (s *Server) housekeeping() {
 			patch(&c.ForceSeconds, b.ForceSeconds)
 			patch(&c.WaitSeconds, b.WaitSeconds)
 			patch(&c.HeartbeatSeconds, b.HeartbeatSeconds)
+			patch(&c.HostSlots, b.HostSlots)
 			return nil
 		})
 		return record(set, err)

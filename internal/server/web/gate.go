@@ -28,6 +28,8 @@ const (
 	keyProof = "proof" // string: changes with the password, so that a new one signs others out
 	keyFlash = "flash" // string: a toast for the next page, in JSON
 	keyLinks = "link:" // + session id: a launch link, until it is redeemed
+
+	keySealed = "sealed:" // + kind: a secret that the next page shows, see putSecret
 )
 
 type contextKey int

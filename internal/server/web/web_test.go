@@ -128,7 +128,7 @@ func (s *site) app(name string) (*catalog.App, *catalog.DeliveryMethod) {
 // device enrols a player and returns its id.
 func (s *site) device(name string) int64 {
 	s.t.Helper()
-	key, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, wire.Player, "", false)
+	key, _, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, control.KeyTerms{Kind: wire.Player})
 	s.must(err)
 	e, err := s.c.Enrol(s.t.Context(), &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Player, Name: name, OS: "linux", Arch: "amd64", Version: "1"}, "test")
 	s.must(err)

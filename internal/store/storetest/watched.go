@@ -169,24 +169,14 @@ func (w watched) ListAgents(a0 wire.AgentKind, a1 string, a2 store.Page) ([]*sto
 	return w.Tx.ListAgents(a0, a1, a2)
 }
 
-func (w watched) CreateEnrolmentKey(a0 *store.EnrolmentKey) error {
-	w.saw("CreateEnrolmentKey")
-	return w.Tx.CreateEnrolmentKey(a0)
-}
-
-func (w watched) EnrolmentKey(a0 []byte) (*store.EnrolmentKey, error) {
-	w.saw("EnrolmentKey")
-	return w.Tx.EnrolmentKey(a0)
-}
-
 func (w watched) RecordDevice(a0 int64, a1 int64, a2 time.Time) error {
 	w.saw("RecordDevice")
 	return w.Tx.RecordDevice(a0, a1, a2)
 }
 
-func (w watched) Hosts(a0 string, a1 lease.Time) ([]store.HostLoad, error) {
+func (w watched) Hosts(a0 string, a1 int64, a2 lease.Time) ([]store.HostLoad, error) {
 	w.saw("Hosts")
-	return w.Tx.Hosts(a0, a1)
+	return w.Tx.Hosts(a0, a1, a2)
 }
 
 func (w watched) StreamsDue(a0 lease.Time, a1 int) ([]int64, error) {

@@ -46,3 +46,43 @@ func (w watched) LockAdmins() (int, error) {
 	w.saw("LockAdmins")
 	return w.Tx.LockAdmins()
 }
+
+func (w watched) CreateEnrolmentKey(a0 *store.EnrolmentKey) error {
+	w.saw("CreateEnrolmentKey")
+	return w.Tx.CreateEnrolmentKey(a0)
+}
+
+func (w watched) EnrolmentKey(a0 []byte) (*store.EnrolmentKey, error) {
+	w.saw("EnrolmentKey")
+	return w.Tx.EnrolmentKey(a0)
+}
+
+func (w watched) EnrolmentKeyByID(a0 int64) (*store.EnrolmentKey, error) {
+	w.saw("EnrolmentKeyByID")
+	return w.Tx.EnrolmentKeyByID(a0)
+}
+
+func (w watched) UseEnrolmentKey(a0 int64) (bool, error) {
+	w.saw("UseEnrolmentKey")
+	return w.Tx.UseEnrolmentKey(a0)
+}
+
+func (w watched) RevokeEnrolmentKey(a0 int64) error {
+	w.saw("RevokeEnrolmentKey")
+	return w.Tx.RevokeEnrolmentKey(a0)
+}
+
+func (w watched) ListEnrolmentKeys(a0 store.Page) ([]*store.EnrolmentKey, string, error) {
+	w.saw("ListEnrolmentKeys")
+	return w.Tx.ListEnrolmentKeys(a0)
+}
+
+func (w watched) NoteStart(a0 int64, a1 int64, a2 string) error {
+	w.saw("NoteStart")
+	return w.Tx.NoteStart(a0, a1, a2)
+}
+
+func (w watched) StartFailures(a0 int64) ([]store.StartFailure, error) {
+	w.saw("StartFailures")
+	return w.Tx.StartFailures(a0)
+}
