@@ -38,7 +38,7 @@ const (
 
 // newDemoPassword draws the password of a demo's accounts: 60 bits, easy to read and type. A
 // known one would let in every page and program of the machine that finds the demo's port.
-func newDemoPassword() string { return strings.ToLower(rand.Text()[:12]) }
+func newDemoPassword() string { return rand.Text()[:12] }
 
 // Run is leasehold demo.
 func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {

@@ -26,8 +26,11 @@ func (c *Control) NewToken(ctx context.Context, in Credentials) (string, time.Ti
 	token, h := secret()
 	var expires time.Time
 	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := unchanged(tx, u); err != nil {
+			return err
+		}
 		expires = tx.WallNow().Add(TokenLife).Truncate(time.Second)
-		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, CreatedAt: tx.WallNow(), ExpiresAt: expires})
+		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, Scopes: directory.AllScopes(), CreatedAt: tx.WallNow(), ExpiresAt: expires})
 	})
 	return token, expires, err
 }
@@ -41,20 +44,6 @@ func (c *Control) Bearer(ctx context.Context, token string) (*directory.User, er
 			return err
 		}
 		u, err = tx.User(t.UserID)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
-		return nil, ErrSignIn
-	}
-	return u, err
-}
-
-// ActiveUser returns the user of a browser session, or ErrSignIn if they may not come in
-// any more.
-func (c *Control) ActiveUser(ctx context.Context, id int64) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		u, err = tx.User(id)
 		return err
 	})
 	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {

@@ -280,6 +280,24 @@ func liveUser(tx store.Tx, id int64) (*directory.User, error) {
 	return u, err
 }
 
+// lockLiveUser is liveUser, locked. Administrators are locked together and in one order, so
+// that two of them who change each other do not wait for one another.
+func lockLiveUser(tx store.Tx, id int64) (*directory.User, error) {
+	u, err := liveUser(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.Role == directory.RoleAdmin {
+		if _, err := tx.LockAdmins(); err != nil {
+			return nil, err
+		}
+	}
+	if u, err = tx.LockUser(id); err == nil && !u.DeletedAt.IsZero() {
+		return nil, store.ErrNotFound
+	}
+	return u, err
+}
+
 // CreateUser stores a new local user, with a password or without, and sets its id.
 func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, password string) error {
 	u.Username, u.Name = fold.Name(u.Username), fold.Name(u.Name)
@@ -313,9 +331,11 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 }
 
 // UpdateUser lets change alter a user and stores it, with a new password unless that is
-// "". The last active administrator stays one.
+// "". A new password, role or status ends all their sign-ins and tokens, and what is open by
+// them. The last active administrator stays one.
 func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, end Ending, change func(*directory.User) error) (u *directory.User, err error) {
 	var hashed string
+	ends := false
 	if password != "" {
 		if err := directory.CheckPassword(password); err != nil {
 			return nil, err
@@ -329,11 +349,11 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 		}
 	}
 	err = c.admin(ctx, who, "user.update", end.Reason, func(tx store.Tx) (string, string, error) {
-		if u, err = liveUser(tx, id); err != nil {
+		if u, err = lockLiveUser(tx, id); err != nil {
 			return "", "", err
 		}
 		username, name, email := fold.Name(u.Username), fold.Name(u.Name), u.Email
-		was, groups := u.Status, slices.Clone(u.GroupIDs)
+		was, role, groups := u.Status, u.Role, slices.Clone(u.GroupIDs)
 		wasAdmin := u.Role == directory.RoleAdmin && u.Status == directory.Active
 		if err := change(u); err != nil {
 			return "", "", err
@@ -357,8 +377,8 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 				return "", "", invalid.Of("status", "must stay active: this is the last active administrator")
 			}
 		}
-		if password != "" || u.Status != directory.Active {
-			if err := tx.DeleteTokens(id); err != nil {
+		if ends = password != "" || u.Status != was || u.Role != role; ends {
+			if err := endAll(tx, id); err != nil {
 				return "", "", err
 			}
 		}
@@ -369,6 +389,9 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 		}
 		return fmt.Sprintf("user %d", id), u.Username, taken("username", tx.SaveUser(u))
 	})
+	if err == nil && ends {
+		c.endOpenNow(ctx)
+	}
 	return u, err
 }
 
@@ -393,8 +416,8 @@ func knownGroups(tx store.Tx, ids []int64) error {
 // DeleteUser deletes a user: they cannot sign in, launch or renew. It returns ErrLastAdmin
 // for the last active administrator.
 func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending) error {
-	return c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
-		u, err := liveUser(tx, id)
+	err := c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
+		u, err := lockLiveUser(tx, id)
 		if err != nil {
 			return "", "", err
 		}
@@ -409,11 +432,15 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending)
 		if err := c.left(tx, who, end, store.OfUser, id); err != nil {
 			return "", "", err
 		}
-		if err := tx.DeleteTokens(id); err != nil {
+		if err := endAll(tx, id); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("user %d", id), u.Username, tx.SaveUser(u)
 	})
+	if err == nil {
+		c.endOpenNow(ctx)
+	}
+	return err
 }
 
 // methodsExist checks the delivery methods that a provision names.

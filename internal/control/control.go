@@ -60,6 +60,7 @@ type Control struct {
 	hashes    *auth.Queue // bounds password hashing
 	sweeps    sweeper
 	locked    locked
+	opened    opened
 	answered  answeredNumbers
 }
 
@@ -119,7 +120,7 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
 	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: auth.NewQueue(hashers, hashWaiting)}
-	c.seen.at = map[int64]store.Seen{}
+	c.seen.at, c.opened.all = map[int64]store.Seen{}, map[*open]bool{}
 	if c.Elapsed == nil {
 		start := time.Now()
 		c.Elapsed = func() time.Duration { return time.Since(start) }

@@ -44,9 +44,12 @@ type User struct {
 	Status       Status
 	Source       string // "local" or the directory it comes from
 	PasswordHash string // argon2id in PHC form, empty if it cannot sign in by password
-	GroupIDs     []int64
-	CreatedAt    time.Time
-	DeletedAt    time.Time
+	// MustChangePassword: somebody else knows the password, so nothing is done with it before
+	// it is changed.
+	MustChangePassword bool
+	GroupIDs           []int64
+	CreatedAt          time.Time
+	DeletedAt          time.Time
 }
 
 // validUsername reports whether a user name is 1 to 100 letters with their marks, digits or

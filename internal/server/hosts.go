@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"strings"
 
+	"leasehold/internal/fold"
 	"leasehold/internal/server/problem"
 )
 
@@ -17,7 +18,7 @@ import (
 // node's own, and loopback names. Ports are not compared: a proxy may change them, and a
 // name that is ours is ours on every port.
 
-// hostNames are the names that requests may be for, in lower case.
+// hostNames are the names that requests may be for, folded.
 type hostNames map[string]bool
 
 // namesOf returns the names of the addresses, and the loopback names, which must be some.
@@ -31,10 +32,10 @@ func namesOf(addresses, loopback []string) (hostNames, error) {
 		if err != nil || u.Hostname() == "" {
 			return nil, fmt.Errorf("address %q: must be https://host or http://host", a)
 		}
-		names[strings.ToLower(u.Hostname())] = true
+		names[fold.Fold(u.Hostname())] = true
 	}
 	for _, l := range loopback {
-		l = strings.ToLower(strings.Trim(l, "[]"))
+		l = fold.Fold(strings.Trim(l, "[]"))
 		ip, err := netip.ParseAddr(l)
 		if l != "localhost" && !strings.HasSuffix(l, ".localhost") && (err != nil || !ip.IsLoopback()) {
 			return nil, fmt.Errorf("loopback name %q: must be localhost, a name below it, or a loopback address as 127.0.0.1", l)
@@ -50,7 +51,7 @@ func (n hostNames) has(host string) bool {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		name = h
 	}
-	return n[strings.ToLower(strings.TrimSuffix(strings.Trim(name, "[]"), "."))]
+	return n[fold.Fold(strings.TrimSuffix(strings.Trim(name, "[]"), "."))]
 }
 
 // misdirected answers a request for another host, and reports whether it was one. Probes and

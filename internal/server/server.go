@@ -38,8 +38,8 @@ type Config struct {
 	// LoopbackHosts are further names under which the server answers, all of them loopback:
 	// localhost, names below it, loopback addresses.
 	LoopbackHosts []string
-	Version   string
-	Log       *slog.Logger
+	Version       string
+	Log           *slog.Logger
 	// TrustedProxies may say where a request comes from, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 	Force, Wait    time.Duration // see control.Config

@@ -3,6 +3,7 @@ package store
 import (
 	"time"
 
+	"leasehold/internal/directory"
 	"leasehold/internal/lease"
 )
 
@@ -17,7 +18,7 @@ type SignInTries struct {
 	Last    lease.Time // 0: never
 }
 
-// SignIns keeps what tells a sign-in from a guess.
+// SignIns keeps who is signed in, and what tells a sign-in from a guess.
 type SignIns interface {
 	// LockSignIn returns the tries of an account from a source, no tries if there were none;
 	// others who try the same wait until the transaction ends.
@@ -35,6 +36,55 @@ type SignIns interface {
 	// new hash; with it go the users who were remembered under the old one, which may be nil.
 	// Of a user at most [MaxBrowsers] are remembered, those that expire last.
 	RememberBrowser(old, new []byte, user int64, expires time.Time) error
+
+	CreateSignIn(*SignIn) error
+	// SignIn returns one that has neither ended nor expired.
+	SignIn(id int64) (*SignIn, error)
+	// SignInsOf lists a user's that have neither ended nor expired, the latest used first.
+	SignInsOf(user int64) ([]*SignIn, error)
+	// SignInsAmong returns those of ids that have neither ended nor expired and were used at seen
+	// or later, by id.
+	SignInsAmong(ids []int64, seen time.Time) ([]int64, error)
+	// SeeSignIns records that sign-ins are used now.
+	SeeSignIns(ids []int64) error
+	// EndSignIn ends one of a user's. It returns ErrNotFound.
+	EndSignIn(user, id int64) error
+	// EndSignIns ends all of a user's but one, or all with 0.
+	EndSignIns(user, but int64) error
+
+	CreateToken(*Token) error
+	Token(hash []byte) (*Token, error) // not one that has expired
+	// TokensOf lists a user's that have not expired, newest first.
+	TokensOf(user int64) ([]*Token, error)
+	// UseToken records that a token is used now.
+	UseToken(id int64) error
+	// DeleteToken deletes one of a user's. It returns ErrNotFound.
+	DeleteToken(user, id int64) error
+	// DeleteTokens deletes all of a user's.
+	DeleteTokens(user int64) error
+}
+
+// SignIn is a browser with which a user is signed in.
+type SignIn struct {
+	ID        int64
+	UserID    int64
+	CreatedAt time.Time
+	SeenAt    time.Time // when it was last used, to a minute
+	ExpiresAt time.Time
+	From      string // the address that it came from
+	Browser   string // as it calls itself
+}
+
+// Token is an API token: the bearer acts as its user.
+type Token struct {
+	ID        int64
+	Hash      []byte // SHA-256
+	UserID    int64
+	Name      string // "" for one that signing in has made
+	Scopes    directory.Scopes
+	CreatedAt time.Time
+	ExpiresAt time.Time
+	UsedAt    time.Time // to a minute; zero: never
 }
 
 // MaxBrowsers is how many browsers of a user are remembered.

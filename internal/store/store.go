@@ -334,6 +334,8 @@ type Catalog interface {
 type Directory interface {
 	CreateUser(*directory.User) error
 	User(id int64) (*directory.User, error) // deleted ones too, with group ids
+	// LockUser is User, and nobody else changes it until the transaction ends.
+	LockUser(id int64) (*directory.User, error)
 	// UserByName returns the user who is not deleted whose user name has the fold of this one.
 	UserByName(username string) (*directory.User, error)
 	SaveUser(*directory.User) error // with its groups
@@ -361,14 +363,6 @@ type Directory interface {
 	Version() (int64, error)
 }
 
-// Token is an API token: the bearer acts as its user.
-type Token struct {
-	Hash      []byte // SHA-256
-	UserID    int64
-	CreatedAt time.Time
-	ExpiresAt time.Time
-}
-
 // What the hold after a restore is about, beside a delivery method.
 const (
 	NoMethod    int64 = 0
@@ -377,9 +371,6 @@ const (
 
 // Access keeps what lets people and machines in.
 type Access interface {
-	CreateToken(*Token) error
-	Token(hash []byte) (*Token, error) // not one that has expired
-	DeleteTokens(user int64) error
 	// WebSession, SaveWebSession and DeleteWebSession keep the browser sessions of scs.
 	WebSession(token string) (data []byte, ok bool, err error)
 	SaveWebSession(token string, data []byte, expires time.Time) error

@@ -38,6 +38,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			Text:  "What it was about may have been deleted, or the address is wrong.",
 			Link:  home(r), LinkName: "Start again",
 		})
+	case errors.Is(err, control.ErrSignIn):
+		// It ended between being let in and here.
+		http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 	case errors.Is(err, control.ErrDenied):
 		s.problem(w, r, http.StatusForbidden, problem{Title: "You may not do this", Text: "An administrator can.", Link: "/", LinkName: "Your apps"})
 	case errors.Is(err, store.ErrBadPageToken):

@@ -31,6 +31,9 @@ func (s *Server) pages() []route {
 	add(auth.SignedIn, "GET /events", portalEvents)
 	add(auth.SignedIn, "GET /launch/{id}", launchPage)
 	add(auth.SignedIn, "POST /launch/{id}", launch)
+	add(auth.SignedIn, "GET "+signInsPath, signInsPage)
+	add(auth.SignedIn, "POST "+signInsPath+"/{id}/end", endSignIn)
+	add(auth.SignedIn, "POST "+signInsPath+"/end-others", endOtherSignIns)
 	add(auth.SignedIn, "GET /sessions/{id}", follow)
 	add(auth.SignedIn, "GET /sessions/{id}/events", followEvents)
 

@@ -8,6 +8,7 @@ import (
 	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
 	problems "leasehold/internal/server/problem"
+	"leasehold/internal/store"
 )
 
 func signInPage(c *call) error {
@@ -82,12 +83,22 @@ func (c *call) enter(u *directory.User) error {
 	if err := c.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	c.sessions.Put(ctx, keyUser, u.ID)
-	c.sessions.Put(ctx, keyProof, proof(u))
+	x, err := c.Control.BeginSignIn(ctx, u, c.ClientIP(c.r), c.r.UserAgent())
+	if err != nil {
+		return err
+	}
+	c.sessions.SetDeadline(ctx, x.ExpiresAt)
+	c.sessions.Put(ctx, keySignIn, x.ID)
 	return nil
 }
 
 func signOut(c *call) error {
+	if u := userOf(c.r); u != nil {
+		// It may have been ended elsewhere, a moment ago.
+		if err := c.Control.EndSignIn(c.r.Context(), c.who(), signInOf(c.r)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
 	if err := c.sessions.Destroy(c.r.Context()); err != nil {
 		return err
 	}

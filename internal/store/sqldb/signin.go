@@ -66,6 +66,10 @@ func (t *Tx) clearSignIns() error {
 	if _, err := t.exec("DELETE FROM sign_in_tries WHERE last_at < ?", int64(t.now.Earliest.Add(-store.ForgetTries))); err != nil {
 		return err
 	}
-	_, err := t.exec("DELETE FROM browsers WHERE expires_at <= ?", micros(t.now.Wall))
-	return err
+	for _, table := range []string{"browsers", "sign_ins", "api_tokens"} {
+		if _, err := t.exec("DELETE FROM "+table+" WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
+			return err
+		}
+	}
+	return nil
 }

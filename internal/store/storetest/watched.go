@@ -339,21 +339,6 @@ func (w watched) Version() (int64, error) {
 	return w.Tx.Version()
 }
 
-func (w watched) CreateToken(a0 *store.Token) error {
-	w.saw("CreateToken")
-	return w.Tx.CreateToken(a0)
-}
-
-func (w watched) Token(a0 []byte) (*store.Token, error) {
-	w.saw("Token")
-	return w.Tx.Token(a0)
-}
-
-func (w watched) DeleteTokens(a0 int64) error {
-	w.saw("DeleteTokens")
-	return w.Tx.DeleteTokens(a0)
-}
-
 func (w watched) WebSession(a0 string) (data []byte, ok bool, err error) {
 	w.saw("WebSession")
 	return w.Tx.WebSession(a0)

@@ -3,6 +3,7 @@ package storetest
 import (
 	"time"
 
+	"leasehold/internal/directory"
 	"leasehold/internal/lease"
 	"leasehold/internal/store"
 )
@@ -85,4 +86,74 @@ func (w watched) NoteStart(a0 int64, a1 int64, a2 string) error {
 func (w watched) StartFailures(a0 int64) ([]store.StartFailure, error) {
 	w.saw("StartFailures")
 	return w.Tx.StartFailures(a0)
+}
+
+func (w watched) CreateSignIn(a0 *store.SignIn) error {
+	w.saw("CreateSignIn")
+	return w.Tx.CreateSignIn(a0)
+}
+
+func (w watched) SignIn(a0 int64) (*store.SignIn, error) {
+	w.saw("SignIn")
+	return w.Tx.SignIn(a0)
+}
+
+func (w watched) SignInsOf(a0 int64) ([]*store.SignIn, error) {
+	w.saw("SignInsOf")
+	return w.Tx.SignInsOf(a0)
+}
+
+func (w watched) SignInsAmong(a0 []int64, a1 time.Time) ([]int64, error) {
+	w.saw("SignInsAmong")
+	return w.Tx.SignInsAmong(a0, a1)
+}
+
+func (w watched) SeeSignIns(a0 []int64) error {
+	w.saw("SeeSignIns")
+	return w.Tx.SeeSignIns(a0)
+}
+
+func (w watched) EndSignIn(a0 int64, a1 int64) error {
+	w.saw("EndSignIn")
+	return w.Tx.EndSignIn(a0, a1)
+}
+
+func (w watched) EndSignIns(a0 int64, a1 int64) error {
+	w.saw("EndSignIns")
+	return w.Tx.EndSignIns(a0, a1)
+}
+
+func (w watched) CreateToken(a0 *store.Token) error {
+	w.saw("CreateToken")
+	return w.Tx.CreateToken(a0)
+}
+
+func (w watched) Token(a0 []byte) (*store.Token, error) {
+	w.saw("Token")
+	return w.Tx.Token(a0)
+}
+
+func (w watched) TokensOf(a0 int64) ([]*store.Token, error) {
+	w.saw("TokensOf")
+	return w.Tx.TokensOf(a0)
+}
+
+func (w watched) UseToken(a0 int64) error {
+	w.saw("UseToken")
+	return w.Tx.UseToken(a0)
+}
+
+func (w watched) DeleteToken(a0 int64, a1 int64) error {
+	w.saw("DeleteToken")
+	return w.Tx.DeleteToken(a0, a1)
+}
+
+func (w watched) DeleteTokens(a0 int64) error {
+	w.saw("DeleteTokens")
+	return w.Tx.DeleteTokens(a0)
+}
+
+func (w watched) LockUser(a0 int64) (*directory.User, error) {
+	w.saw("LockUser")
+	return w.Tx.LockUser(a0)
 }

@@ -20,3 +20,34 @@ CREATE TABLE browsers (
 	PRIMARY KEY (hash, user_id)
 );
 CREATE INDEX browsers_user ON browsers (user_id);
+
+-- Who is signed in with which browser. A row that is gone is a sign-in that has ended: nothing
+-- revives one. Browser sessions from before have none, so everybody signs in once more.
+CREATE TABLE sign_ins (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	user_id    INTEGER NOT NULL,
+	created_at INTEGER NOT NULL,
+	seen_at    INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	address    TEXT NOT NULL,
+	browser    TEXT NOT NULL
+);
+CREATE INDEX sign_ins_user ON sign_ins (user_id);
+
+-- API tokens get names, numbers and scopes. Those from before came from signing in.
+CREATE TABLE api_tokens (
+	id         INTEGER PRIMARY KEY AUTOINCREMENT,
+	hash       BLOB NOT NULL UNIQUE,
+	user_id    INTEGER NOT NULL,
+	name       TEXT NOT NULL, -- '' for one that signing in has made
+	scopes     TEXT NOT NULL,
+	created_at INTEGER NOT NULL,
+	expires_at INTEGER NOT NULL,
+	used_at    INTEGER NOT NULL
+);
+CREATE INDEX api_tokens_user ON api_tokens (user_id);
+INSERT INTO api_tokens (hash, user_id, name, scopes, created_at, expires_at, used_at) SELECT hash, user_id, '', 'read write', created_at, expires_at, 0 FROM tokens;
+DROP TABLE tokens;
+
+-- Set where an administrator has given a user a password, which is theirs to change first.
+ALTER TABLE users ADD COLUMN must_change_password INTEGER NOT NULL DEFAULT 0;
