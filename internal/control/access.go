@@ -12,45 +12,7 @@ import (
 	"leasehold/internal/store"
 )
 
-// TokenLife is how long an API token is good.
-const TokenLife = 12 * time.Hour
-
 const settingSetup = "setup_hash"
-
-// NewToken signs in and returns an API token, shown once, and when it expires.
-func (c *Control) NewToken(ctx context.Context, in Credentials) (string, time.Time, error) {
-	u, err := c.SignIn(ctx, in)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	token, h := secret()
-	var expires time.Time
-	err = c.Store.Update(ctx, func(tx store.Tx) error {
-		if err := unchanged(tx, u); err != nil {
-			return err
-		}
-		expires = tx.WallNow().Add(TokenLife).Truncate(time.Second)
-		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, Scopes: directory.AllScopes(), CreatedAt: tx.WallNow(), ExpiresAt: expires})
-	})
-	return token, expires, err
-}
-
-// Bearer returns the active user of an API token, or ErrSignIn.
-func (c *Control) Bearer(ctx context.Context, token string) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) error {
-		t, err := tx.Token(hash(token))
-		if err != nil {
-			return err
-		}
-		u, err = tx.User(t.UserID)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
-		return nil, ErrSignIn
-	}
-	return u, err
-}
 
 func mayCome(u *directory.User) bool { return u.Status == directory.Active && u.DeletedAt.IsZero() }
 

@@ -107,7 +107,7 @@ func TestWhatEndsSignIns(t *testing.T) {
 			}
 			for _, when := range []string{"after ", "after the end of "} {
 				s.isIn(when+x.name, id, false, true)
-				if _, err := s.Control.Bearer(t.Context(), token); !errors.Is(err, control.ErrSignIn) {
+				if _, _, err := s.Control.Bearer(t.Context(), token); !errors.Is(err, control.ErrSignIn) {
 					t.Errorf("%s%s: the token is good: %v", when, x.name, err)
 				}
 				x.undo()

@@ -6,35 +6,8 @@ import (
 	"time"
 
 	"leasehold/internal/auth"
-	"leasehold/internal/control"
 	"leasehold/internal/store"
 )
-
-type tokenInput struct {
-	Body struct {
-		Username string `json:"username" minLength:"1" maxLength:"200"`
-		Password string `json:"password" minLength:"1" maxLength:"1000"`
-	}
-}
-
-type tokenOutput struct {
-	Body struct {
-		Token     string    `json:"token"`
-		ExpiresAt time.Time `json:"expires_at"`
-	}
-}
-
-func (s *Server) tokens() {
-	op(s, auth.Public, "POST", "/tokens", "create-token", "Sign in for a token", func(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
-		token, expires, err := s.Control.NewToken(ctx, control.Credentials{Username: in.Body.Username, Password: in.Body.Password, From: whoOf(ctx).From})
-		if err != nil {
-			return nil, err
-		}
-		out := &tokenOutput{}
-		out.Body.Token, out.Body.ExpiresAt = token, expires
-		return out, nil
-	})
-}
 
 func (s *Server) launches() {
 	type LaunchInput struct {

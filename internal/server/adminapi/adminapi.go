@@ -219,9 +219,13 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 		ctx := context.WithValue(context.WithValue(r.Context(), requestKey{}, id), headerKey{}, w.Header())
 		w.Header().Set("Cache-Control", "no-store")
 		if a != auth.Public {
-			u, err := s.bearer(ctx, r)
-			if err == nil && a == auth.AdminOnly && u.Role != directory.RoleAdmin {
+			u, t, err := s.bearer(ctx, r.Header.Get("Authorization"))
+			switch {
+			case err != nil:
+			case a == auth.AdminOnly && u.Role != directory.RoleAdmin:
 				err = control.ErrDenied
+			case !t.Scopes.Allow(r.Method):
+				err = problem.New(http.StatusForbidden, "this token may only read; make one with the scope write")
 			}
 			if err != nil {
 				problem.Write(w, problem.Of(err, s.Log, id))
@@ -235,17 +239,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) bearer(ctx context.Context, r *http.Request) (*directory.User, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
-		return nil, problem.New(http.StatusUnauthorized, "this call needs a token: Authorization: Bearer, from POST "+prefix+"/tokens")
-	}
-	u, err := s.Control.Bearer(ctx, token)
-	if err == control.ErrSignIn {
-		return nil, problem.New(http.StatusUnauthorized, "the token is not good, or has expired; get another from POST "+prefix+"/tokens")
-	}
-	return u, err
-}
+func unauthorized(detail string) error { return problem.New(http.StatusUnauthorized, detail) }
 
 func (s *Server) openapi(w http.ResponseWriter, r *http.Request) {
 	b, err := s.api.OpenAPI().MarshalJSON()

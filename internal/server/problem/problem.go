@@ -93,6 +93,8 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusConflict, control.ErrBusy.Error())
 	case errors.Is(err, control.ErrBegun):
 		d = New(http.StatusConflict, err.Error())
+	case errors.Is(err, control.ErrTokenByToken):
+		d = New(http.StatusForbidden, control.ErrTokenByToken.Error())
 	case errors.Is(err, control.ErrDenied):
 		d = New(http.StatusForbidden, control.ErrDenied.Error())
 	case errors.Is(err, control.ErrSignIn):
