@@ -3,7 +3,7 @@ package main
 import (
 	"testing"
 
-	"leasehold/internal/directory"
+	"leasehold/internal/passwords"
 )
 
 // TestDemoPassword: each demo has a password of its own, which passes for one.
@@ -11,7 +11,7 @@ func TestDemoPassword(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {
 		p := newDemoPassword()
-		if seen[p] || len(p) != 12 || directory.CheckPassword(p) != nil {
+		if seen[p] || len(p) != 12 || passwords.Check(p) != nil {
 			t.Fatalf("%q", p)
 		}
 		seen[p] = true

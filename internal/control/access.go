@@ -111,7 +111,7 @@ func (c *Control) Setup(ctx context.Context, setup, username, name, password, fr
 // createAdmin makes an administrator in the same transaction in which may lets it.
 func (c *Control) createAdmin(ctx context.Context, username, name, password, from string, may func(store.Tx) error) (*directory.User, error) {
 	u := &directory.User{Username: fold.Name(username), Name: fold.Name(name), Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
-	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
+	if err := errors.Join(u.Validate(), checkNew(password, u)); err != nil {
 		return nil, flatten(err)
 	}
 	var err error

@@ -9,6 +9,7 @@ import (
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
+	"leasehold/internal/passwords"
 	"leasehold/internal/store"
 )
 
@@ -312,7 +313,7 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 		return err
 	}
 	if password != "" {
-		if err := directory.CheckPassword(password); err != nil {
+		if err := checkNew(password, u); err != nil {
 			return err
 		}
 		var err error
@@ -332,12 +333,13 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 
 // UpdateUser lets change alter a user and stores it, with a new password unless that is
 // "". A new password, role or status ends all their sign-ins and tokens, and what is open by
-// them. The last active administrator stays one.
+// them; a new password of somebody else is theirs to change first. The last active administrator
+// stays one.
 func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, end Ending, change func(*directory.User) error) (u *directory.User, err error) {
 	var hashed string
 	ends := false
 	if password != "" {
-		if err := directory.CheckPassword(password); err != nil {
+		if err := passwords.Check(password); err != nil {
 			return nil, err
 		}
 		if !who.Admin {
@@ -366,7 +368,11 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 			return "", "", err
 		}
 		if password != "" {
-			u.PasswordHash = hashed
+			if err := checkNew(password, u); err != nil {
+				return "", "", err
+			}
+			// Who knows it now is not only its user.
+			u.PasswordHash, u.MustChangePassword = hashed, id != who.UserID
 		}
 		if wasAdmin && (u.Role != directory.RoleAdmin || u.Status != directory.Active) {
 			if last, err := lastAdmin(tx); err != nil {

@@ -83,6 +83,7 @@ func TestWhatEndsSignIns(t *testing.T) {
 			{"a new password", func() { s.change(func(*directory.User) {}, "another long one") }, func() { s.change(func(*directory.User) {}, annsPassword) }},
 		} {
 			id := s.comes()
+			s.owns()
 			token, _, err := s.Control.NewToken(t.Context(), control.Credentials{Username: "ann", Password: annsPassword})
 			if err != nil {
 				t.Fatal(err)
@@ -193,4 +194,10 @@ func TestViewerIsUse(t *testing.T) {
 		s.isIn("watching", watching, true, false)
 		s.isIn("a page left open", idle, false, false)
 	})
+}
+
+// owns says that the user's password is theirs alone.
+func (s *stepped) owns() {
+	s.t.Helper()
+	s.change(func(u *directory.User) { u.MustChangePassword = false }, "")
 }

@@ -15,7 +15,7 @@ import (
 
 const annsPassword = "violet harbour 7"
 
-// withPassword gives the user ann a password.
+// withPassword gives the user ann a password, which she must change.
 func (s *stepped) withPassword() {
 	s.t.Helper()
 	if _, err := s.Control.UpdateUser(s.t.Context(), s.Admin, s.User.UserID, annsPassword, control.Ending{}, func(*directory.User) error { return nil }); err != nil {

@@ -42,6 +42,9 @@ func (c *Control) NewToken(ctx context.Context, in Credentials) (string, time.Ti
 	if err != nil {
 		return "", time.Time{}, err
 	}
+	if u.MustChangePassword {
+		return "", time.Time{}, ErrMustChange
+	}
 	token, h := secret()
 	var expires time.Time
 	err = c.Store.Update(ctx, func(tx store.Tx) error {
@@ -96,6 +99,9 @@ func (c *Control) NewNamedToken(ctx context.Context, who Who, terms TokenTerms) 
 		}
 		if !mayCome(u) {
 			return ErrSignIn
+		}
+		if u.MustChangePassword {
+			return ErrMustChange
 		}
 		all, err := tx.TokensOf(u.ID)
 		if err != nil {

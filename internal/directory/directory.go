@@ -84,17 +84,6 @@ func (u *User) Validate() error {
 	return e.Err()
 }
 
-// MinPassword is the least length of a password, in characters (NIST SP 800-63B, 3.1.1.2,
-// asks for eight at the least).
-const MinPassword = 8
-
-// CheckPassword says what is wrong with a new password, as an [invalid.Error] or nil.
-func CheckPassword(p string) error {
-	var e invalid.Error
-	e.Text("password", p, MinPassword, 1000)
-	return e.Err()
-}
-
 // Group is a group of users.
 type Group struct {
 	ID        int64

@@ -126,10 +126,12 @@ type User struct {
 	Source    string           `json:"source"`
 	GroupIDs  []int64          `json:"group_ids"`
 	CreatedAt time.Time        `json:"created_at"`
+
+	MustChangePassword bool `json:"must_change_password" doc:"Before they can do anything else"`
 }
 
 func userOf(u *directory.User) User {
-	return User{u.ID, u.Username, u.Name, u.Email, u.Role, u.Status, u.Source, numbers(u.GroupIDs), u.CreatedAt}
+	return User{u.ID, u.Username, u.Name, u.Email, u.Role, u.Status, u.Source, numbers(u.GroupIDs), u.CreatedAt, u.MustChangePassword}
 }
 
 func (s *Server) users() {
@@ -149,10 +151,12 @@ func (s *Server) users() {
 			Password string         `json:"password,omitempty"`
 			Role     directory.Role `json:"role,omitempty"`
 			GroupIDs []int64        `json:"group_ids,omitempty"`
+
+			MustChangePassword bool `json:"must_change_password,omitempty" doc:"They must choose a password of their own first"`
 		}
 	}
 	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *UserCreate) (*tagged[User], error) {
-		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs}
+		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs, MustChangePassword: in.Body.MustChangePassword}
 		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
 		return record(userOf(u), err)
 	}, status(http.StatusCreated))
@@ -169,7 +173,7 @@ func (s *Server) users() {
 			Username Change[string] `json:"username,omitempty"`
 			Name     Change[string] `json:"name,omitempty"`
 			Email    Change[string] `json:"email,omitempty"`
-			Password Change[string] `json:"password,omitempty"`
+			Password Change[string] `json:"password,omitempty" doc:"Of somebody else: they must change it when they next sign in"`
 			EndingBody
 			Role     Change[directory.Role]   `json:"role,omitempty"`
 			Status   Change[directory.Status] `json:"status,omitempty"`

@@ -95,6 +95,8 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusConflict, err.Error())
 	case errors.Is(err, control.ErrTokenByToken):
 		d = New(http.StatusForbidden, control.ErrTokenByToken.Error())
+	case errors.Is(err, control.ErrMustChange):
+		d = New(http.StatusForbidden, control.ErrMustChange.Error())
 	case errors.Is(err, control.ErrDenied):
 		d = New(http.StatusForbidden, control.ErrDenied.Error())
 	case errors.Is(err, control.ErrSignIn):

@@ -201,9 +201,9 @@ func userFields(u *directory.User, groups picker, errs map[string]string) templ.
 
 func passwordField(u *directory.User, errs map[string]string) field {
 	f := field{Name: "password", Label: "Password", Type: "password", Error: errs["password"], Optional: true,
-		Help: "At least 8 characters. Without one they cannot sign in here.", Attrs: templ.Attributes{"autocomplete": "new-password", "maxlength": "1000"}}
+		Help: "At least 8 characters, not a common one. Without one they cannot sign in here.", Attrs: templ.Attributes{"autocomplete": "new-password", "maxlength": "1000"}}
 	if u.ID != 0 {
-		f.Label, f.Help = "New password", "Empty leaves it as it is. A new one signs them out everywhere."
+		f.Label, f.Help = "New password", "Empty leaves it as it is. A new one signs them out everywhere, and they must change it when they next sign in."
 	}
 	return f
 }

@@ -114,6 +114,14 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 			}
 			http.Redirect(w, r, target, http.StatusSeeOther)
 			return
+		case u.MustChangePassword && !mayWait(r.URL.Path):
+			// Whatever they came for waits until the password is theirs alone.
+			if isForScript(r.URL.Path) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			http.Redirect(w, r, passwordPath, http.StatusSeeOther)
+			return
 		case a == auth.AdminOnly && u.Role != directory.RoleAdmin:
 			s.problem(w, r, http.StatusForbidden, problem{
 				Title: "Only administrators see this page",
@@ -124,6 +132,11 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// mayWait reports whether a page can be used before a password is changed that must be.
+func mayWait(path string) bool {
+	return path == passwordPath || path == "/sign-out" || path == "/theme"
 }
 
 // isForScript reports whether a page's script asks for an address, and could make nothing of

@@ -16,7 +16,7 @@ import (
 // its reader sees. Where records call a field differently its name is led by the record's. A
 // test compares them with the pages.
 var labels = map[string]string{
-	"name": "Name", "username": "User name", "email": "Email", "role": "Role", "password": "Password", "description": "Description",
+	"name": "Name", "username": "User name", "email": "Email", "role": "Role", "password": "Password", "current_password": "Current password", "new_password": "New password", "description": "Description",
 	"user_ids": "Users", "group_ids": "Groups", "delivery_method_ids": "Delivery methods", "enabled": "Enabled",
 	"starts_at": "Begins", "ends_at": "Ends", "device_ownership": "Devices", "networks": "Networks", "ownership": "Whose it is", "pool": "Pool",
 	"provision.ownership": "Devices", "app_id": "App", "kind": "Where it runs", "licence.type": "Licence", "licence.seats": "Seats",

@@ -34,6 +34,8 @@ func (s *Server) pages() []route {
 	add(auth.SignedIn, "GET "+signInsPath, signInsPage)
 	add(auth.SignedIn, "POST "+signInsPath+"/{id}/end", endSignIn)
 	add(auth.SignedIn, "POST "+signInsPath+"/end-others", endOtherSignIns)
+	add(auth.SignedIn, "GET "+passwordPath, passwordPage)
+	add(auth.SignedIn, "POST "+passwordPath, changePassword)
 	add(auth.SignedIn, "GET "+tokensPath, tokensPage)
 	add(auth.SignedIn, "POST "+tokensPath, newToken)
 	add(auth.SignedIn, "POST "+tokensPath+"/{id}/delete", deleteToken)

@@ -36,7 +36,7 @@ func accountNav(current string) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		for _, x := range [][2]string{{signInsPath, "Sign-ins"}, {tokensPath, "API tokens"}} {
+		for _, x := range [][2]string{{signInsPath, "Sign-ins"}, {tokensPath, "API tokens"}, {passwordPath, "Password"}} {
 			templ_7745c5c3_Err = templruntime.WriteString(templ_7745c5c3_Buffer, 2, "<a href=\"")
 			if templ_7745c5c3_Err != nil {
 				return templ_7745c5c3_Err
