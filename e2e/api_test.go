@@ -132,7 +132,7 @@ func (a *api) create(kind string, in object) int64 {
 func (a *api) enrolmentKey(kind string) string {
 	a.t.Helper()
 	var out struct{ Key string }
-	a.call("POST", "/enrolment-keys", object{"kind": kind}, &out)
+	a.call("POST", "/enrolment-keys", object{"kind": kind, "approved": kind == "host"}, &out)
 	return out.Key
 }
 

@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"io"
@@ -31,10 +32,13 @@ type demoCmd struct {
 
 // Sign-ins of the demo.
 const (
-	demoAdmin    = "admin"
-	demoUser     = "ann"
-	demoPassword = "leasehold-demo"
+	demoAdmin = "admin"
+	demoUser  = "ann"
 )
+
+// newDemoPassword draws the password of a demo's accounts: 60 bits, easy to read and type. A
+// known one would let in every page and program of the machine that finds the demo's port.
+func newDemoPassword() string { return rand.Text()[:12] }
 
 // Run is leasehold demo.
 func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
@@ -71,7 +75,7 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 		return err
 	}
 	public := "http://" + l.Addr().String()
-	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, Version: version, Log: log})
+	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, LoopbackHosts: []string{"localhost"}, Version: version, Log: log})
 	if err != nil {
 		l.Close()
 		return err
@@ -90,7 +94,8 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 	if err := s.Control.AwaitClock(run); err != nil {
 		return err
 	}
-	org, err := newOrganisation(run, s.Control, c.Sample)
+	password := newDemoPassword()
+	org, err := newOrganisation(run, s.Control, c.Sample, password)
 	if err != nil {
 		return fmt.Errorf("the sample organisation: %w", err)
 	}
@@ -142,7 +147,7 @@ See an app end:
   5. %[6]s
 Ctrl-C ends everything that this command started.
 
-`, public, demoAdmin, demoUser, demoPassword, demoDevice, streams)
+`, public, demoAdmin, demoUser, password, demoDevice, streams)
 	<-run.Done()
 	fmt.Fprintln(out, "\nEnding the apps, the agents and the server …")
 	stop()

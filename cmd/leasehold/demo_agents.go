@@ -37,7 +37,7 @@ func (a *demoAgent) command(ctx context.Context, args ...string) error {
 
 // start enrols and runs the agent.
 func (a *demoAgent) start(ctx context.Context, c *control.Control, org *organisation, public string) error {
-	key, err := c.NewEnrolmentKey(ctx, org.admin, a.kind, "", false)
+	key, _, err := c.NewEnrolmentKey(ctx, org.admin, control.KeyTerms{Kind: a.kind, Approved: true})
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -25,12 +26,16 @@ type organisation struct {
 	apps  []int64 // what simulated devices run
 }
 
-// newOrganisation makes the sample organisation by the same use cases as the pages.
-func newOrganisation(ctx context.Context, c *control.Control, sample string) (*organisation, error) {
-	if _, err := c.EnsureAdmin(ctx, demoAdmin, demoPassword); err != nil {
+// newOrganisation makes the sample organisation by the same use cases as the pages. Its
+// administrator and its user sign in with the password.
+func newOrganisation(ctx context.Context, c *control.Control, sample, password string) (*organisation, error) {
+	if _, err := c.EnsureAdmin(ctx, demoAdmin, password); err != nil {
 		return nil, err
 	}
-	admin, err := c.SignIn(ctx, demoAdmin, demoPassword, "demo")
+	admin, err := c.SignIn(ctx, control.Credentials{Username: demoAdmin, Password: password})
+	if errors.Is(err, control.ErrSignIn) {
+		return nil, errors.New("the folder has an organisation already; give an empty one, or none")
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -50,12 +55,12 @@ func newOrganisation(ctx context.Context, c *control.Control, sample string) (*o
 			Username: strings.ToLower(first), Name: name, Email: strings.ToLower(first+"."+strings.ReplaceAll(last, " ", "")) + "@example.edu",
 			GroupIDs: []int64{groups[departments[i%3]].ID},
 		}
-		password := ""
+		own := ""
 		if i == 0 { // Ann, who can sign in and is in every group
-			password = demoPassword
+			own = password
 			u.GroupIDs = []int64{groups["Engineering"].ID, groups["Social Sciences"].ID, groups["Staff"].ID}
 		}
-		if err := c.CreateUser(ctx, o.admin, u, password); err != nil {
+		if err := c.CreateUser(ctx, o.admin, u, own); err != nil {
 			return nil, fmt.Errorf("user %s: %w", u.Username, err)
 		}
 		o.users = append(o.users, u)
@@ -138,7 +143,7 @@ func (o *organisation) simulate(ctx context.Context, c *control.Control, public 
 	if n == 0 {
 		return nil, nil
 	}
-	key, err := c.NewEnrolmentKey(ctx, o.admin, wire.Player, "", true)
+	key, _, err := c.NewEnrolmentKey(ctx, o.admin, control.KeyTerms{Kind: wire.Player, Simulated: true, Uses: control.MaxKeyUses})
 	if err != nil {
 		return nil, err
 	}

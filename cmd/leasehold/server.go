@@ -27,6 +27,7 @@ type serverCmd struct {
 	DatabaseURL  string        `help:"PostgreSQL database, instead of the embedded one." env:"LEASEHOLD_DATABASE_URL"`
 	PublicURL    string        `help:"Address by which people and agents reach the server." env:"LEASEHOLD_PUBLIC_URL"`
 	NodeURL      string        `help:"Address by which stream hosts reach this very node; the public one unless set." name:"node-url" env:"LEASEHOLD_NODE_URL" placeholder:"URL"`
+	LoopbackHost []string      `help:"Further name under which the server answers: localhost, a name below it, or a loopback address." env:"LEASEHOLD_LOOPBACK_HOST" placeholder:"NAME"`
 	TLSCert      string        `help:"Certificate file (PEM)." type:"existingfile" env:"LEASEHOLD_TLS_CERT"`
 	TLSKey       string        `help:"Key file of the certificate (PEM)." type:"existingfile" env:"LEASEHOLD_TLS_KEY"`
 	TrustedProxy []string      `help:"Addresses (CIDR) of proxies in front, which do TLS and say where requests come from." env:"LEASEHOLD_TRUSTED_PROXY"`
@@ -143,7 +144,7 @@ func (c *serverCmd) serve(ctx context.Context, std *stdio, log *slog.Logger, st 
 		}
 		proxies = append(proxies, pre)
 	}
-	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, NodeURL: strings.TrimSuffix(c.NodeURL, "/"), Version: version, Log: log, TrustedProxies: proxies, Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat})
+	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, NodeURL: strings.TrimSuffix(c.NodeURL, "/"), LoopbackHosts: c.LoopbackHost, Version: version, Log: log, TrustedProxies: proxies, Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat})
 	if err != nil {
 		return err
 	}

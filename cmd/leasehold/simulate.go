@@ -105,7 +105,7 @@ func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 	var key struct {
 		Key string `json:"key"`
 	}
-	if err := c.call(ctx, "POST", "/enrolment-keys", map[string]any{"kind": "player", "simulated": true}, &key); err != nil {
+	if err := c.call(ctx, "POST", "/enrolment-keys", map[string]any{"kind": "player", "simulated": true, "uses": c.Agents}, &key); err != nil {
 		return nil, err
 	}
 	as := &apiFlags{Server: c.Server}

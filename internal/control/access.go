@@ -4,101 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
-	"leasehold/internal/auth"
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
 	"leasehold/internal/store"
 )
 
-// TokenLife is how long an API token is good.
-const TokenLife = 12 * time.Hour
-
 const settingSetup = "setup_hash"
-
-// dummyHash is checked when there is no such account, so that the time taken does not
-// tell which user names exist. Hashing costs too much to be done in every command.
-var dummyHash = sync.OnceValue(func() string { return auth.HashPassword("no account has this password") })
-
-// SignIn checks a user name and password. It returns ErrSignIn for every reason to say no.
-func (c *Control) SignIn(ctx context.Context, username, password, from string) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		u, err = orNil(tx.UserByName(username))
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	select {
-	case c.hashes <- struct{}{}:
-		defer func() { <-c.hashes }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
-	phc := dummyHash() // whoever signs in, so that the first sign-in tells nothing either
-	if u != nil && u.PasswordHash != "" {
-		phc = u.PasswordHash
-	}
-	ok, err := auth.CheckPassword(phc, password)
-	if err != nil {
-		return nil, fmt.Errorf("control: sign in %q: %w", username, err)
-	}
-	if !ok || u == nil || u.PasswordHash == "" || u.Status != directory.Active {
-		c.Log.Info("sign-in refused", "username", username, "from", from)
-		return nil, ErrSignIn
-	}
-	return u, nil
-}
-
-// NewToken signs in and returns an API token, shown once, and when it expires.
-func (c *Control) NewToken(ctx context.Context, username, password, from string) (string, time.Time, error) {
-	u, err := c.SignIn(ctx, username, password, from)
-	if err != nil {
-		return "", time.Time{}, err
-	}
-	token, h := secret()
-	var expires time.Time
-	err = c.Store.Update(ctx, func(tx store.Tx) error {
-		expires = tx.WallNow().Add(TokenLife).Truncate(time.Second)
-		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, CreatedAt: tx.WallNow(), ExpiresAt: expires})
-	})
-	return token, expires, err
-}
-
-// Bearer returns the active user of an API token, or ErrSignIn.
-func (c *Control) Bearer(ctx context.Context, token string) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) error {
-		t, err := tx.Token(hash(token))
-		if err != nil {
-			return err
-		}
-		u, err = tx.User(t.UserID)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
-		return nil, ErrSignIn
-	}
-	return u, err
-}
-
-// ActiveUser returns the user of a browser session, or ErrSignIn if they may not come in
-// any more.
-func (c *Control) ActiveUser(ctx context.Context, id int64) (*directory.User, error) {
-	var u *directory.User
-	err := c.Store.View(ctx, func(tx store.Tx) (err error) {
-		u, err = tx.User(id)
-		return err
-	})
-	if errors.Is(err, store.ErrNotFound) || err == nil && !mayCome(u) {
-		return nil, ErrSignIn
-	}
-	return u, err
-}
 
 func mayCome(u *directory.User) bool { return u.Status == directory.Active && u.DeletedAt.IsZero() }
 
@@ -143,12 +57,27 @@ func (c *Control) EnsureAdmin(ctx context.Context, username, password string) (s
 		return "", err
 	}
 	if username != "" {
-		_, err = c.createAdmin(ctx, username, username, password, "start")
+		_, err = c.createAdmin(ctx, username, username, password, "start", func(tx store.Tx) error {
+			// Nodes that start at once wait here for each other; the later ones see the first one's.
+			if err := tx.SetSetting(settingSetup, ""); err != nil {
+				return err
+			}
+			n, err := tx.CountAdmins()
+			if err == nil && n > 0 {
+				err = errHaveAdmin
+			}
+			return err
+		})
+		if errors.Is(err, errHaveAdmin) {
+			err = nil
+		}
 		return "", err
 	}
 	setup, h := secret()
 	return setup, c.Store.Update(ctx, func(tx store.Tx) error { return tx.SetSetting(settingSetup, fmt.Sprintf("%x", h)) })
 }
+
+var errHaveAdmin = errors.New("there is an administrator")
 
 // NeedsSetup reports whether the set-up link with this secret is still good.
 func (c *Control) NeedsSetup(ctx context.Context, setup string) (bool, error) {
@@ -160,8 +89,8 @@ func (c *Control) NeedsSetup(ctx context.Context, setup string) (bool, error) {
 	return err == nil && want != "" && want == fmt.Sprintf("%x", hash(setup)), err
 }
 
-// Setup makes the first administrator by the one-time set-up link. It returns ErrDenied
-// if the link is not good any more.
+// Setup makes the first administrator by the one-time set-up link: one, however many use it
+// at once. It returns ErrDenied if the link is not good any more.
 func (c *Control) Setup(ctx context.Context, setup, username, name, password, from string) (*directory.User, error) {
 	ok, err := c.NeedsSetup(ctx, setup)
 	if err != nil {
@@ -170,27 +99,40 @@ func (c *Control) Setup(ctx context.Context, setup, username, name, password, fr
 	if !ok {
 		return nil, ErrDenied
 	}
-	return c.createAdmin(ctx, username, name, password, from)
+	return c.createAdmin(ctx, username, name, password, from, func(tx store.Tx) error {
+		mine, err := tx.SwapSetting(settingSetup, fmt.Sprintf("%x", hash(setup)), "")
+		if err == nil && !mine {
+			err = ErrDenied
+		}
+		return err
+	})
 }
 
-func (c *Control) createAdmin(ctx context.Context, username, name, password, from string) (*directory.User, error) {
+// createAdmin makes an administrator in the same transaction in which may lets it.
+func (c *Control) createAdmin(ctx context.Context, username, name, password, from string, may func(store.Tx) error) (*directory.User, error) {
 	u := &directory.User{Username: fold.Name(username), Name: fold.Name(name), Role: directory.RoleAdmin, Status: directory.Active, Source: "local"}
-	if err := errors.Join(u.Validate(), directory.CheckPassword(password)); err != nil {
+	if err := errors.Join(u.Validate(), checkNew(password, u)); err != nil {
 		return nil, flatten(err)
 	}
-	u.PasswordHash = auth.HashPassword(password)
-	err := c.Store.Update(ctx, func(tx store.Tx) error {
+	var err error
+	if u.PasswordHash, err = c.hashPassword(ctx, password); err != nil {
+		return nil, err
+	}
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := may(tx); err != nil {
+			return err
+		}
 		u.CreatedAt = tx.WallNow()
 		if err := tx.CreateUser(u); err != nil {
 			return taken("username", err)
 		}
-		if err := tx.SetSetting(settingSetup, ""); err != nil {
-			return err
-		}
 		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", From: from, Action: "user.create",
 			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done", Reason: "the first administrator"})
 	})
-	return u, err
+	if err != nil {
+		return nil, err
+	}
+	return u, nil
 }
 
 // flatten joins several invalid.Errors into one.

@@ -49,7 +49,7 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 		if err := v.act(s, action, who.Actor(), reason, tx.LeaseNow()); err != nil {
 			return err
 		}
-		if err := tx.SaveSession(before, s); err != nil {
+		if err := saveSession(tx, before, s); err != nil {
 			return err
 		}
 		rows, err := tx.SessionRows([]int64{id})

@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"slices"
 
-	"leasehold/internal/auth"
 	"leasehold/internal/catalog"
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
+	"leasehold/internal/passwords"
 	"leasehold/internal/store"
 )
 
@@ -281,6 +281,24 @@ func liveUser(tx store.Tx, id int64) (*directory.User, error) {
 	return u, err
 }
 
+// lockLiveUser is liveUser, locked. Administrators are locked together and in one order, so
+// that two of them who change each other do not wait for one another.
+func lockLiveUser(tx store.Tx, id int64) (*directory.User, error) {
+	u, err := liveUser(tx, id)
+	if err != nil {
+		return nil, err
+	}
+	if u.Role == directory.RoleAdmin {
+		if _, err := tx.LockAdmins(); err != nil {
+			return nil, err
+		}
+	}
+	if u, err = tx.LockUser(id); err == nil && !u.DeletedAt.IsZero() {
+		return nil, store.ErrNotFound
+	}
+	return u, err
+}
+
 // CreateUser stores a new local user, with a password or without, and sets its id.
 func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, password string) error {
 	u.Username, u.Name = fold.Name(u.Username), fold.Name(u.Name)
@@ -295,10 +313,13 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 		return err
 	}
 	if password != "" {
-		if err := directory.CheckPassword(password); err != nil {
+		if err := checkNew(password, u); err != nil {
 			return err
 		}
-		u.PasswordHash = auth.HashPassword(password)
+		var err error
+		if u.PasswordHash, err = c.hashPassword(ctx, password); err != nil {
+			return err
+		}
 	}
 	return c.admin(ctx, who, "user.create", "", func(tx store.Tx) (string, string, error) {
 		u.CreatedAt = tx.WallNow()
@@ -311,19 +332,30 @@ func (c *Control) CreateUser(ctx context.Context, who Who, u *directory.User, pa
 }
 
 // UpdateUser lets change alter a user and stores it, with a new password unless that is
-// "". The last active administrator stays one.
+// "". A new password, role or status ends all their sign-ins and tokens, and what is open by
+// them; a new password of somebody else is theirs to change first. The last active administrator
+// stays one.
 func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password string, end Ending, change func(*directory.User) error) (u *directory.User, err error) {
+	var hashed string
+	ends := false
 	if password != "" {
-		if err := directory.CheckPassword(password); err != nil {
+		if err := passwords.Check(password); err != nil {
+			return nil, err
+		}
+		if !who.Admin {
+			return nil, ErrDenied
+		}
+		// Before the transaction, which others wait for.
+		if hashed, err = c.hashPassword(ctx, password); err != nil {
 			return nil, err
 		}
 	}
 	err = c.admin(ctx, who, "user.update", end.Reason, func(tx store.Tx) (string, string, error) {
-		if u, err = liveUser(tx, id); err != nil {
+		if u, err = lockLiveUser(tx, id); err != nil {
 			return "", "", err
 		}
 		username, name, email := fold.Name(u.Username), fold.Name(u.Name), u.Email
-		was, groups := u.Status, slices.Clone(u.GroupIDs)
+		was, role, groups := u.Status, u.Role, slices.Clone(u.GroupIDs)
 		wasAdmin := u.Role == directory.RoleAdmin && u.Status == directory.Active
 		if err := change(u); err != nil {
 			return "", "", err
@@ -336,7 +368,11 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 			return "", "", err
 		}
 		if password != "" {
-			u.PasswordHash = auth.HashPassword(password)
+			if err := checkNew(password, u); err != nil {
+				return "", "", err
+			}
+			// Who knows it now is not only its user.
+			u.PasswordHash, u.MustChangePassword = hashed, id != who.UserID
 		}
 		if wasAdmin && (u.Role != directory.RoleAdmin || u.Status != directory.Active) {
 			if last, err := lastAdmin(tx); err != nil {
@@ -347,8 +383,8 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 				return "", "", invalid.Of("status", "must stay active: this is the last active administrator")
 			}
 		}
-		if password != "" || u.Status != directory.Active {
-			if err := tx.DeleteTokens(id); err != nil {
+		if ends = password != "" || u.Status != was || u.Role != role; ends {
+			if err := endAll(tx, id); err != nil {
 				return "", "", err
 			}
 		}
@@ -359,12 +395,16 @@ func (c *Control) UpdateUser(ctx context.Context, who Who, id int64, password st
 		}
 		return fmt.Sprintf("user %d", id), u.Username, taken("username", tx.SaveUser(u))
 	})
+	if err == nil && ends {
+		c.endOpenNow(ctx)
+	}
 	return u, err
 }
 
-// lastAdmin reports whether no further active administrator is left.
+// lastAdmin reports whether no further active administrator is left. Until the transaction
+// ends nobody else takes one away.
 func lastAdmin(tx store.Tx) (bool, error) {
-	n, err := tx.CountAdmins()
+	n, err := tx.LockAdmins()
 	return n <= 1, err
 }
 
@@ -382,8 +422,8 @@ func knownGroups(tx store.Tx, ids []int64) error {
 // DeleteUser deletes a user: they cannot sign in, launch or renew. It returns ErrLastAdmin
 // for the last active administrator.
 func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending) error {
-	return c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
-		u, err := liveUser(tx, id)
+	err := c.admin(ctx, who, "user.delete", end.Reason, func(tx store.Tx) (string, string, error) {
+		u, err := lockLiveUser(tx, id)
 		if err != nil {
 			return "", "", err
 		}
@@ -398,11 +438,15 @@ func (c *Control) DeleteUser(ctx context.Context, who Who, id int64, end Ending)
 		if err := c.left(tx, who, end, store.OfUser, id); err != nil {
 			return "", "", err
 		}
-		if err := tx.DeleteTokens(id); err != nil {
+		if err := endAll(tx, id); err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("user %d", id), u.Username, tx.SaveUser(u)
 	})
+	if err == nil {
+		c.endOpenNow(ctx)
+	}
+	return err
 }
 
 // methodsExist checks the delivery methods that a provision names.

@@ -393,7 +393,7 @@ func (v view) batchItem(b *store.Batch, item *store.BatchItem) (*session.Session
 		return nil, err
 	}
 	item.Outcome, item.Reason = store.Applied, ""
-	return s, v.tx.SaveSession(before, s)
+	return s, saveSession(v.tx, before, s)
 }
 
 // told hints that sessions have changed and that their agents should check in.

@@ -33,6 +33,7 @@ func (c *Control) Run(ctx context.Context) {
 		{"watch streams", workEvery, c.watchStreams},
 		{"sweep", workEvery, c.Sweep},
 		{"last-seen times", workEvery, c.flushSeen},
+		{"end what is open", workEvery, c.endOpen},
 		{"check entitlements", workEvery, c.Check},
 		{"batches", workEvery, c.RunBatches},
 		{"housekeeping", workEvery, c.HousekeepDaily},
@@ -148,6 +149,7 @@ func (c *Control) Beat(ctx context.Context) {
 	c.Try(ctx, "watch streams", c.watchStreams)
 	c.Try(ctx, "sweep", c.Sweep)
 	c.Try(ctx, "last-seen times", c.flushSeen)
+	c.Try(ctx, "end what is open", c.endOpen)
 }
 
 // seenBuffer keeps when agents were last heard from until it is written, in bulk.

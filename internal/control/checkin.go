@@ -449,7 +449,7 @@ func (ci *checkIn) saveOne(id int64) error {
 	if ci.readonly {
 		return errMustWrite
 	}
-	if err := ci.tx.SaveSession(ci.before[id], ci.sessions[id]); err != nil {
+	if err := saveSession(ci.tx, ci.before[id], ci.sessions[id]); err != nil {
 		return err
 	}
 	ci.before[id] = store.Clone(ci.sessions[id])

@@ -132,7 +132,7 @@ func (c *Control) checkStep(ctx context.Context) (bool, error) {
 			if !changed(before, s) {
 				continue
 			}
-			if err := tx.SaveSession(before, s); err != nil {
+			if err := saveSession(tx, before, s); err != nil {
 				return err
 			}
 			moved, agents = append(moved, id), append(agents, s.AgentID)

@@ -20,6 +20,7 @@ import (
 
 	"crypto/ed25519"
 
+	"leasehold/internal/auth"
 	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
@@ -56,9 +57,10 @@ type Control struct {
 	// housekept is the last day for which this node knows that the housekeeping ran.
 	housekept atomic.Pointer[string]
 	seen      seenBuffer
-	hashes    chan struct{} // bounds password hashing
+	hashes    *auth.Queue // bounds password hashing
 	sweeps    sweeper
 	locked    locked
+	opened    opened
 	answered  answeredNumbers
 }
 
@@ -76,8 +78,9 @@ var (
 	ErrSignIn = errors.New("the user name or the password is not right")
 	// ErrBadCredential: not a credential of an agent, or one that was taken away.
 	ErrBadCredential = errors.New("not a valid agent credential")
-	// ErrBadKey: not an enrolment key for agents of the kind, or one that is over.
-	ErrBadKey = errors.New("the enrolment key is wrong, has expired, or is for another kind of agent; an administrator can make a new one")
+	// ErrBadKey: not an enrolment key for agents of the kind, or one that is over, used up,
+	// revoked, or not good from there.
+	ErrBadKey = errors.New("the enrolment key is wrong, used up, revoked or expired, or is for another kind of agent or another network; an administrator can make a new one")
 	// ErrLastAdmin: nobody could administer any more.
 	ErrLastAdmin = errors.New("the last active administrator cannot be deleted; make another one first")
 	// ErrTicketUsed: the launch link was redeemed by another device.
@@ -116,8 +119,8 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: make(chan struct{}, 2)}
-	c.seen.at = map[int64]store.Seen{}
+	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: auth.NewQueue(hashers, hashWaiting)}
+	c.seen.at, c.opened.all = map[int64]store.Seen{}, map[*open]bool{}
 	if c.Elapsed == nil {
 		start := time.Now()
 		c.Elapsed = func() time.Duration { return time.Since(start) }

@@ -30,7 +30,7 @@ func TestOneSession(t *testing.T) {
 	if _, err := c.EnsureAdmin(ctx, "root", "correct horse"); err != nil {
 		t.Fatal(err)
 	}
-	adm, err := c.SignIn(ctx, "root", "correct horse", "")
+	adm, err := c.SignIn(ctx, control.Credentials{Username: "root", Password: "correct horse"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,7 +49,7 @@ func TestOneSession(t *testing.T) {
 	dm.Licence.Seats = 1
 	must(c.CreateDeliveryMethod(ctx, who, dm))
 	must(c.CreateProvision(ctx, who, &directory.Provision{Name: "Eng", UserIDs: []int64{ann.ID}, DeliveryMethodIDs: []int64{dm.ID}, Enabled: true}))
-	key, err := c.NewEnrolmentKey(ctx, who, wire.Player, "", false)
+	key, _, err := c.NewEnrolmentKey(ctx, who, control.KeyTerms{Kind: wire.Player})
 	must(err)
 	en, err := c.Enrol(ctx, &wire.Enrol{V: 1, Key: key, Kind: wire.Player, Name: "LAB-1", OS: "linux", Arch: "amd64"}, "")
 	must(err)

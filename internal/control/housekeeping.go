@@ -285,7 +285,7 @@ func (k *housekeeper) each(status session.Status, quiet, since time.Time, do fun
 				if k.dry {
 					continue
 				}
-				if err := tx.SaveSession(before, s); err != nil {
+				if err := saveSession(tx, before, s); err != nil {
 					return err
 				}
 				agents = append(agents, s.AgentID)

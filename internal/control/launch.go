@@ -132,6 +132,10 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		} else if a == nil || !a.DeletedAt.IsZero() {
 			return invalid.Of("app_id", "is not an app")
 		}
+		set, err := v.settings()
+		if err != nil {
+			return err
+		}
 		where := whereFrom(who.From, nil)
 		if device != 0 {
 			d, err := ownDevice(tx, who.UserID, device)
@@ -161,7 +165,7 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 				return err
 			}
 			if r == nil && d.Kind == session.Stream {
-				if host, r, err = pickHost(tx, d); err != nil {
+				if host, r, err = pickHost(tx, d, set.HostSlots); err != nil {
 					return err
 				}
 			}
@@ -334,7 +338,7 @@ func (c *Control) Redeem(ctx context.Context, agent int64, m *wire.Redeem, from 
 			}
 			before := store.Clone(s)
 			s.AgentID = agent
-			if err := tx.SaveSession(before, s); err != nil {
+			if err := saveSession(tx, before, s); err != nil {
 				return err
 			}
 			if err := tx.RecordDevice(s.UserID, agent, tx.WallNow()); err != nil {

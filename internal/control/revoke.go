@@ -101,7 +101,7 @@ func (c *Control) RevokeAccess(ctx context.Context, who Who, user, app int64, re
 			if x.Action, err = v.end(s, who, reason); err != nil {
 				return "", "", err
 			}
-			if err := tx.SaveSession(before, s); err != nil {
+			if err := saveSession(tx, before, s); err != nil {
 				return "", "", err
 			}
 			moved, agents = append(moved, x.Row.ID), append(agents, x.Row.AgentID)

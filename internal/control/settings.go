@@ -10,6 +10,7 @@ import (
 	"leasehold/internal/invalid"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
+	"leasehold/internal/wire"
 )
 
 // settingAll is the setting that holds what administrators have set.
@@ -18,16 +19,19 @@ const settingAll = "settings"
 // Settings are what administrators set for the whole organisation. Seconds and days are
 // whole ones.
 type Settings struct {
-	HousekeepingHour int    `json:"housekeeping_hour" doc:"The hour of the daily housekeeping, 0 to 23, in the time zone"`
-	TimeZone         string `json:"time_zone" doc:"An IANA time zone, as Europe/Berlin: of housekeeping, and of whole days"`
-	StoppedDays      int    `json:"stopped_days" doc:"A stopped session without activity for so long expires"`
-	LaunchedDays     int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
-	IdleDays         int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
-	HistoryDays      int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
-	ReasonRequired   bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
-	ForceSeconds     int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
-	WaitSeconds      int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
-	HeartbeatSeconds int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
+	HousekeepingHour  int    `json:"housekeeping_hour" doc:"The hour of the daily housekeeping, 0 to 23, in the time zone"`
+	TimeZone          string `json:"time_zone" doc:"An IANA time zone, as Europe/Berlin: of housekeeping, and of whole days"`
+	StoppedDays       int    `json:"stopped_days" doc:"A stopped session without activity for so long expires"`
+	LaunchedDays      int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
+	IdleDays          int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
+	HistoryDays       int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
+	ReasonRequired    bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
+	ForceSeconds      int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
+	WaitSeconds       int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
+	HeartbeatSeconds  int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
+	SignInIdleSeconds int    `json:"sign_in_idle_seconds" doc:"A sign-in with a browser ends when nobody has used it for so long"`
+	SignInSeconds     int    `json:"sign_in_seconds" doc:"A sign-in with a browser ends after so long, however much it is used"`
+	HostSlots         int    `json:"host_slots" doc:"How many sessions a stream host has at once at the most, whatever it says"`
 
 	// The largest that were ever set. An app keeps those it was added with, so what may
 	// still be running is reckoned with the largest, or a seat would be free too early.
@@ -48,7 +52,7 @@ type stored struct {
 // defaults are the settings of an organisation that has set none.
 func (c *Control) defaults() Settings {
 	s := Settings{
-		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400,
+		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, HostSlots: 64, SignInIdleSeconds: 2 * 3600, SignInSeconds: 12 * 3600,
 		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
 	}
 	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
@@ -66,6 +70,9 @@ func (s *Settings) Validate() error {
 	e.Range("launched_days", s.LaunchedDays, 1, 3650)
 	e.Range("idle_days", s.IdleDays, 1, 3650)
 	e.Range("history_days", s.HistoryDays, 1, 36500)
+	e.Range("sign_in_idle_seconds", s.SignInIdleSeconds, 60, 30*86400)
+	e.Range("sign_in_seconds", s.SignInSeconds, 60, 30*86400)
+	e.Range("host_slots", s.HostSlots, 1, wire.MaxSessions)
 	for _, m := range margins {
 		e.Range(m.name+"_seconds", *m.of(s), m.min, m.max)
 	}

@@ -8,51 +8,10 @@ import (
 	"slices"
 	"time"
 
-	"leasehold/internal/catalog"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
-
-// pickHost chooses the host of the delivery method's pool with the most room, and locks it
-// until the launch is stored. It refuses where no seat or no host is free.
-func pickHost(tx store.Tx, d *catalog.DeliveryMethod) (int64, *session.Refusal, error) {
-	if d.Licence.Seats > 0 {
-		n, err := tx.SeatsTaken(d.ID)
-		if err != nil {
-			return 0, nil, err
-		}
-		if n >= d.Licence.Seats {
-			return 0, &session.Refusal{Code: session.RefusedNoSeat, Message: allSeats(d.Licence.Seats) + " Try again when somebody has closed the app."}, nil
-		}
-	}
-	seen, pool := tx.LeaseNow().Earliest.Add(-session.SilentAfter), catalog.Pool(d.Stream.Pool)
-	hosts, err := tx.Hosts(pool, seen)
-	if err != nil {
-		return 0, nil, err
-	}
-	if len(hosts) == 0 {
-		return 0, &session.Refusal{Code: session.RefusedNoHost, Message: "No host that runs this app answers. Try again later, or tell your administrator."}, nil
-	}
-	slices.SortStableFunc(hosts, func(a, b store.HostLoad) int { return b.Free() - a.Free() })
-	for _, h := range hosts {
-		if h.Free() == 0 {
-			break
-		}
-		if _, err := tx.LockAgent(h.Agent); err != nil {
-			return 0, nil, err
-		}
-		// Others may have launched there before it was locked.
-		now, err := tx.Hosts(pool, seen)
-		if err != nil {
-			return 0, nil, err
-		}
-		if slices.ContainsFunc(now, func(x store.HostLoad) bool { return x.Agent == h.Agent && x.Free() > 0 }) {
-			return h.Agent, nil, nil
-		}
-	}
-	return 0, &session.Refusal{Code: session.RefusedNoHost, Message: "All hosts that run this app are full. Try again when somebody has closed theirs."}, nil
-}
 
 // StreamView is a streamed session as its own user sees it.
 type StreamView struct {
@@ -133,7 +92,7 @@ func (c *Control) EndStream(ctx context.Context, who Who, id int64) error {
 			return nil
 		}
 		host = s.AgentID
-		return tx.SaveSession(before, s)
+		return saveSession(tx, before, s)
 	})
 	if err != nil {
 		return err
@@ -154,7 +113,7 @@ func (c *Control) Shown(ctx context.Context, who Who, id int64, n uint32) error 
 		}
 		before := store.Clone(s)
 		s.Shown(n, tx.WallNow())
-		return tx.SaveSession(before, s)
+		return saveSession(tx, before, s)
 	})
 	if err == nil {
 		c.Hub.Changed(id)

@@ -283,6 +283,12 @@ func TestStreamStatuses(t *testing.T) {
 		s.step(2*time.Minute + time.Second)
 		reason(late, session.Failed, "the host did not bring it up in time")
 
+		// The host gets no launches for a while, because two have failed in a row.
+		for range 2 {
+			h.say()
+			s.step(16 * time.Second)
+		}
+
 		// A silent host: unknown, and back.
 		h.say()
 		s.step(time.Second)

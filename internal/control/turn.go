@@ -55,7 +55,7 @@ func (c *Control) inTurns(ctx context.Context, ids []int64, do func(store.Tx, *s
 				if !is {
 					continue
 				}
-				if err := tx.SaveSession(before, s); err != nil {
+				if err := saveSession(tx, before, s); err != nil {
 					return err
 				}
 				moved, agents = append(moved, id), append(agents, s.AgentID)

@@ -45,10 +45,13 @@ type User struct {
 	Status       Status
 	Source       string // "local" or the directory it comes from
 	PasswordHash string // argon2id in PHC form, empty if it cannot sign in by password
-	TimeZone     string // in which the pages show times, as Europe/Berlin; "" for the browser's
-	GroupIDs     []int64
-	CreatedAt    time.Time
-	DeletedAt    time.Time
+	// MustChangePassword: somebody else knows the password, so nothing is done with it before
+	// it is changed.
+	MustChangePassword bool
+	TimeZone           string // in which the pages show times, as Europe/Berlin; "" for the browser's
+	GroupIDs           []int64
+	CreatedAt          time.Time
+	DeletedAt          time.Time
 }
 
 // validUsername reports whether a user name is 1 to 100 letters with their marks, digits or
@@ -94,17 +97,6 @@ func (u *User) ValidateTimeZone() error {
 		return invalid.Of("time_zone", "must be an IANA time zone, for example Europe/Berlin, or empty for that of the browser")
 	}
 	return nil
-}
-
-// MinPassword is the least length of a password, in characters (NIST SP 800-63B, 3.1.1.2,
-// asks for eight at the least).
-const MinPassword = 8
-
-// CheckPassword says what is wrong with a new password, as an [invalid.Error] or nil.
-func CheckPassword(p string) error {
-	var e invalid.Error
-	e.Text("password", p, MinPassword, 1000)
-	return e.Err()
 }
 
 // Group is a group of users.

@@ -35,8 +35,11 @@ type Config struct {
 	Store     store.Store
 	PublicURL string // as people and agents reach it, without a final slash
 	NodeURL   string // as stream hosts reach this very node; PublicURL if empty
-	Version   string
-	Log       *slog.Logger
+	// LoopbackHosts are further names under which the server answers, all of them loopback:
+	// localhost, names below it, loopback addresses.
+	LoopbackHosts []string
+	Version       string
+	Log           *slog.Logger
 	// TrustedProxies may say where a request comes from, in X-Forwarded-For.
 	TrustedProxies []netip.Prefix
 	Force, Wait    time.Duration // see control.Config
@@ -55,6 +58,7 @@ type Server struct {
 	web     *web.Server
 	gateway *gateway.Gateway
 	metrics *metrics
+	hosts   hostNames
 	done    chan struct{}
 	stop    sync.Once
 }
@@ -72,11 +76,15 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 		cfg.StopWait = 10 * time.Second
 	}
 	cfg.PublicURL = strings.TrimSuffix(cfg.PublicURL, "/")
+	hosts, err := namesOf([]string{cfg.PublicURL, cfg.NodeURL}, cfg.LoopbackHosts)
+	if err != nil {
+		return nil, err
+	}
 	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), done: make(chan struct{})}
+	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), hosts: hosts, done: make(chan struct{})}
 	s.gateway = gateway.New(gateway.Config{Issue: s.issue, Origins: []string{u.Scheme + "://" + u.Host}, Done: s.done, Log: cfg.Log})
 	s.web, err = web.New(web.Config{
 		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
@@ -198,6 +206,9 @@ func (s *Server) Handler() http.Handler {
 			}
 			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.Status(), "took", took)
 		}()
+		if s.misdirected(rec, r) {
+			return
+		}
 		recovery.Serve(s.Routes, rec, r, s.Log, func(w http.ResponseWriter, _ *http.Request) {
 			d := problem.Fault()
 			d.RequestID = id
@@ -261,6 +272,7 @@ var ErrStuck = errors.New("the server stopped without waiting any longer for wha
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	srv := &http.Server{
 		Handler:           s.Handler(),
+		MaxHeaderBytes:    64 << 10,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       60 * time.Second,
 		IdleTimeout:       5 * time.Minute,

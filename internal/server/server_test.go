@@ -147,7 +147,7 @@ func (r *rig) app(user string) (app, userID int64) {
 // agent enrols an agent and returns its credential.
 func (r *rig) agent(kind wire.AgentKind) string {
 	var key struct{ Key string }
-	r.want(201, &key, "POST", "/api/v1/enrolment-keys", r.token, map[string]any{"kind": kind})
+	r.want(201, &key, "POST", "/api/v1/enrolment-keys", r.token, map[string]any{"kind": kind, "approved": true})
 	var out wire.Enrolled
 	r.want(200, &out, "POST", wire.PathEnrol, "", wire.Enrol{V: 1, Key: key.Key, Kind: kind, Name: "LAB", OS: "linux", Arch: "amd64"})
 	return out.Credential

@@ -36,7 +36,7 @@ func TestWords(t *testing.T) {
 	// Whoever enrols gave a key, and has no credential yet.
 	var d struct{ Detail string }
 	r.want(401, &d, "POST", wire.PathEnrol, "", wire.Enrol{V: 1, Key: "x", Kind: wire.Player, Name: "n", OS: "linux", Arch: "amd64"})
-	if want := "the enrolment key is wrong, has expired, or is for another kind of agent; an administrator can make a new one"; d.Detail != want {
+	if want := "the enrolment key is wrong, used up, revoked or expired, or is for another kind of agent or another network; an administrator can make a new one"; d.Detail != want {
 		t.Errorf("%q, want %q", d.Detail, want)
 	}
 }

@@ -190,10 +190,10 @@ func (s *Server) Seats(dm int64, n int) {
 // EnrolmentKey makes a key for players.
 func (s *Server) EnrolmentKey() string { return s.EnrolmentKeyFor(wire.Player) }
 
-// EnrolmentKeyFor makes a key for agents of a kind.
+// EnrolmentKeyFor makes a key for any number of agents of a kind, which need no approval.
 func (s *Server) EnrolmentKeyFor(kind wire.AgentKind) string {
 	s.t.Helper()
-	key, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, kind, "", false)
+	key, _, err := s.Control.NewEnrolmentKey(context.Background(), s.Admin, control.KeyTerms{Kind: kind, Uses: control.MaxKeyUses, Approved: true})
 	if err != nil {
 		s.t.Fatal(err)
 	}

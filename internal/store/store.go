@@ -71,9 +71,11 @@ type Tx interface {
 	WallNow() time.Time
 	Sessions
 	Agents
+	Enrolment
 	Catalog
 	Directory
 	Access
+	SignIns
 	Records
 	Work
 }
@@ -244,6 +246,7 @@ type Agent struct {
 	Ownership  directory.Ownership
 	Pool       string // of a host: which delivery methods run there, as catalog.Pool has it
 	Slots      int    // of a host: how many sessions it can have at once, as it says
+	Approved   bool   // of a host: launches may go there; always true of a player
 	Credential []byte // SHA-256 of the credential
 	CreatedAt  time.Time
 	Seen       Seen
@@ -268,32 +271,18 @@ func (a *Agent) Contact() session.Contact {
 	return session.Contact{Agent: a.Name, At: a.Seen.At, Lease: a.Seen.Lease}
 }
 
-// EnrolmentKey lets machines become agents.
-type EnrolmentKey struct {
-	ID        int64
-	Kind      wire.AgentKind
-	Hash      []byte // SHA-256
-	CreatedAt time.Time
-	ExpiresAt time.Time
-	CreatedBy string
-	Simulated bool // what enrols with it is labelled as simulated
-	Ownership directory.Ownership
-}
-
 // Agents keeps players and hosts.
 type Agents interface {
 	CreateAgent(*Agent) error
 	Agent(id int64) (*Agent, error)
 	// LockAgent is Agent, and check-ins of the same agent wait for each other.
 	LockAgent(id int64) (*Agent, error)
-	// SaveAgent stores the agent's name, ownership, pool, slots, version, chain, epoch and sequence.
+	// SaveAgent stores the agent's name, ownership, pool, slots, version, approval, chain, epoch and sequence.
 	SaveAgent(*Agent) error
 	// DeleteAgent takes its credential away.
 	DeleteAgent(id int64) error
 	// ListAgents lists those of the kind whose name contains q.
 	ListAgents(kind wire.AgentKind, q string, page Page) ([]*Agent, string, error)
-	CreateEnrolmentKey(*EnrolmentKey) error
-	EnrolmentKey(hash []byte) (*EnrolmentKey, error)
 	// RecordDevice records that a user uses a device.
 	RecordDevice(user, agent int64, at time.Time) error
 	// PeopleOf lists the users recorded for a device who are not deleted, by user name.
@@ -303,8 +292,9 @@ type Agents interface {
 	// DevicesOf lists the devices recorded for a user, latest first.
 	DevicesOf(user int64) ([]*Agent, error)
 	// Hosts lists the hosts of a pool, "" for the default one, that were last heard from at seen or later, with what
-	// they run, by id: those that can have sessions at all and are not quarantined.
-	Hosts(pool string, seen lease.Time) ([]HostLoad, error)
+	// they run and how a delivery method's app has started there, by id: those that can have sessions at all, are
+	// approved and not quarantined.
+	Hosts(pool string, deliveryMethod int64, seen lease.Time) ([]HostLoad, error)
 	// AddTunnel stores one that waits, and forgets those that are over now.
 	AddTunnel(t *Tunnel) error
 	// Tunnels lists those that wait for a host now.
@@ -322,16 +312,6 @@ type Tunnel struct {
 	Node      string // the address of the node that the browser is connected to
 	ExpiresAt lease.Time
 }
-
-// HostLoad is how full a host is.
-type HostLoad struct {
-	Agent int64
-	Slots int // how many sessions it can have
-	Live  int // how many it has, or is to have
-}
-
-// Free is how many more sessions the host can have.
-func (h HostLoad) Free() int { return max(0, h.Slots-h.Live) }
 
 // Page asks for one page of a list by name; Token is "" for the first.
 type Page struct {
@@ -361,11 +341,15 @@ type Catalog interface {
 type Directory interface {
 	CreateUser(*directory.User) error
 	User(id int64) (*directory.User, error) // deleted ones too, with group ids
+	// LockUser is User, and nobody else changes it until the transaction ends.
+	LockUser(id int64) (*directory.User, error)
 	// UserByName returns the user who is not deleted whose user name has the fold of this one.
 	UserByName(username string) (*directory.User, error)
 	SaveUser(*directory.User) error // with its groups
 	ListUsers(q string, page Page) ([]*directory.User, string, error)
 	CountAdmins() (int, error) // active ones
+	// LockAdmins is CountAdmins, and nobody else changes one of them until the transaction ends.
+	LockAdmins() (int, error)
 	CreateGroup(*directory.Group) error
 	Group(id int64) (*directory.Group, error)
 	SaveGroup(*directory.Group) error
@@ -386,14 +370,6 @@ type Directory interface {
 	Version() (int64, error)
 }
 
-// Token is an API token: the bearer acts as its user.
-type Token struct {
-	Hash      []byte // SHA-256
-	UserID    int64
-	CreatedAt time.Time
-	ExpiresAt time.Time
-}
-
 // What the hold after a restore is about, beside a delivery method.
 const (
 	NoMethod    int64 = 0
@@ -402,14 +378,12 @@ const (
 
 // Access keeps what lets people and machines in.
 type Access interface {
-	CreateToken(*Token) error
-	Token(hash []byte) (*Token, error) // not one that has expired
-	DeleteTokens(user int64) error
 	// WebSession, SaveWebSession and DeleteWebSession keep the browser sessions of scs.
 	WebSession(token string) (data []byte, ok bool, err error)
 	SaveWebSession(token string, data []byte, expires time.Time) error
 	DeleteWebSession(token string) error
-	// DeleteExpired clears tokens and browser sessions that have expired.
+	// DeleteExpired clears tokens, browser sessions and browsers that have expired, and tries
+	// to sign in that are older than [ForgetTries].
 	DeleteExpired() error
 	// RestoreHold returns the lease time at which a restore of the database was noticed, 0 if
 	// none ever was, and until when the leases of a delivery method may be out that its
@@ -424,6 +398,9 @@ type Access interface {
 	// Setting returns "" if it is not set.
 	Setting(name string) (string, error)
 	SetSetting(name, value string) error
+	// SwapSetting sets a setting that has a value to another one. Of those who do that at once
+	// one succeeds; swapped is false for all others, and for another value.
+	SwapSetting(name, from, to string) (swapped bool, err error)
 }
 
 // SigningKey is a servers' key for leases and tickets.

@@ -13,6 +13,9 @@ let pending = false;
 let busyRefreshing = false;
 let lastRefresh = 0;
 
+/** What a page asks for by itself does not count as somebody's using it. */
+const byItself: RequestInit = { headers: { "Leasehold-Refresh": "1" } };
+
 const root = (): HTMLElement | null => $("[data-live]");
 
 /** True when rows coming or going would take something from under the person. */
@@ -58,7 +61,7 @@ export async function refresh(hold = false): Promise<void> {
 
 async function refreshAll(live: HTMLElement, asked = false): Promise<void> {
   const href = location.href;
-  const response = await fetchHTML(href);
+  const response = await fetchHTML(href, asked ? {} : byItself);
   if (!response.ok || response.redirected) return;
   const text = await response.text();
   // Meanwhile the person may have gone on to another list, or taken something in hand.
@@ -79,7 +82,7 @@ async function refreshRows(live: HTMLElement): Promise<void> {
   const url = new URL(location.href);
   url.searchParams.set("rows", rows().map((r) => r.id.slice(1)).join(","));
   url.searchParams.set("newest", live.dataset.newest ?? "0");
-  const response = await fetchHTML(url.href);
+  const response = await fetchHTML(url.href, byItself);
   if (!response.ok || response.redirected) return;
   const page = parse(await response.text());
   const before = revisions();
@@ -118,6 +121,22 @@ function lost(): void {
   }, 4000);
 }
 
+/** Says so if there are no announcements because the sign-in has ended. */
+async function saySignedOut(url: string): Promise<void> {
+  const abort = new AbortController();
+  const response = await fetch(url, { ...byItself, signal: abort.signal }).catch(() => null);
+  const out = response?.status === 401;
+  abort.abort();
+  const bar = $("#stale");
+  if (!out || !bar) return;
+  clearTimeout(lostTimer);
+  const link = document.createElement("a");
+  link.href = `/sign-in?return=${encodeURIComponent(location.pathname + location.search)}`;
+  link.textContent = "Sign in";
+  bar.replaceChildren("You are signed out. This page shows what was known then. ", link);
+  bar.hidden = false;
+}
+
 function found(): void {
   clearTimeout(lostTimer);
   const bar = $("#stale");
@@ -139,7 +158,9 @@ function connect(): void {
   es.onerror = () => {
     lost();
     // The browser tries again by itself unless the answer was an error.
-    if (es.readyState === EventSource.CLOSED) setTimeout(() => source === es && connect(), 5000);
+    if (es.readyState !== EventSource.CLOSED) return;
+    setTimeout(() => source === es && connect(), 5000);
+    void saySignedOut(url);
   };
   es.addEventListener("now", (event) => serverSays((event as MessageEvent<string>).data));
   es.addEventListener("change", () => void refresh());

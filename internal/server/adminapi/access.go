@@ -6,54 +6,8 @@ import (
 	"time"
 
 	"leasehold/internal/auth"
-	"leasehold/internal/directory"
 	"leasehold/internal/store"
-	"leasehold/internal/wire"
 )
-
-type tokenInput struct {
-	Body struct {
-		Username string `json:"username" minLength:"1" maxLength:"200"`
-		Password string `json:"password" minLength:"1" maxLength:"1000"`
-	}
-}
-
-type tokenOutput struct {
-	Body struct {
-		Token     string    `json:"token"`
-		ExpiresAt time.Time `json:"expires_at"`
-	}
-}
-
-func (s *Server) tokens() {
-	op(s, auth.Public, "POST", "/tokens", "create-token", "Sign in for a token", func(ctx context.Context, in *tokenInput) (*tokenOutput, error) {
-		token, expires, err := s.Control.NewToken(ctx, in.Body.Username, in.Body.Password, whoOf(ctx).From)
-		if err != nil {
-			return nil, err
-		}
-		out := &tokenOutput{}
-		out.Body.Token, out.Body.ExpiresAt = token, expires
-		return out, nil
-	})
-	type keyInput struct {
-		Body struct {
-			Kind      wire.AgentKind      `json:"kind" enum:"player,host"`
-			Ownership directory.Ownership `json:"ownership,omitempty" enum:"organisation,own" doc:"Whose the machines are; the organisation's by default"`
-			Simulated bool                `json:"simulated,omitempty" doc:"What enrols with it is labelled as simulated"`
-		}
-	}
-	type keyOutput struct {
-		Body struct {
-			Key string `json:"key" doc:"Shown once"`
-		}
-	}
-	op(s, auth.AdminOnly, "POST", "/enrolment-keys", "create-enrolment-key", "A key with which machines enrol", func(ctx context.Context, in *keyInput) (*keyOutput, error) {
-		key, err := s.Control.NewEnrolmentKey(ctx, whoOf(ctx), in.Body.Kind, in.Body.Ownership, in.Body.Simulated)
-		out := &keyOutput{}
-		out.Body.Key = key
-		return out, err
-	}, status(http.StatusCreated))
-}
 
 func (s *Server) launches() {
 	type LaunchInput struct {

@@ -84,6 +84,7 @@ func (s *Server) Register(r *auth.Routes) {
 	s.export()
 	s.launches()
 	s.tokens()
+	s.enrolmentKeys()
 	s.apps()
 	s.methods()
 	s.users()
@@ -184,7 +185,9 @@ func op[I, O any](s *Server, a auth.Access, method, path, id, summary string, fn
 	huma.Register(s.api, o, func(ctx context.Context, in *I) (*O, error) {
 		out, err := fn(ctx, in)
 		if err != nil {
-			return nil, problem.Of(err, s.Log, requestID(ctx))
+			d := problem.Of(err, s.Log, requestID(ctx))
+			problem.SetRetryAfter(headerOf(ctx), d.RetryAfter)
+			return nil, d
 		}
 		return out, nil
 	})
@@ -196,6 +199,14 @@ func status(code int) func(*huma.Operation) {
 
 type requestKey struct{}
 
+// headerKey is of the response's header, which huma's errors cannot set.
+type headerKey struct{}
+
+func headerOf(ctx context.Context) http.Header {
+	h, _ := ctx.Value(headerKey{}).(http.Header)
+	return h
+}
+
 func requestID(ctx context.Context) string {
 	id, _ := ctx.Value(requestKey{}).(string)
 	return id
@@ -205,12 +216,16 @@ func requestID(ctx context.Context) string {
 func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := w.Header().Get("X-Request-Id")
-		ctx := context.WithValue(r.Context(), requestKey{}, id)
+		ctx := context.WithValue(context.WithValue(r.Context(), requestKey{}, id), headerKey{}, w.Header())
 		w.Header().Set("Cache-Control", "no-store")
 		if a != auth.Public {
-			u, err := s.bearer(ctx, r)
-			if err == nil && a == auth.AdminOnly && u.Role != directory.RoleAdmin {
+			u, t, err := s.bearer(ctx, r.Header.Get("Authorization"))
+			switch {
+			case err != nil:
+			case a == auth.AdminOnly && u.Role != directory.RoleAdmin:
 				err = control.ErrDenied
+			case !t.Scopes.Allow(r.Method):
+				err = problem.New(http.StatusForbidden, "this token may only read; make one with the scope write")
 			}
 			if err != nil {
 				problem.Write(w, problem.Of(err, s.Log, id))
@@ -224,17 +239,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 	})
 }
 
-func (s *Server) bearer(ctx context.Context, r *http.Request) (*directory.User, error) {
-	token, ok := strings.CutPrefix(r.Header.Get("Authorization"), "Bearer ")
-	if !ok || token == "" {
-		return nil, problem.New(http.StatusUnauthorized, "this call needs a token: Authorization: Bearer, from POST "+prefix+"/tokens")
-	}
-	u, err := s.Control.Bearer(ctx, token)
-	if err == control.ErrSignIn {
-		return nil, problem.New(http.StatusUnauthorized, "the token is not good, or has expired; get another from POST "+prefix+"/tokens")
-	}
-	return u, err
-}
+func unauthorized(detail string) error { return problem.New(http.StatusUnauthorized, detail) }
 
 func (s *Server) openapi(w http.ResponseWriter, r *http.Request) {
 	b, err := s.api.OpenAPI().MarshalJSON()

@@ -126,10 +126,12 @@ type User struct {
 	Source    string           `json:"source"`
 	GroupIDs  []int64          `json:"group_ids"`
 	CreatedAt time.Time        `json:"created_at"`
+
+	MustChangePassword bool `json:"must_change_password" doc:"Before they can do anything else"`
 }
 
 func userOf(u *directory.User) User {
-	return User{u.ID, u.Username, u.Name, u.Email, u.Role, u.Status, u.Source, numbers(u.GroupIDs), u.CreatedAt}
+	return User{u.ID, u.Username, u.Name, u.Email, u.Role, u.Status, u.Source, numbers(u.GroupIDs), u.CreatedAt, u.MustChangePassword}
 }
 
 func (s *Server) users() {
@@ -149,10 +151,12 @@ func (s *Server) users() {
 			Password string         `json:"password,omitempty"`
 			Role     directory.Role `json:"role,omitempty"`
 			GroupIDs []int64        `json:"group_ids,omitempty"`
+
+			MustChangePassword bool `json:"must_change_password,omitempty" doc:"They must choose a password of their own first"`
 		}
 	}
 	op(s, auth.AdminOnly, "POST", "/users", "create-user", "Create a user", func(ctx context.Context, in *UserCreate) (*tagged[User], error) {
-		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs}
+		u := &directory.User{Username: in.Body.Username, Name: in.Body.Name, Email: in.Body.Email, Role: in.Body.Role, GroupIDs: in.Body.GroupIDs, MustChangePassword: in.Body.MustChangePassword}
 		err := s.Control.CreateUser(ctx, whoOf(ctx), u, in.Body.Password)
 		return record(userOf(u), err)
 	}, status(http.StatusCreated))
@@ -169,7 +173,7 @@ func (s *Server) users() {
 			Username Change[string] `json:"username,omitempty"`
 			Name     Change[string] `json:"name,omitempty"`
 			Email    Change[string] `json:"email,omitempty"`
-			Password Change[string] `json:"password,omitempty"`
+			Password Change[string] `json:"password,omitempty" doc:"Of somebody else: they must change it when they next sign in"`
 			EndingBody
 			Role     Change[directory.Role]   `json:"role,omitempty"`
 			Status   Change[directory.Status] `json:"status,omitempty"`
@@ -276,17 +280,18 @@ type Agent struct {
 	LastSeenAt  *time.Time          `json:"last_seen_at"`
 	Ownership   directory.Ownership `json:"ownership" enum:"organisation,own"`
 	Pool        string              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name"`
-	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once"`
+	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once, as it says"`
+	Approved    bool                `json:"approved" doc:"Of a host: launches may go there. A device needs no approval"`
 	Quarantined bool                `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
 	Simulated   bool                `json:"simulated,omitempty"`
 	CreatedAt   time.Time           `json:"created_at"`
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Approved, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
-func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool} }
+func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool, a.Approved} }
 
 // agents adds the same operations for devices and for hosts.
 func (s *Server) agents() {
@@ -330,6 +335,7 @@ func (s *Server) agents() {
 				Name      Change[string]              `json:"name,omitempty"`
 				Ownership Change[directory.Ownership] `json:"ownership,omitempty" enum:"organisation,own"`
 				Pool      Change[string]              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name; empty, or default, is the default pool"`
+				Approved  Change[bool]                `json:"approved,omitempty" doc:"Of a host: launches may go there"`
 				EndingBody
 			}
 		}
@@ -344,6 +350,7 @@ func (s *Server) agents() {
 				patch(&a.Name, in.Body.Name)
 				patch(&a.Ownership, in.Body.Ownership)
 				patch(&a.Pool, in.Body.Pool)
+				patch(&a.Approved, in.Body.Approved)
 				return nil
 			})
 			if err != nil {

@@ -34,6 +34,10 @@ type ending struct {
 // broken is how a stream ends whose code panicked.
 var broken = ending{code: wslink.Unreachable, reason: "it is the server's fault; its log has it", err: errors.New("the stream's code panicked")}
 
+// signedOut is how a stream ends whose request has: a web socket outlives its connection's
+// other signs of life, so only the one who let it in ends it.
+var signedOut = ending{code: wslink.Refused, reason: "You were signed out."}
+
 var restarting = ending{code: wslink.Restart, reason: "the server is restarting"}
 
 // finish ends the stream, unless it has ended.
@@ -73,7 +77,7 @@ func (g *Gateway) run(ctx context.Context, s *stream) error {
 	if e != nil {
 		s.finish(*e)
 	} else {
-		g.tend(s)
+		g.tend(ctx, s)
 	}
 	if ticket != "" && g.unclaim(ticket) {
 		<-s.joined // or it is about to be
@@ -156,6 +160,9 @@ func (g *Gateway) join(ctx context.Context, s *stream) (ticket string, why *endi
 		case <-ask.Done():
 		}
 	}
+	if ctx.Err() != nil {
+		return ticket, &signedOut
+	}
 	if ask.Err() != nil {
 		err = context.Cause(ask)
 	}
@@ -173,7 +180,7 @@ func (g *Gateway) join(ctx context.Context, s *stream) (ticket string, why *endi
 var errSilent = errors.New("the host does not answer")
 
 // tend sees to it that both sides live, until the stream is over.
-func (g *Gateway) tend(s *stream) {
+func (g *Gateway) tend(ctx context.Context, s *stream) {
 	if s.host == nil {
 		<-s.over
 		return
@@ -186,6 +193,9 @@ func (g *Gateway) tend(s *stream) {
 			return
 		case <-g.Done:
 			s.finish(restarting)
+			return
+		case <-ctx.Done():
+			s.finish(signedOut)
 			return
 		case <-t.C:
 			if s.browser.Tend() != nil {

@@ -9,6 +9,8 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"strconv"
+	"time"
 
 	"leasehold/internal/control"
 	"leasehold/internal/invalid"
@@ -30,6 +32,8 @@ type Details struct {
 	Code      string       `json:"code,omitempty" doc:"Why a launch or a lease was refused"`
 	RequestID string       `json:"request_id,omitempty" doc:"The number under which the server's log has it"`
 	Errors    []FieldError `json:"errors,omitempty" doc:"The fields that are not right"`
+
+	RetryAfter time.Duration `json:"-"` // when to try again; 0 if that is not known
 }
 
 // FieldError is one field that is not right.
@@ -58,6 +62,7 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 	var bad invalid.Error
 	var refused *session.RefusedError
 	var denied *session.Refusal
+	var tooMany *control.TooManyError
 	var tooLarge *http.MaxBytesError
 	switch {
 	case errors.As(err, &d):
@@ -71,6 +76,9 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 	case errors.As(err, &denied):
 		d = New(http.StatusForbidden, denied.Message)
 		d.Code = string(denied.Code)
+	case errors.As(err, &tooMany):
+		d = New(http.StatusTooManyRequests, tooMany.What)
+		d.RetryAfter = tooMany.After
 	case errors.Is(err, store.ErrNotFound):
 		d = New(http.StatusNotFound, "there is nothing with this number")
 	case errors.Is(err, store.ErrBadPageToken):
@@ -85,6 +93,10 @@ func Of(err error, log *slog.Logger, requestID string) *Details {
 		d = New(http.StatusConflict, control.ErrBusy.Error())
 	case errors.Is(err, control.ErrBegun):
 		d = New(http.StatusConflict, err.Error())
+	case errors.Is(err, control.ErrTokenByToken):
+		d = New(http.StatusForbidden, control.ErrTokenByToken.Error())
+	case errors.Is(err, control.ErrMustChange):
+		d = New(http.StatusForbidden, control.ErrMustChange.Error())
 	case errors.Is(err, control.ErrDenied):
 		d = New(http.StatusForbidden, control.ErrDenied.Error())
 	case errors.Is(err, control.ErrSignIn):
@@ -137,6 +149,14 @@ func ticket(status int, err error) *Details {
 	return d
 }
 
+// SetRetryAfter says in a response's headers when to try again, in whole seconds, unless that
+// is 0 (RFC 9110, section 10.2.3).
+func SetRetryAfter(h http.Header, after time.Duration) {
+	if after > 0 {
+		h.Set("Retry-After", strconv.Itoa(int((after+time.Second-1)/time.Second)))
+	}
+}
+
 // Write sends a problem.
 func Write(w http.ResponseWriter, d *Details) {
 	w.Header().Set("Content-Type", ContentType)
@@ -144,6 +164,7 @@ func Write(w http.ResponseWriter, d *Details) {
 	if d.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", "Bearer")
 	}
+	SetRetryAfter(w.Header(), d.RetryAfter)
 	w.WriteHeader(d.Status)
 	json.NewEncoder(w).Encode(d)
 }

@@ -3,7 +3,6 @@ package web
 import (
 	"net/netip"
 	"slices"
-	"strings"
 	"testing"
 
 	"leasehold/internal/catalog"
@@ -56,9 +55,7 @@ func TestWhereAProvisionHolds(t *testing.T) {
 	olga.get("/admin/provisions/2").has("10.20.0.0/16\n2001:db8::1/128</textarea>", `<option value="organisation" selected>`)
 
 	// Whose a device is: by its key, and by hand.
-	a := olga.post("/admin/devices/keys", vals("ownership", "own")).is(201)
-	_, key, _ := strings.Cut(a.body, "--key ")
-	key, _, _ = strings.Cut(key, " ")
+	key := olga.newKey("kind", "player", "ownership", "own")
 	e, err := s.c.Enrol(t.Context(), &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Player, Name: "ANN-X1", OS: "linux", Arch: "amd64", Version: "1"}, "test")
 	s.must(err)
 	device := "/admin/devices/" + num(e.AgentID)

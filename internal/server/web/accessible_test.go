@@ -49,6 +49,8 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	s.must(err)
 	_, err = s.c.Housekeep(ctx, s.root, false)
 	s.must(err)
+	_, key, err := s.c.NewEnrolmentKey(ctx, s.root, control.KeyTerms{Kind: wire.Host, Pool: "gpu"})
+	s.must(err)
 
 	// What stands for the placeholders of a route; "" for a route that is no page.
 	addresses := map[string][]string{
@@ -60,11 +62,12 @@ func TestEveryPageIsAccessible(t *testing.T) {
 		"/admin/sessions/{id}/{action}": {"/admin/sessions/1/evict", "/admin/sessions/4/expire"},
 		"/admin/sessions/export/begin":  {"/admin/sessions/export/begin?from=2026-02-02&to=2026-02-01"}, "/admin/sessions/export/file": {},
 		"/admin/streams/export/begin": {"/admin/streams/export/begin?from=2026-02-02&to=2026-02-01"}, "/admin/streams/export/file": {},
-		"/admin/batches/{id}":          {"/admin/batches/" + num(b.ID)},
-		"/admin/streams":               {"/admin/streams"},
-		"/admin/streams/filter":        {"/admin/streams/filter?by=person", "/admin/streams/filter?by=status"},
-		"/admin/hosts/{id}":            {"/admin/hosts/" + num(h.host)},
-		"/admin/hosts/{id}/{change}":   {"/admin/hosts/" + num(h.host) + "/remove"},
+		"/admin/batches/{id}":        {"/admin/batches/" + num(b.ID)},
+		"/admin/streams":             {"/admin/streams"},
+		"/admin/streams/filter":      {"/admin/streams/filter?by=person", "/admin/streams/filter?by=status"},
+		"/admin/hosts/{id}":          {"/admin/hosts/" + num(h.host)},
+		"/admin/enrolment-keys/{id}": {keysPath + "/1", keysPath + "/" + num(key.ID)}, "/admin/enrolment-keys/{id}/revoke": {keysPath + "/" + num(key.ID) + "/revoke"},
+		"/admin/hosts/{id}/{change}":   {"/admin/hosts/" + num(h.host) + "/remove", "/admin/hosts/" + num(h.host) + "/withdraw"},
 		"/admin/devices/{id}/{change}": {"/admin/devices/1/remove"}, "/admin/groups/{id}/{change}": {"/admin/groups/1/delete"},
 		"/admin/apps/{id}/{change}": {"/admin/apps/1/suspend"}, "/admin/users/{id}/{change}": {"/admin/users/2/suspend"},
 		"/admin/delivery-methods/{id}/{change}": {"/admin/delivery-methods/1/delete"},

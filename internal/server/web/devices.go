@@ -2,13 +2,11 @@ package web
 
 import (
 	"cmp"
-	"net/http"
 	"strings"
 	"time"
 
 	"github.com/a-h/templ"
 
-	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
@@ -21,7 +19,7 @@ var devices = &records[store.Agent]{
 	list: listing{
 		Title: "Devices", Empty: "No devices yet. Make an enrolment key, and enrol the player of a device with it.",
 		Columns: []column{{Key: "name", Name: "Name"}, {Key: "act", Name: "Last seen"}, {Key: "m", Name: "System"}, {Key: "m", Name: "Player"}, {Key: "s", Name: "Whose"}, {Key: "time", Name: "Enrolled"}},
-		Extra:   newKeyButton(),
+		Extra:   newKeyLink(wire.Player),
 	},
 	find: func(c *call, q string, page store.Page) ([]*store.Agent, string, error) {
 		return c.Control.ListAgents(c.r.Context(), wire.Player, q, page)
@@ -87,14 +85,3 @@ var devices = &records[store.Agent]{
 
 // whose says to whom a device belongs.
 var whose = map[directory.Ownership]string{directory.Organisation: "organisation", directory.Own: "user’s own"}
-
-// newKey makes an enrolment key. The answer is the page itself and no redirect: the key
-// is shown once, and kept nowhere.
-func newKey(c *call) error {
-	key, err := c.Control.NewEnrolmentKey(c.r.Context(), c.who(), wire.Player, directory.Ownership(c.r.PostFormValue("ownership")), false)
-	if err != nil {
-		return err
-	}
-	c.w.Header().Set("Cache-Control", "no-store")
-	return devices.listWith(c, http.StatusCreated, keyView("devices", "player", key, c.Control.PublicURL, words(control.EnrolmentKeyLife)))
-}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"leasehold/internal/calendar"
+	"leasehold/internal/control"
 	"leasehold/internal/export"
 	"leasehold/internal/invalid"
 	"leasehold/internal/server/download"
@@ -160,6 +161,11 @@ func exportFile(c *call) error {
 	if err != nil {
 		return err
 	}
+	closed, err := c.open(control.Download)
+	if err != nil {
+		return err
+	}
+	defer closed()
 	return download.Sessions(c.w, c.r, c.Control, c.Log, c.who(), q.SessionQuery, o)
 }
 

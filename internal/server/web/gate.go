@@ -3,8 +3,6 @@ package web
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"net/http"
 	"net/url"
@@ -24,16 +22,18 @@ const contentPolicy = "default-src 'self'; object-src 'none'; base-uri 'none'; f
 
 // Keys of the browser session.
 const (
-	keyUser  = "user"  // int64: who is signed in
-	keyProof = "proof" // string: changes with the password, so that a new one signs others out
-	keyFlash = "flash" // string: a toast for the next page, in JSON
-	keyLinks = "link:" // + session id: a launch link, until it is redeemed
+	keySignIn = "sign-in" // int64: the sign-in, see control.SignedIn
+	keyFlash  = "flash"   // string: a toast for the next page, in JSON
+	keyLinks  = "link:"   // + session id: a launch link, until it is redeemed
+
+	keySealed = "sealed:" // + kind: a secret that the next page shows, see putSecret
 )
 
 type contextKey int
 
 const (
 	userKey contextKey = iota
+	signInKey
 	requestIDKey
 )
 
@@ -89,7 +89,8 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 			return
 		}
 		if u != nil {
-			r = r.WithContext(context.WithValue(r.Context(), userKey, u))
+			ctx := context.WithValue(r.Context(), userKey, u)
+			r = r.WithContext(context.WithValue(ctx, signInKey, s.sessions.GetInt64(ctx, keySignIn)))
 		}
 		switch {
 		case a == auth.Public:
@@ -113,6 +114,14 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 			}
 			http.Redirect(w, r, target, http.StatusSeeOther)
 			return
+		case u.MustChangePassword && !mayWait(r.URL.Path):
+			// Whatever they came for waits until the password is theirs alone.
+			if isForScript(r.URL.Path) {
+				w.WriteHeader(http.StatusForbidden)
+				return
+			}
+			http.Redirect(w, r, passwordPath, http.StatusSeeOther)
+			return
 		case a == auth.AdminOnly && u.Role != directory.RoleAdmin:
 			s.problem(w, r, http.StatusForbidden, problem{
 				Title: "Only administrators see this page",
@@ -123,6 +132,11 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 		}
 		h.ServeHTTP(w, r)
 	})
+}
+
+// mayWait reports whether a page can be used before a password is changed that must be.
+func mayWait(path string) bool {
+	return path == passwordPath || path == "/sign-out" || path == "/theme"
 }
 
 // isForScript reports whether a page's script asks for an address, and could make nothing of
@@ -139,21 +153,29 @@ func isForScript(path string) bool {
 // signedIn returns the active user of the request's browser session, nil if there is none.
 func (s *Server) signedIn(r *http.Request) (*directory.User, error) {
 	ctx := r.Context()
-	id := s.sessions.GetInt64(ctx, keyUser)
+	id := s.sessions.GetInt64(ctx, keySignIn)
 	if id == 0 {
 		return nil, nil
 	}
-	u, err := s.Control.ActiveUser(ctx, id)
-	if errors.Is(err, control.ErrSignIn) || err == nil && s.sessions.GetString(ctx, keyProof) != proof(u) {
+	u, err := s.Control.SignedIn(ctx, id, byPerson(r))
+	if errors.Is(err, control.ErrSignIn) {
 		return nil, s.sessions.Destroy(ctx)
 	}
 	return u, err
 }
 
-// proof is a short digest of the user's password hash.
-func proof(u *directory.User) string {
-	sum := sha256.Sum256([]byte(u.PasswordHash))
-	return hex.EncodeToString(sum[:8])
+// refreshHeader is set by the page's script where it asks for what a page shows by itself.
+const refreshHeader = "Leasehold-Refresh"
+
+// byPerson reports whether a person has asked, and not a page that is left open.
+func byPerson(r *http.Request) bool {
+	return r.Header.Get(refreshHeader) == "" && !isForScript(r.URL.Path)
+}
+
+// signInOf is the number of the sign-in that a request was let in by.
+func signInOf(r *http.Request) int64 {
+	id, _ := r.Context().Value(signInKey).(int64)
+	return id
 }
 
 func userOf(r *http.Request) *directory.User {

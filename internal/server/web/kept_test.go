@@ -89,10 +89,10 @@ func TestSignInEndsInAForm(t *testing.T) {
 	// What has no page of its own, is too long or is nobody's, is not kept; and it says so.
 	olga.post("/sign-out", nil)
 	for path, fields := range map[string]url.Values{
-		"/admin/apps":         vals("by", "olga", "name", "x", "description", strings.Repeat("x", maxKept)),
-		"/admin/apps/1":       vals("name", "x"),
-		"/admin/batches":      vals("by", "olga", "action", "evict", "session", "1"),
-		"/admin/devices/keys": vals("by", "olga"),
+		"/admin/apps":           vals("by", "olga", "name", "x", "description", strings.Repeat("x", maxKept)),
+		"/admin/apps/1":         vals("name", "x"),
+		"/admin/batches":        vals("by", "olga", "action", "evict", "session", "1"),
+		"/admin/enrolment-keys": vals("by", "olga"),
 	} {
 		a := olga.post(path, fields).is(401).has("You were signed out, and nothing was done.")
 		if a.hidden().Has(keptField) {

@@ -16,7 +16,7 @@ import (
 // its reader sees. Where records call a field differently its name is led by the record's. A
 // test compares them with the pages.
 var labels = map[string]string{
-	"name": "Name", "username": "User name", "email": "Email", "role": "Role", "password": "Password", "description": "Description",
+	"name": "Name", "username": "User name", "email": "Email", "role": "Role", "password": "Password", "current_password": "Current password", "new_password": "New password", "description": "Description",
 	"user_ids": "Users", "group_ids": "Groups", "delivery_method_ids": "Delivery methods", "enabled": "Enabled",
 	"starts_at": "Begins", "ends_at": "Ends", "device_ownership": "Devices", "networks": "Networks", "ownership": "Whose it is", "pool": "Pool",
 	"provision.ownership": "Devices", "app_id": "App", "kind": "Where it runs", "licence.type": "Licence", "licence.seats": "Seats",
@@ -26,7 +26,7 @@ var labels = map[string]string{
 	"packages.type": "Type", "packages.os": "System", "packages.arch": "Processor", "packages.url": "Address", "packages.sha256": "SHA-256",
 	"packages.reference": "Reference", "packages.command": "Command", "reason": "Reason", "end_running": "End running sessions now",
 	"housekeeping_hour": "Hour", "time_zone": "Time zone", "stopped_days": "Stopped", "launched_days": "Launched", "idle_days": "Added or evicted",
-	"history_days": "History", "force_seconds": "Force margin", "wait_seconds": "Authorisation wait", "reason_required": "A reason is mandatory",
+	"history_days": "History", "host_slots": "Sessions of a host", "sign_in_idle_seconds": "Unused for", "sign_in_seconds": "Longest sign-in", "uses": "Machines", "scopes": "It may", "days": "Good for", "expires_at": "Good for", "force_seconds": "Force margin", "wait_seconds": "Authorisation wait", "reason_required": "A reason is mandatory",
 
 	// Of addresses:
 	"address.kind": "Kind",

@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"leasehold/internal/control"
 	"leasehold/internal/store"
 )
 
@@ -69,6 +70,11 @@ func (c *call) stream(sessions []int64) error {
 // announce sends an event stream until the page is gone: an event whenever ready receives
 // and changed says that there is something to see.
 func announce[T any](c *call, ready <-chan T, changed func() bool) error {
+	closed, err := c.open(control.EventStream)
+	if err != nil {
+		return err
+	}
+	defer closed()
 	send, begun := c.openStream()
 	if !begun {
 		return nil
@@ -102,6 +108,17 @@ func announce[T any](c *call, ready <-chan T, changed func() bool) error {
 			}
 		}
 	}
+}
+
+// open has the request end with the sign-in that let it in, however long it lasts, until
+// closed is called.
+func (c *call) open(kind control.OpenKind) (closed func(), err error) {
+	ctx, closed, err := c.Control.Open(c.r.Context(), kind, c.who().UserID, signInOf(c.r))
+	if err != nil {
+		return nil, err
+	}
+	c.r = c.r.WithContext(ctx)
+	return closed, nil
 }
 
 // openStream begins an event stream and returns how to send on it, which fails once the

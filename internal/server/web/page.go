@@ -68,6 +68,7 @@ var adminNav = []navGroup{
 		{"groups", "Groups", "/admin/groups", "users-group"},
 	}},
 	{"Record", []navItem{
+		{"keys", "Enrolment keys", keysPath, "key"},
 		{"audit", "Audit", "/admin/audit", "clipboard-list"},
 		{"settings", "Settings", settingsPath, "adjustments"},
 	}},
@@ -91,8 +92,8 @@ type status struct {
 var tones = map[string]string{
 	"running": "green", "connected": "green", "active": "green", "enabled": "green",
 	"launched": "blue", "added": "blue", "starting": "blue", "renewal_requested": "blue", "upgrade_requested": "blue",
-	"stopped": "grey", "disconnected": "grey", "removed": "grey", "disabled": "grey", "not yet": "grey", "over": "grey",
-	"evicted": "amber", "awaiting_expiry": "amber", "unknown": "amber", "suspended": "amber", "quarantined": "amber",
+	"stopped": "grey", "disconnected": "grey", "removed": "grey", "disabled": "grey", "not yet": "grey", "over": "grey", "used up": "grey", "revoked": "grey",
+	"evicted": "amber", "awaiting_expiry": "amber", "unknown": "amber", "suspended": "amber", "quarantined": "amber", "not approved": "amber", "backing off": "amber",
 	"expired": "red", "killed": "red", "failed": "red",
 }
 

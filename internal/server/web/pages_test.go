@@ -48,7 +48,7 @@ func TestRoles(t *testing.T) {
 		"/admin/devices", "/admin/audit", "/admin/pick/user", "/admin/nothing"} {
 		ann.get(path).is(403).has("Only administrators").lacks("Audit")
 	}
-	for _, path := range []string{"/admin/sessions/1/evict", "/admin/apps", "/admin/users", "/admin/devices/keys", "/admin/users/1/delete"} {
+	for _, path := range []string{"/admin/sessions/1/evict", "/admin/apps", "/admin/users", "/admin/enrolment-keys", "/admin/enrolment-keys/1/revoke", "/admin/hosts/1/approve", "/admin/users/1/delete"} {
 		ann.post(path, vals("name", "x")).is(403)
 	}
 	ann.get("/").is(200).lacks("Return to Admin")

@@ -8,6 +8,7 @@ import (
 
 	"leasehold/internal/control"
 	"leasehold/internal/invalid"
+	problems "leasehold/internal/server/problem"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -24,7 +25,11 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 	var refused *session.RefusedError
 	var denied *session.Refusal
 	var bad invalid.Error
+	var tooMany *control.TooManyError
 	switch {
+	case errors.As(err, &tooMany):
+		problems.SetRetryAfter(w.Header(), tooMany.After)
+		s.problem(w, r, http.StatusTooManyRequests, problem{Title: "Not now", Text: tooMany.What, Link: home(r), LinkName: "Back"})
 	case errors.Is(err, context.Canceled):
 		return // nobody waits for the answer
 	case errors.Is(err, store.ErrNotFound):
@@ -33,6 +38,9 @@ func (s *Server) fail(w http.ResponseWriter, r *http.Request, err error) {
 			Text:  "What it was about may have been deleted, or the address is wrong.",
 			Link:  home(r), LinkName: "Start again",
 		})
+	case errors.Is(err, control.ErrSignIn):
+		// It ended between being let in and here.
+		http.Redirect(w, r, "/sign-in", http.StatusSeeOther)
 	case errors.Is(err, control.ErrDenied):
 		s.problem(w, r, http.StatusForbidden, problem{Title: "You may not do this", Text: "An administrator can.", Link: "/", LinkName: "Your apps"})
 	case errors.Is(err, store.ErrBadPageToken):

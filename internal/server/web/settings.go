@@ -86,7 +86,7 @@ func settingTexts(s *control.Settings) map[string]string {
 		"housekeeping_hour": strconv.Itoa(s.HousekeepingHour), "time_zone": s.TimeZone,
 		"stopped_days": strconv.Itoa(s.StoppedDays), "launched_days": strconv.Itoa(s.LaunchedDays), "idle_days": strconv.Itoa(s.IdleDays),
 		"history_days": strconv.Itoa(s.HistoryDays), "force_seconds": duration(s.ForceSeconds), "wait_seconds": duration(s.WaitSeconds),
-		"heartbeat_seconds": duration(s.HeartbeatSeconds),
+		"heartbeat_seconds": duration(s.HeartbeatSeconds), "host_slots": strconv.Itoa(s.HostSlots), "sign_in_idle_seconds": duration(s.SignInIdleSeconds), "sign_in_seconds": duration(s.SignInSeconds),
 	}
 }
 
@@ -104,7 +104,11 @@ func saveSettings(c *call) error {
 			long bool // a length of time with its unit, else a number
 		}{{"housekeeping_hour", &s.HousekeepingHour, false}, {"stopped_days", &s.StoppedDays, false}, {"launched_days", &s.LaunchedDays, false},
 			{"idle_days", &s.IdleDays, false}, {"history_days", &s.HistoryDays, false}, {"force_seconds", &s.ForceSeconds, true},
-			{"wait_seconds", &s.WaitSeconds, true}, {"heartbeat_seconds", &s.HeartbeatSeconds, true}} {
+			{"wait_seconds", &s.WaitSeconds, true}, {"heartbeat_seconds", &s.HeartbeatSeconds, true},
+			{"host_slots", &s.HostSlots, false}, {"sign_in_idle_seconds", &s.SignInIdleSeconds, true}, {"sign_in_seconds", &s.SignInSeconds, true}} {
+			if !c.r.PostForm.Has(x.name) {
+				continue // the form is of a version before, or says nothing of it
+			}
 			n, err := strconv.Atoi(get(x.name))
 			if x.long {
 				if m, ok := parseDuration(get(x.name)); ok {

@@ -7,6 +7,8 @@ import (
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
 	"leasehold/internal/invalid"
+	problems "leasehold/internal/server/problem"
+	"leasehold/internal/store"
 )
 
 func signInPage(c *call) error {
@@ -19,12 +21,20 @@ func signInPage(c *call) error {
 
 func signIn(c *call) error {
 	f := signInForm{Username: c.r.FormValue("username"), Return: safeReturn(c.r.FormValue("return"), ""), Kept: c.r.PostFormValue(keptField)}
-	u, err := c.Control.SignIn(c.r.Context(), f.Username, c.r.FormValue("password"), c.ClientIP(c.r))
-	if errors.Is(err, control.ErrSignIn) {
+	u, err := c.Control.SignIn(c.r.Context(), control.Credentials{Username: f.Username, Password: c.r.FormValue("password"), From: c.ClientIP(c.r), Browser: c.browser()})
+	var tooMany *control.TooManyError
+	switch {
+	case errors.Is(err, control.ErrSignIn):
 		f.Error = "The user name or the password is not right."
 		return c.showAs(http.StatusUnauthorized, page{Title: "Sign in"}, signInView(f))
+	case errors.As(err, &tooMany):
+		f.Error = tooMany.What
+		problems.SetRetryAfter(c.w.Header(), tooMany.After)
+		return c.showAs(http.StatusTooManyRequests, page{Title: "Sign in"}, signInView(f))
+	case err != nil:
+		return err
 	}
-	if err != nil {
+	if err := c.remember(u); err != nil {
 		return err
 	}
 	if err := c.enter(u); err != nil {
@@ -36,6 +46,36 @@ func signIn(c *call) error {
 	return c.redirect(safeReturn(f.Return, "/"))
 }
 
+// browserCookie is what a browser shows at a sign-in to say that it has signed in before.
+const browserCookie = "leasehold_browser"
+
+func (s *Server) browserCookieName() string {
+	if s.Secure {
+		return "__Host-" + browserCookie
+	}
+	return browserCookie
+}
+
+// browser is the secret of a browser that has signed in before, "" of any other.
+func (c *call) browser() string {
+	ck, err := c.r.Cookie(c.browserCookieName())
+	if err != nil || len(ck.Value) > 100 {
+		return ""
+	}
+	return ck.Value
+}
+
+// remember has the browser say at its next sign-in that the user has signed in with it, so
+// that others who guess beside it cannot slow it down.
+func (c *call) remember(u *directory.User) error {
+	secret, err := c.Control.RememberBrowser(c.r.Context(), u.ID, c.browser())
+	if err != nil {
+		return err
+	}
+	http.SetCookie(c.w, &http.Cookie{Name: c.browserCookieName(), Value: secret, Path: "/", MaxAge: int(control.BrowserLife.Seconds()), HttpOnly: true, Secure: c.Secure, SameSite: http.SameSiteLaxMode})
+	return nil
+}
+
 // enter begins a browser session under a new token, so that one planted before
 // sign-in is worth nothing after it.
 func (c *call) enter(u *directory.User) error {
@@ -43,12 +83,22 @@ func (c *call) enter(u *directory.User) error {
 	if err := c.sessions.RenewToken(ctx); err != nil {
 		return err
 	}
-	c.sessions.Put(ctx, keyUser, u.ID)
-	c.sessions.Put(ctx, keyProof, proof(u))
+	x, err := c.Control.BeginSignIn(ctx, u, c.ClientIP(c.r), c.r.UserAgent())
+	if err != nil {
+		return err
+	}
+	c.sessions.SetDeadline(ctx, x.ExpiresAt)
+	c.sessions.Put(ctx, keySignIn, x.ID)
 	return nil
 }
 
 func signOut(c *call) error {
+	if u := userOf(c.r); u != nil {
+		// It may have been ended elsewhere, a moment ago.
+		if err := c.Control.EndSignIn(c.r.Context(), c.who(), signInOf(c.r)); err != nil && !errors.Is(err, store.ErrNotFound) {
+			return err
+		}
+	}
 	if err := c.sessions.Destroy(c.r.Context()); err != nil {
 		return err
 	}

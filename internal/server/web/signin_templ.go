@@ -219,7 +219,7 @@ func setupView(f setupForm) templ.Component {
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}
-		templ_7745c5c3_Err = fieldView(field{Name: "password", Label: "Password", Type: "password", Error: f.Errors["password"], Help: "At least 8 characters.", Attrs: templ.Attributes{"autocomplete": "new-password", "required": true, "maxlength": "1000"}}).Render(ctx, templ_7745c5c3_Buffer)
+		templ_7745c5c3_Err = fieldView(field{Name: "password", Label: "Password", Type: "password", Error: f.Errors["password"], Help: "At least 8 characters, not a common one and not made of your name.", Attrs: templ.Attributes{"autocomplete": "new-password", "required": true, "maxlength": "1000"}}).Render(ctx, templ_7745c5c3_Buffer)
 		if templ_7745c5c3_Err != nil {
 			return templ_7745c5c3_Err
 		}

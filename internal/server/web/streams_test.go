@@ -39,7 +39,7 @@ type streams struct {
 func (s *site) streams() *streams {
 	s.t.Helper()
 	ctx := s.t.Context()
-	key, err := s.c.NewEnrolmentKey(ctx, s.root, wire.Host, "", false)
+	key, _, err := s.c.NewEnrolmentKey(ctx, s.root, control.KeyTerms{Kind: wire.Host, Approved: true})
 	s.must(err)
 	e, err := s.c.Enrol(ctx, &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Host, Name: "HOST-1", OS: "linux", Arch: "amd64", Version: "1"}, "test")
 	s.must(err)
@@ -162,7 +162,6 @@ func TestStreamsScreen(t *testing.T) {
 	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "default")).is(200).has("default")
 	s.as("olga").get("/admin/hosts/" + num(h.host)).has(`name="pool" type="text" value=""`)
 	s.as("olga").post("/admin/hosts/"+num(h.host), vals("name", "HOST-1", "pool", "gpu")).is(200)
-	s.as("olga").post("/admin/hosts/keys", nil).is(201).has("leasehold host enroll")
 	s.as("ann").get(streamsPath).is(403)
 }
 

@@ -213,6 +213,11 @@ func streamSocket(c *call) error {
 		http.Error(c.w, "there is nothing to see now", http.StatusConflict)
 		return nil
 	}
+	closed, err := c.open(control.Viewer)
+	if err != nil {
+		return err
+	}
+	defer closed()
 	if err := c.Socket.View(c.w, c.r, v.ID); err != nil && !errors.Is(err, context.Canceled) {
 		// The request is answered, and the browser comes again.
 		c.Log.Warn("stream", "request", requestID(c.r), "session", v.ID, "err", err)

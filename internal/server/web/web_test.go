@@ -45,7 +45,7 @@ func newSite(t *testing.T) *site {
 	s := emptySite(t)
 	_, err := s.c.EnsureAdmin(t.Context(), "olga", password)
 	s.must(err)
-	s.admin, err = s.c.SignIn(t.Context(), "olga", password, "test")
+	s.admin, err = s.c.SignIn(t.Context(), control.Credentials{Username: "olga", Password: password})
 	s.must(err)
 	s.root = control.WhoIs(s.admin, "test")
 	s.ann = s.user("ann", "Ann Berg")
@@ -128,7 +128,7 @@ func (s *site) app(name string) (*catalog.App, *catalog.DeliveryMethod) {
 // device enrols a player and returns its id.
 func (s *site) device(name string) int64 {
 	s.t.Helper()
-	key, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, wire.Player, "", false)
+	key, _, err := s.c.NewEnrolmentKey(s.t.Context(), s.root, control.KeyTerms{Kind: wire.Player})
 	s.must(err)
 	e, err := s.c.Enrol(s.t.Context(), &wire.Enrol{V: wire.Version, Key: key, Kind: wire.Player, Name: name, OS: "linux", Arch: "amd64", Version: "1"}, "test")
 	s.must(err)

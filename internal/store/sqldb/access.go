@@ -9,29 +9,6 @@ import (
 	"leasehold/internal/store"
 )
 
-// CreateToken implements store.Access.
-func (t *Tx) CreateToken(k *store.Token) error {
-	_, err := t.exec("INSERT INTO tokens (hash, user_id, created_at, expires_at) VALUES (?, ?, ?, ?)", k.Hash, k.UserID, micros(k.CreatedAt), micros(k.ExpiresAt))
-	return err
-}
-
-// Token implements store.Access.
-func (t *Tx) Token(hash []byte) (*store.Token, error) {
-	k := &store.Token{}
-	var created, expires int64
-	if err := t.one("SELECT hash, user_id, created_at, expires_at FROM tokens WHERE hash = ? AND expires_at > ?", []any{hash, micros(t.now.Wall)}, &k.Hash, &k.UserID, &created, &expires); err != nil {
-		return nil, err
-	}
-	k.CreatedAt, k.ExpiresAt = when(created), when(expires)
-	return k, nil
-}
-
-// DeleteTokens implements store.Access.
-func (t *Tx) DeleteTokens(user int64) error {
-	_, err := t.exec("DELETE FROM tokens WHERE user_id = ?", user)
-	return err
-}
-
 // WebSession implements store.Access.
 func (t *Tx) WebSession(token string) (data []byte, ok bool, err error) {
 	err = t.one("SELECT data FROM web_sessions WHERE token = ? AND expires_at > ?", []any{token, micros(t.now.Wall)}, &data)
@@ -55,11 +32,10 @@ func (t *Tx) DeleteWebSession(token string) error {
 
 // DeleteExpired implements store.Access.
 func (t *Tx) DeleteExpired() error {
-	if _, err := t.exec("DELETE FROM tokens WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
+	if _, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now.Wall)); err != nil {
 		return err
 	}
-	_, err := t.exec("DELETE FROM web_sessions WHERE expires_at <= ?", micros(t.now.Wall))
-	return err
+	return t.clearSignIns()
 }
 
 // SigningKeys implements store.Access.
@@ -96,6 +72,15 @@ func (t *Tx) SetSetting(name, value string) error {
 		return err
 	}
 	return t.touch()
+}
+
+// SwapSetting implements store.Access.
+func (t *Tx) SwapSetting(name, from, to string) (bool, error) {
+	n, err := t.exec("UPDATE settings SET value = ? WHERE name = ? AND value = ?", to, name, from)
+	if err != nil || n == 0 {
+		return false, err
+	}
+	return true, t.touch()
 }
 
 // RestoreHold implements store.Access.

@@ -5,28 +5,27 @@ import (
 	"time"
 
 	"leasehold/internal/fold"
-	"leasehold/internal/lease"
 	"leasehold/internal/store"
 	"leasehold/internal/wire"
 )
 
-const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
+const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
 	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0), coalesce((SELECT lease_at FROM agent_seen WHERE agent_id = agents.id), 0)`
 
 func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 	a := &store.Agent{}
-	var created, deleted, seen, simulated, quarantined int64
-	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &a.Credential, &created, &deleted,
+	var created, deleted, seen, simulated, quarantined, approved int64
+	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &approved, &a.Credential, &created, &deleted,
 		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen, &a.Seen.Lease}, more...)...)
 	a.CreatedAt, a.DeletedAt, a.Seen.At = when(created), when(deleted), when(seen)
-	a.Simulated, a.Chain.Quarantined = simulated != 0, quarantined != 0
+	a.Simulated, a.Approved, a.Chain.Quarantined = simulated != 0, approved != 0, quarantined != 0
 	return a, err
 }
 
 // CreateAgent implements store.Agents.
 func (t *Tx) CreateAgent(a *store.Agent) (err error) {
-	a.ID, err = t.insert(`INSERT INTO agents (kind, name, name_fold, os, arch, version, simulated, ownership, pool, slots, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
-		VALUES (`+marks(19)+`)`, string(a.Kind), a.Name, fold.Fold(a.Name), a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, name_fold, os, arch, version, simulated, ownership, pool, slots, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(20)+`)`, string(a.Kind), a.Name, fold.Fold(a.Name), a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), b2i(a.Approved), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
 		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
 	if err != nil {
 		return err
@@ -50,8 +49,8 @@ func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
 // SaveAgent implements store.Agents.
 func (t *Tx) SaveAgent(a *store.Agent) error {
 	// The name and the owner stay almost always, so a check-in needs no read for them.
-	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?, slots = ?, pool = ?"
-	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), int64(a.Slots), a.Pool}
+	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?, slots = ?, pool = ?, approved = ?"
+	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), int64(a.Slots), a.Pool, b2i(a.Approved)}
 	n, err := t.exec(set+" WHERE id = ? AND name = ? AND ownership = ?", append(args, a.ID, a.Name, string(a.Ownership))...)
 	if err != nil || n > 0 {
 		return err
@@ -87,22 +86,6 @@ func (t *Tx) ListAgents(kind wire.AgentKind, q string, page store.Page) (list []
 		return a.ID, err
 	})
 	return list, next, err
-}
-
-// Hosts implements store.Agents.
-func (t *Tx) Hosts(pool string, seen lease.Time) (list []store.HostLoad, err error) {
-	pools := cond{"a.pool = ?", []any{pool}}
-	if pool == "" {
-		pools = cond{"a.pool IN ('', 'default', 'Default', 'DEFAULT')", nil} // stored by that name before it was one with ""
-	}
-	err = t.each(`SELECT a.id, a.slots, (SELECT count(*) FROM sessions s WHERE s.agent_id = a.id AND s.live = 1) FROM agents a JOIN agent_seen x ON x.agent_id = a.id
-		WHERE a.kind = 'host' AND a.deleted_at = 0 AND a.quarantined = 0 AND a.slots > 0 AND `+pools.sql+` AND x.lease_at >= ? ORDER BY a.id`, append(pools.args, int64(seen)), func(r *sql.Rows) error {
-		var h store.HostLoad
-		err := r.Scan(&h.Agent, &h.Slots, &h.Live)
-		list = append(list, h)
-		return err
-	})
-	return list, err
 }
 
 // AddTunnel implements store.Agents.
@@ -147,26 +130,6 @@ func (t *Tx) TakeTunnel(agent int64, ticket string) (*store.Tunnel, error) {
 		err = store.ErrNotFound
 	}
 	return x, err
-}
-
-// CreateEnrolmentKey implements store.Agents.
-func (t *Tx) CreateEnrolmentKey(k *store.EnrolmentKey) (err error) {
-	k.ID, err = t.insert("INSERT INTO enrolment_keys (kind, hash, created_at, expires_at, created_by, simulated, ownership) VALUES (?, ?, ?, ?, ?, ?, ?)",
-		string(k.Kind), k.Hash, micros(k.CreatedAt), micros(k.ExpiresAt), k.CreatedBy, b2i(k.Simulated), string(k.Ownership))
-	return err
-}
-
-// EnrolmentKey implements store.Agents.
-func (t *Tx) EnrolmentKey(hash []byte) (*store.EnrolmentKey, error) {
-	k := &store.EnrolmentKey{}
-	var created, expires, simulated int64
-	err := t.one("SELECT id, kind, hash, created_at, expires_at, created_by, simulated, ownership FROM enrolment_keys WHERE hash = ?", []any{hash},
-		&k.ID, &k.Kind, &k.Hash, &created, &expires, &k.CreatedBy, &simulated, &k.Ownership)
-	k.CreatedAt, k.ExpiresAt, k.Simulated = when(created), when(expires), simulated != 0
-	if err != nil {
-		return nil, err
-	}
-	return k, nil
 }
 
 // RecordDevice implements store.Agents.

@@ -12,20 +12,20 @@ import (
 	"leasehold/internal/store"
 )
 
-const userColumns = "id, username, name, email, role, status, source, password_hash, time_zone, created_at, deleted_at"
+const userColumns = "id, username, name, email, role, status, source, password_hash, must_change_password, time_zone, created_at, deleted_at"
 
 func scanUser(scan func(...any) error, more ...any) (*directory.User, error) {
 	u := &directory.User{}
-	var created, deleted int64
-	err := scan(append([]any{&u.ID, &u.Username, &u.Name, &u.Email, &u.Role, &u.Status, &u.Source, &u.PasswordHash, &u.TimeZone, &created, &deleted}, more...)...)
-	u.CreatedAt, u.DeletedAt = when(created), when(deleted)
+	var created, deleted, must int64
+	err := scan(append([]any{&u.ID, &u.Username, &u.Name, &u.Email, &u.Role, &u.Status, &u.Source, &u.PasswordHash, &must, &u.TimeZone, &created, &deleted}, more...)...)
+	u.MustChangePassword, u.CreatedAt, u.DeletedAt = must != 0, when(created), when(deleted)
 	return u, err
 }
 
 // CreateUser implements store.Directory.
 func (t *Tx) CreateUser(u *directory.User) (err error) {
-	u.ID, err = t.insert("INSERT INTO users (username, username_fold, name, name_fold, email, email_fold, role, status, source, password_hash, time_zone, created_at, deleted_at) VALUES ("+marks(13)+")",
-		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, u.TimeZone, micros(u.CreatedAt), micros(u.DeletedAt))
+	u.ID, err = t.insert("INSERT INTO users (username, username_fold, name, name_fold, email, email_fold, role, status, source, password_hash, must_change_password, time_zone, created_at, deleted_at) VALUES ("+marks(14)+")",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, b2i(u.MustChangePassword), u.TimeZone, micros(u.CreatedAt), micros(u.DeletedAt))
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,13 @@ func (t *Tx) setLinks(table, owner string, id int64, other string, ids []int64) 
 }
 
 // User implements store.Directory.
-func (t *Tx) User(id int64) (*directory.User, error) {
-	u, err := found(scanUser(t.row("SELECT "+userColumns+" FROM users WHERE id = ?", id).Scan))
+func (t *Tx) User(id int64) (*directory.User, error) { return t.user(id, "") }
+
+// LockUser implements store.Directory.
+func (t *Tx) LockUser(id int64) (*directory.User, error) { return t.user(id, t.d.ForUpdate) }
+
+func (t *Tx) user(id int64, lock string) (*directory.User, error) {
+	u, err := found(scanUser(t.row("SELECT "+userColumns+" FROM users WHERE id = ?"+lock, id).Scan))
 	if err != nil {
 		return nil, err
 	}
@@ -92,8 +97,8 @@ func (t *Tx) UserByName(username string) (*directory.User, error) {
 
 // SaveUser implements store.Directory.
 func (t *Tx) SaveUser(u *directory.User) error {
-	if _, err := t.exec("UPDATE users SET username = ?, username_fold = ?, name = ?, name_fold = ?, email = ?, email_fold = ?, role = ?, status = ?, source = ?, password_hash = ?, time_zone = ?, deleted_at = ? WHERE id = ?",
-		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, u.TimeZone, micros(u.DeletedAt), u.ID); err != nil {
+	if _, err := t.exec("UPDATE users SET username = ?, username_fold = ?, name = ?, name_fold = ?, email = ?, email_fold = ?, role = ?, status = ?, source = ?, password_hash = ?, must_change_password = ?, time_zone = ?, deleted_at = ? WHERE id = ?",
+		u.Username, fold.Fold(u.Username), u.Name, fold.Fold(u.Name), u.Email, fold.Fold(u.Email), string(u.Role), string(u.Status), u.Source, u.PasswordHash, b2i(u.MustChangePassword), u.TimeZone, micros(u.DeletedAt), u.ID); err != nil {
 		return err
 	}
 	if err := t.resort(store.SortOfUser, u.ID); err != nil {
@@ -135,6 +140,12 @@ func (t *Tx) ListUsers(q string, page store.Page) (list []*directory.User, next 
 func (t *Tx) CountAdmins() (n int, err error) {
 	err = t.one("SELECT count(*) FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at = 0", nil, &n)
 	return n, err
+}
+
+// LockAdmins implements store.Directory.
+func (t *Tx) LockAdmins() (int, error) {
+	ids, err := t.ids("SELECT id FROM users WHERE role = 'admin' AND status = 'active' AND deleted_at = 0 ORDER BY id" + t.d.ForUpdate)
+	return len(ids), err
 }
 
 const groupColumns = "id, name, source, created_at"

@@ -90,6 +90,13 @@ func testDirectory(t *testing.T, e *env) {
 		u.GroupIDs = []int64{g.ID}
 		return tx.CreateUser(u)
 	})
+	e.update(func(tx store.Tx) error {
+		same(t, "user, locked", must[*directory.User](t)(tx.LockUser(u.ID)), u)
+		_, err := tx.LockUser(u.ID + 100)
+		wantErr(t, err, store.ErrNotFound)
+		u.MustChangePassword = true
+		return tx.SaveUser(u)
+	})
 	e.view(func(tx store.Tx) error {
 		same(t, "user", must[*directory.User](t)(tx.User(u.ID)), u)
 		same(t, "by name, any case", must[*directory.User](t)(tx.UserByName("ANN")), u)
@@ -328,12 +335,7 @@ func testAgents(t *testing.T, e *env) {
 
 func testAccess(t *testing.T, e *env) {
 	now := e.clock.Now()
-	f := e.fixture()
-	tok := &store.Token{Hash: []byte("h"), UserID: f.users[0].ID, CreatedAt: now, ExpiresAt: now.Add(time.Hour)}
 	e.update(func(tx store.Tx) error {
-		if err := tx.CreateToken(tok); err != nil {
-			return err
-		}
 		if err := tx.SaveWebSession("w", []byte("data"), now.Add(time.Hour)); err != nil {
 			return err
 		}
@@ -349,7 +351,6 @@ func testAccess(t *testing.T, e *env) {
 		return tx.SetSetting("colour", "green")
 	})
 	e.view(func(tx store.Tx) error {
-		same(t, "token", must[*store.Token](t)(tx.Token([]byte("h"))), tok)
 		data, ok, err := tx.WebSession("w")
 		if err != nil || !ok || string(data) != "more" {
 			t.Fatalf("web session: %q %v %v", data, ok, err)
@@ -364,8 +365,6 @@ func testAccess(t *testing.T, e *env) {
 	})
 	e.step(time.Hour + time.Second)
 	e.view(func(tx store.Tx) error {
-		_, err := tx.Token([]byte("h"))
-		wantErr(t, err, store.ErrNotFound)
 		if _, ok, err := tx.WebSession("w"); ok || err != nil {
 			t.Fatalf("an expired web session: %v %v", ok, err)
 		}
@@ -375,17 +374,9 @@ func testAccess(t *testing.T, e *env) {
 		if err := tx.DeleteExpired(); err != nil {
 			return err
 		}
-		if err := tx.CreateToken(&store.Token{Hash: []byte("i"), UserID: f.users[0].ID, ExpiresAt: tx.WallNow().Add(time.Hour)}); err != nil {
-			return err
-		}
-		if err := tx.DeleteTokens(f.users[0].ID); err != nil {
-			return err
-		}
 		return tx.DeleteWebSession("w")
 	})
 	e.view(func(tx store.Tx) error {
-		_, err := tx.Token([]byte("i"))
-		wantErr(t, err, store.ErrNotFound)
 		return nil
 	})
 }

@@ -75,7 +75,7 @@ func Run(t *testing.T, open Open) {
 	s := &suite{open: open, called: map[string]bool{}}
 	for _, tt := range []test{
 		{"catalogue", testCatalogue}, {"directory", testDirectory}, {"deleted names", testDeletedNames}, {"one name", testOneName}, {"two names", testTwoNames}, {"names in order", testNamesInOrder}, {"provisions", testProvisions}, {"version", testVersion},
-		{"agents", testAgents}, {"streams", testStreams}, {"tunnels", testTunnels}, {"access", testAccess}, {"records", testRecords},
+		{"agents", testAgents}, {"streams", testStreams}, {"enrolment keys", testKeys}, {"one use of a key at once", testUseKey}, {"hosts that fail", testStartFailures}, {"tunnels", testTunnels}, {"access", testAccess}, {"tries to sign in", testSignInTries}, {"tries to sign in at once", testTriesAtOnce}, {"known browsers", testBrowsers}, {"sign-ins", testSignIns}, {"tokens", testTokens}, {"a setting swapped at once", testSwap}, {"locked administrators", testLockAdmins}, {"records", testRecords},
 		{"session", testSession}, {"messages", testMessages}, {"save only what changed", testSaveParts}, {"orders", testOrders}, {"sessions of an agent", testSessionsOfAgent},
 		{"leases over", testLeasesOver}, {"seats", testSeats}, {"seats at once", testSeatsAtOnce},
 		{"list", testList}, {"search", testSearch}, {"paging while rows change", testPaging}, {"foreign page tokens", testPageTokens}, {"count", testCount}, {"lists of many", testMany},

@@ -19,7 +19,7 @@ func testStreams(t *testing.T, e *env) {
 	f := e.fixture()
 	now := e.clock.Now()
 	host := func(name, pool string, slots int, change func(*store.Agent)) *store.Agent {
-		a := &store.Agent{Kind: wire.Host, Name: name, OS: "linux", Arch: "amd64", Pool: pool, Slots: slots, Credential: []byte(name), CreatedAt: now, Seen: store.Seen{At: now, Lease: e.in(0)}}
+		a := &store.Agent{Kind: wire.Host, Name: name, OS: "linux", Arch: "amd64", Pool: pool, Slots: slots, Approved: true, Credential: []byte(name), CreatedAt: now, Seen: store.Seen{At: now, Lease: e.in(0)}}
 		if change != nil {
 			change(a)
 		}
@@ -60,7 +60,7 @@ func testStreams(t *testing.T, e *env) {
 	loads := func() []store.HostLoad {
 		var l []store.HostLoad
 		e.view(func(tx store.Tx) error {
-			l = must[[]store.HostLoad](t)(tx.Hosts("gpu", tx.LeaseNow().Earliest.Add(-30*time.Second)))
+			l = must[[]store.HostLoad](t)(tx.Hosts("gpu", 0, tx.LeaseNow().Earliest.Add(-30*time.Second)))
 			return nil
 		})
 		return l
@@ -68,7 +68,7 @@ func testStreams(t *testing.T, e *env) {
 	named := host("named", "Default", 5, nil).ID
 	e.view(func(tx store.Tx) error {
 		var ids []int64
-		for _, h := range must[[]store.HostLoad](t)(tx.Hosts("", tx.LeaseNow().Earliest.Add(-30*time.Second))) {
+		for _, h := range must[[]store.HostLoad](t)(tx.Hosts("", 0, tx.LeaseNow().Earliest.Add(-30*time.Second))) {
 			ids = append(ids, h.Agent)
 		}
 		same(t, "hosts of the default pool, by no name and by its name", ids, []int64{elsewhere, named})

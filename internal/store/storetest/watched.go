@@ -174,24 +174,14 @@ func (w watched) ListAgents(a0 wire.AgentKind, a1 string, a2 store.Page) ([]*sto
 	return w.Tx.ListAgents(a0, a1, a2)
 }
 
-func (w watched) CreateEnrolmentKey(a0 *store.EnrolmentKey) error {
-	w.saw("CreateEnrolmentKey")
-	return w.Tx.CreateEnrolmentKey(a0)
-}
-
-func (w watched) EnrolmentKey(a0 []byte) (*store.EnrolmentKey, error) {
-	w.saw("EnrolmentKey")
-	return w.Tx.EnrolmentKey(a0)
-}
-
 func (w watched) RecordDevice(a0 int64, a1 int64, a2 time.Time) error {
 	w.saw("RecordDevice")
 	return w.Tx.RecordDevice(a0, a1, a2)
 }
 
-func (w watched) Hosts(a0 string, a1 lease.Time) ([]store.HostLoad, error) {
+func (w watched) Hosts(a0 string, a1 int64, a2 lease.Time) ([]store.HostLoad, error) {
 	w.saw("Hosts")
-	return w.Tx.Hosts(a0, a1)
+	return w.Tx.Hosts(a0, a1, a2)
 }
 
 func (w watched) StreamsDue(a0 lease.Time, a1 int) ([]int64, error) {
@@ -362,21 +352,6 @@ func (w watched) ProvisionsFor(a0 int64, a1 int64) ([]*directory.Provision, erro
 func (w watched) Version() (int64, error) {
 	w.saw("Version")
 	return w.Tx.Version()
-}
-
-func (w watched) CreateToken(a0 *store.Token) error {
-	w.saw("CreateToken")
-	return w.Tx.CreateToken(a0)
-}
-
-func (w watched) Token(a0 []byte) (*store.Token, error) {
-	w.saw("Token")
-	return w.Tx.Token(a0)
-}
-
-func (w watched) DeleteTokens(a0 int64) error {
-	w.saw("DeleteTokens")
-	return w.Tx.DeleteTokens(a0)
 }
 
 func (w watched) WebSession(a0 string) (data []byte, ok bool, err error) {

@@ -176,7 +176,7 @@ func benchCheckIns(ctx context.Context, o *options, db *database, t *report) err
 }
 
 func (n *node) hammer(ctx context.Context, o *options, client *http.Client, t *report) error {
-	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, "", true)
+	key, _, err := n.Control.NewEnrolmentKey(ctx, n.admin, control.KeyTerms{Kind: wire.Player, Simulated: true, Uses: control.MaxKeyUses})
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"leasehold/internal/catalog"
+	"leasehold/internal/control"
 	"leasehold/internal/session"
 	"leasehold/internal/wire"
 )
@@ -54,7 +55,7 @@ func benchLife(ctx context.Context, o *options, db *database, t *report) (err er
 	if err != nil {
 		return err
 	}
-	key, err := n.Control.NewEnrolmentKey(ctx, n.admin, wire.Player, "", false)
+	key, _, err := n.Control.NewEnrolmentKey(ctx, n.admin, control.KeyTerms{Kind: wire.Player, Uses: control.MaxKeyUses})
 	if err != nil {
 		return err
 	}

@@ -1,7 +1,7 @@
 // Command screenshot takes the pictures in docs/screenshots from a running demo:
 //
 //	leasehold demo
-//	go run ./internal/tools/screenshot -url http://127.0.0.1:8420 -out docs/screenshots
+//	go run ./internal/tools/screenshot -url http://127.0.0.1:8420 -password … -out docs/screenshots
 //
 // It drives headless Chromium, changes nothing but one session that it evicts, and fails if
 // a page complains or a picture would be large.
@@ -45,7 +45,7 @@ var pictures = []picture{
 func main() {
 	url := flag.String("url", "http://127.0.0.1:8420", "address of the demo")
 	out := flag.String("out", "docs/screenshots", "folder of the pictures")
-	password := flag.String("password", "leasehold-demo", "password of the demo's accounts")
+	password := flag.String("password", "", "password of the demo's accounts, which it prints")
 	flag.Parse()
 	if err := run(strings.TrimSuffix(*url, "/"), *out, *password); err != nil {
 		fmt.Fprintln(os.Stderr, "screenshot:", err)
