@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/guard"
+	"leasehold/internal/control"
 	"leasehold/internal/server"
 	"leasehold/internal/wire"
 )
@@ -75,7 +76,7 @@ func (c *demoCmd) Run(ctx context.Context, std *stdio) (err error) {
 		return err
 	}
 	public := "http://" + l.Addr().String()
-	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, LoopbackHosts: []string{"localhost"}, Version: version, Log: log})
+	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, LoopbackHosts: []string{"localhost"}, Limits: control.MaxLimits, Version: version, Log: log})
 	if err != nil {
 		l.Close()
 		return err

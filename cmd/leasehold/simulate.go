@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"leasehold/internal/server/adminapi"
@@ -72,6 +73,9 @@ func (c *simulateCmd) Run(ctx context.Context, std *stdio) error {
 
 func short(d time.Duration) time.Duration { return d.Round(10 * time.Microsecond) }
 
+// perUser is how many devices of a simulation one user has: below the limits of a user.
+const perUser = 20
+
 // prepare makes what the simulated devices need, by the API as any program would.
 func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 	run := strings.ToLower(rand.Text()[:8])
@@ -85,10 +89,17 @@ func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 		}
 		return created.ID, nil
 	}
+	// As many users as it takes for none to have, and launch, more than one may.
 	password := rand.Text()
-	user, err := create("/users", map[string]any{"username": "simulated-" + run, "name": name, "password": password})
-	if err != nil {
-		return nil, err
+	var users []int64
+	var names []string
+	for i := range (c.Agents + perUser - 1) / perUser {
+		names = append(names, fmt.Sprintf("simulated-%s-%d", run, i))
+		user, err := create("/users", map[string]any{"username": names[i], "name": name, "password": password})
+		if err != nil {
+			return nil, err
+		}
+		users = append(users, user)
 	}
 	app, err := create("/apps", map[string]any{"name": name})
 	if err != nil {
@@ -99,7 +110,7 @@ func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := create("/provisions", map[string]any{"name": name, "enabled": true, "user_ids": []int64{user}, "delivery_method_ids": []int64{method}}); err != nil {
+	if _, err := create("/provisions", map[string]any{"name": name, "enabled": true, "user_ids": users, "delivery_method_ids": []int64{method}}); err != nil {
 		return nil, err
 	}
 	var key struct {
@@ -108,14 +119,18 @@ func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 	if err := c.call(ctx, "POST", "/enrolment-keys", map[string]any{"kind": "player", "simulated": true, "uses": c.Agents}, &key); err != nil {
 		return nil, err
 	}
-	as := &apiFlags{Server: c.Server}
-	var token struct {
-		Token string `json:"token"`
+	as := make([]*apiFlags, len(names))
+	for i, username := range names {
+		as[i] = &apiFlags{Server: c.Server}
+		var token struct {
+			Token string `json:"token"`
+		}
+		if err := as[i].do(ctx, "POST", "/tokens", map[string]string{"username": username, "password": password}, &token); err != nil {
+			return nil, err
+		}
+		as[i].Token = token.Token
 	}
-	if err := as.do(ctx, "POST", "/tokens", map[string]string{"username": "simulated-" + run, "password": password}, &token); err != nil {
-		return nil, err
-	}
-	as.Token = token.Token
+	var next atomic.Int64
 	return &simulate.Load{
 		Server: strings.TrimSuffix(c.Server, "/"), Key: key.Key, Agents: c.Agents, For: time.Duration(c.Seconds) * time.Second, Seed: c.Seed,
 		Launch: func(ctx context.Context) (int64, string, error) {
@@ -125,7 +140,8 @@ func (c *simulateCmd) prepare(ctx context.Context) (*simulate.Load, error) {
 				} `json:"session"`
 				Link string `json:"link"`
 			}
-			err := as.do(ctx, "POST", "/launches", map[string]any{"app_id": app}, &out)
+			n := next.Add(1) - 1
+			err := as[n%int64(len(as))].do(ctx, "POST", "/launches", map[string]any{"app_id": app}, &out)
 			return out.Session.ID, out.Link, err
 		},
 		Evict: func(ctx context.Context, id int64) error {

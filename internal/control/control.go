@@ -37,6 +37,7 @@ type Config struct {
 	Force     time.Duration // from the polite close to the end by force, default 10 s
 	Wait      time.Duration // the authorisation wait, default 30 s
 	Heartbeat time.Duration // of an agent with no live session, default 5 min
+	Limits    Limits        // of a user, where the settings say nothing
 	// Elapsed is a clock that only goes forward, for tests that step the store's; nil
 	// is the process's own.
 	Elapsed func() time.Duration

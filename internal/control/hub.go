@@ -22,6 +22,17 @@ func newHub() *Hub {
 	return &Hub{agents: map[int64]map[chan struct{}]bool{}, pages: map[chan struct{}]*changes{}}
 }
 
+// maxWaits is how many event streams an agent has open: one, and those of before whose end
+// has not been noticed.
+const maxWaits = 8
+
+// Crowded reports whether an agent has as many event streams open as it may.
+func (h *Hub) Crowded(agent int64) bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.agents[agent]) >= maxWaits
+}
+
 // WaitAgent returns a channel that receives when the agent should check in, and what ends
 // the wait.
 func (h *Hub) WaitAgent(agent int64) (<-chan struct{}, func()) {

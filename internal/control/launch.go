@@ -117,8 +117,9 @@ type Launched struct {
 
 // Launch begins a session for the user. With a device, one recorded as theirs, it is
 // pushed there; with 0 the answer holds a link that the first device to redeem it binds.
-// It returns a [*session.Refusal] if the user may not launch the app, and an
-// [invalid.Error] for an app or device that is not one.
+// It returns a [*session.Refusal] if the user may not launch the app, a [*TooManyError] if
+// they have or launch as much as they may, and an [invalid.Error] for an app or device that
+// is not one.
 func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Launched, error) {
 	out := &Launched{}
 	err := c.Store.Update(ctx, func(tx store.Tx) error {
@@ -134,6 +135,9 @@ func (c *Control) Launch(ctx context.Context, who Who, app, device int64) (*Laun
 		}
 		set, err := v.settings()
 		if err != nil {
+			return err
+		}
+		if err := mayLaunch(tx, who.UserID, set); err != nil {
 			return err
 		}
 		where := whereFrom(who.From, nil)

@@ -36,11 +36,27 @@ type open struct {
 // context it returns is done, with the cause ErrSignIn, when the sign-in has ended. It returns
 // a [*TooManyError] if the user has as many of the kind open on this node as they may.
 func (c *Control) Open(ctx context.Context, kind OpenKind, user, signIn int64) (inner context.Context, closed func(), err error) {
+	set, err := c.Settings(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	inner, cancel := context.WithCancelCause(ctx)
 	o := &open{kind, user, signIn, cancel}
 	c.opened.mu.Lock()
-	c.opened.all[o] = true
+	n := 0
+	for x := range c.opened.all {
+		if x.user == user && x.kind == kind {
+			n++
+		}
+	}
+	if err = mayOpen(kind, n, set); err == nil {
+		c.opened.all[o] = true
+	}
 	c.opened.mu.Unlock()
+	if err != nil {
+		cancel(nil)
+		return nil, nil, err
+	}
 	closed = func() {
 		c.opened.mu.Lock()
 		delete(c.opened.all, o)

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -19,19 +20,24 @@ const settingAll = "settings"
 // Settings are what administrators set for the whole organisation. Seconds and days are
 // whole ones.
 type Settings struct {
-	HousekeepingHour  int    `json:"housekeeping_hour" doc:"The hour of the daily housekeeping, 0 to 23, in the time zone"`
-	TimeZone          string `json:"time_zone" doc:"An IANA time zone, as Europe/Berlin: of housekeeping, and of whole days"`
-	StoppedDays       int    `json:"stopped_days" doc:"A stopped session without activity for so long expires"`
-	LaunchedDays      int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
-	IdleDays          int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
-	HistoryDays       int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
-	ReasonRequired    bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
-	ForceSeconds      int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
-	WaitSeconds       int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
-	HeartbeatSeconds  int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
-	SignInIdleSeconds int    `json:"sign_in_idle_seconds" doc:"A sign-in with a browser ends when nobody has used it for so long"`
-	SignInSeconds     int    `json:"sign_in_seconds" doc:"A sign-in with a browser ends after so long, however much it is used"`
-	HostSlots         int    `json:"host_slots" doc:"How many sessions a stream host has at once at the most, whatever it says"`
+	HousekeepingHour      int    `json:"housekeeping_hour" doc:"The hour of the daily housekeeping, 0 to 23, in the time zone"`
+	TimeZone              string `json:"time_zone" doc:"An IANA time zone, as Europe/Berlin: of housekeeping, and of whole days"`
+	StoppedDays           int    `json:"stopped_days" doc:"A stopped session without activity for so long expires"`
+	LaunchedDays          int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
+	IdleDays              int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
+	HistoryDays           int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
+	ReasonRequired        bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
+	ForceSeconds          int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
+	WaitSeconds           int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
+	HeartbeatSeconds      int    `json:"heartbeat_seconds" doc:"Between the check-ins of an agent with no live session"`
+	SignInIdleSeconds     int    `json:"sign_in_idle_seconds" doc:"A sign-in with a browser ends when nobody has used it for so long"`
+	SignInSeconds         int    `json:"sign_in_seconds" doc:"A sign-in with a browser ends after so long, however much it is used"`
+	UserSessions          int    `json:"user_sessions" doc:"How many sessions that are not over a user may have"`
+	UserUnredeemed        int    `json:"user_unredeemed" doc:"How many launch links that no device has opened yet a user may have"`
+	UserLaunchesPerMinute int    `json:"user_launches_per_minute" doc:"How many apps a user may launch within a minute"`
+	UserEventStreams      int    `json:"user_event_streams" doc:"How many pages that are kept up to date a user may have open, on a node"`
+	UserViewers           int    `json:"user_viewers" doc:"How many windows that show streamed apps a user may have open, on a node"`
+	HostSlots             int    `json:"host_slots" doc:"How many sessions a stream host has at once at the most, whatever it says"`
 
 	// The largest that were ever set. An app keeps those it was added with, so what may
 	// still be running is reckoned with the largest, or a seat would be free too early.
@@ -56,6 +62,9 @@ func (c *Control) defaults() Settings {
 		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
 	}
 	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
+	for _, l := range limits {
+		*l.of(&s) = cmp.Or(*l.std(&c.Config.Limits), *l.std(&defaultLimits))
+	}
 	return s
 }
 
@@ -72,6 +81,9 @@ func (s *Settings) Validate() error {
 	e.Range("history_days", s.HistoryDays, 1, 36500)
 	e.Range("sign_in_idle_seconds", s.SignInIdleSeconds, 60, 30*86400)
 	e.Range("sign_in_seconds", s.SignInSeconds, 60, 30*86400)
+	for _, l := range limits {
+		e.Range(l.name, *l.of(s), 1, *l.std(&MaxLimits))
+	}
 	e.Range("host_slots", s.HostSlots, 1, wire.MaxSessions)
 	for _, m := range margins {
 		e.Range(m.name+"_seconds", *m.of(s), m.min, m.max)

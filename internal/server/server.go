@@ -44,6 +44,7 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	Force, Wait    time.Duration // see control.Config
 	Heartbeat      time.Duration
+	Limits         control.Limits
 	// StopWait is how long a graceful stop waits for requests under way, and then for work
 	// beside them; 10 s if zero.
 	StopWait time.Duration
@@ -80,7 +81,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat})
+	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat, Limits: cfg.Limits})
 	if err != nil {
 		return nil, err
 	}

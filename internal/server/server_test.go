@@ -16,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"leasehold/internal/control"
 	"leasehold/internal/lease"
 	"leasehold/internal/pgtest"
 	"leasehold/internal/server"
@@ -55,7 +56,7 @@ func newRigOn(t *testing.T, st store.Store) *rig {
 	t.Cleanup(func() { st.Close() })
 	r := &rig{t: t, log: &bytes.Buffer{}}
 	var err error
-	r.s, err = server.New(t.Context(), server.Config{Store: st, PublicURL: "http://127.0.0.1:1", Version: "test", Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	r.s, err = server.New(t.Context(), server.Config{Store: st, PublicURL: "http://127.0.0.1:1", Limits: control.MaxLimits, Version: "test", Log: slog.New(slog.NewTextHandler(r.log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	if err != nil {
 		t.Fatal(err)
 	}

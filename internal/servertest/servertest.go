@@ -59,6 +59,9 @@ func With(t testing.TB, st store.Store, cfg control.Config) *Server {
 	if cfg.PublicURL == "" {
 		cfg.PublicURL = "http://127.0.0.1:1"
 	}
+	if cfg.Limits == (control.Limits{}) {
+		cfg.Limits = control.MaxLimits // the user of a test does what many do
+	}
 	var err error
 	if s.Control, err = control.New(ctx, cfg); err != nil {
 		t.Fatal(err)

@@ -92,3 +92,11 @@ const MaxBrowsers = 20
 
 // ForgetTries is how long after the last one tries to sign in are kept.
 const ForgetTries = 24 * time.Hour
+
+// LaunchLoad is what a user has and does, for the limits.
+type LaunchLoad struct {
+	Live       int       // sessions that are not over
+	Unredeemed int       // of them, those that were launched and have no device yet
+	Recent     int       // launches since the moment
+	First      time.Time // when the first of those was; zero if there was none
+}

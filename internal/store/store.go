@@ -108,6 +108,8 @@ type Sessions interface {
 	// Superseded returns the locked sessions of the same user, app and agent with an id
 	// below id that are not over, by id.
 	Superseded(user, app, agent, id int64) ([]*session.Session, error)
+	// LaunchLoad counts what a user has and has launched since a moment.
+	LaunchLoad(user int64, since time.Time) (LaunchLoad, error)
 	// UserSessions returns a user's sessions that are listed and not over, or whose app was
 	// last seen running on a device, newest first, at most limit.
 	UserSessions(user int64, limit int) ([]*session.Session, error)

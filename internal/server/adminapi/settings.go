@@ -30,19 +30,24 @@ func (s *Server) housekeeping() {
 	type SettingsInput struct {
 		MatchInput
 		Body struct {
-			HousekeepingHour  Change[int]    `json:"housekeeping_hour,omitempty"`
-			TimeZone          Change[string] `json:"time_zone,omitempty"`
-			StoppedDays       Change[int]    `json:"stopped_days,omitempty"`
-			LaunchedDays      Change[int]    `json:"launched_days,omitempty"`
-			IdleDays          Change[int]    `json:"idle_days,omitempty"`
-			HistoryDays       Change[int]    `json:"history_days,omitempty"`
-			ReasonRequired    Change[bool]   `json:"reason_required,omitempty"`
-			ForceSeconds      Change[int]    `json:"force_seconds,omitempty"`
-			WaitSeconds       Change[int]    `json:"wait_seconds,omitempty"`
-			HeartbeatSeconds  Change[int]    `json:"heartbeat_seconds,omitempty"`
-			SignInIdleSeconds Change[int]    `json:"sign_in_idle_seconds,omitempty"`
-			SignInSeconds     Change[int]    `json:"sign_in_seconds,omitempty"`
-			HostSlots         Change[int]    `json:"host_slots,omitempty"`
+			HousekeepingHour      Change[int]    `json:"housekeeping_hour,omitempty"`
+			TimeZone              Change[string] `json:"time_zone,omitempty"`
+			StoppedDays           Change[int]    `json:"stopped_days,omitempty"`
+			LaunchedDays          Change[int]    `json:"launched_days,omitempty"`
+			IdleDays              Change[int]    `json:"idle_days,omitempty"`
+			HistoryDays           Change[int]    `json:"history_days,omitempty"`
+			ReasonRequired        Change[bool]   `json:"reason_required,omitempty"`
+			ForceSeconds          Change[int]    `json:"force_seconds,omitempty"`
+			WaitSeconds           Change[int]    `json:"wait_seconds,omitempty"`
+			HeartbeatSeconds      Change[int]    `json:"heartbeat_seconds,omitempty"`
+			SignInIdleSeconds     Change[int]    `json:"sign_in_idle_seconds,omitempty"`
+			SignInSeconds         Change[int]    `json:"sign_in_seconds,omitempty"`
+			UserSessions          Change[int]    `json:"user_sessions,omitempty"`
+			UserUnredeemed        Change[int]    `json:"user_unredeemed,omitempty"`
+			UserLaunchesPerMinute Change[int]    `json:"user_launches_per_minute,omitempty"`
+			UserEventStreams      Change[int]    `json:"user_event_streams,omitempty"`
+			UserViewers           Change[int]    `json:"user_viewers,omitempty"`
+			HostSlots             Change[int]    `json:"host_slots,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*tagged[*control.Settings], error) {
@@ -63,6 +68,11 @@ func (s *Server) housekeeping() {
 			patch(&c.HeartbeatSeconds, b.HeartbeatSeconds)
 			patch(&c.SignInIdleSeconds, b.SignInIdleSeconds)
 			patch(&c.SignInSeconds, b.SignInSeconds)
+			patch(&c.UserSessions, b.UserSessions)
+			patch(&c.UserUnredeemed, b.UserUnredeemed)
+			patch(&c.UserLaunchesPerMinute, b.UserLaunchesPerMinute)
+			patch(&c.UserEventStreams, b.UserEventStreams)
+			patch(&c.UserViewers, b.UserViewers)
 			patch(&c.HostSlots, b.HostSlots)
 			return nil
 		})

@@ -168,6 +168,10 @@ const keepAlive = 20 * time.Second
 
 // events is the stream of hints. It carries no data: a hint that is lost costs time only.
 func (s *Server) events(w http.ResponseWriter, r *http.Request) {
+	if s.Control.Hub.Crowded(agentOf(r)) {
+		s.fail(w, &control.TooManyError{What: "this agent has too many event streams open; it needs one", After: keepAlive})
+		return
+	}
 	hint, stop := s.Control.Hub.WaitAgent(agentOf(r))
 	defer stop()
 	rc := http.NewResponseController(w)

@@ -100,6 +100,17 @@ func (g *Gateway) View(w http.ResponseWriter, r *http.Request, session int64) er
 	return nil
 }
 
+// Refuse tells a browser why it is not shown a stream: only a web socket that is open can be
+// told in words.
+func (g *Gateway) Refuse(w http.ResponseWriter, r *http.Request, reason string) error {
+	browser, err := wslink.Accept(w, r, g.KeepAlive, g.Origins...)
+	if err != nil {
+		return fmt.Errorf("gateway: refuse: %w", err)
+	}
+	browser.Close(wslink.Refused, reason)
+	return nil
+}
+
 // Tunnel serves the web socket of a host, which the caller has let in and whose ticket it
 // has redeemed. It returns when the stream is over, or ErrNobodyWaits if no browser waits
 // here with that ticket; then the caller answers.

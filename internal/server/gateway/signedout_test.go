@@ -40,3 +40,21 @@ func TestSignedOut(t *testing.T) {
 		})
 	}
 }
+
+// TestRefuse: a browser that is let in no further is told why.
+func TestRefuse(t *testing.T) {
+	n := newNode(t, Config{}, nil)
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if err := n.Refuse(w, r, "Too many."); err != nil {
+			t.Error(err)
+		}
+	}))
+	defer srv.Close()
+	c, _, err := websocket.Dial(t.Context(), "ws"+strings.TrimPrefix(srv.URL, "http"), &websocket.DialOptions{Subprotocols: []string{"binary"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code, reason := n.told(c); code != wslink.Refused || reason != "Too many." {
+		t.Errorf("told %d %q", code, reason)
+	}
+}

@@ -14,6 +14,7 @@ import (
 	"leasehold/internal/directory"
 	"leasehold/internal/fold"
 	"leasehold/internal/invalid"
+	problems "leasehold/internal/server/problem"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -179,7 +180,11 @@ func launch(c *call) error {
 	l, err := c.Control.Launch(c.r.Context(), c.who(), c.id(), device)
 	var bad invalid.Error
 	var denied *session.Refusal
+	var tooMany *control.TooManyError
 	switch {
+	case errors.As(err, &tooMany):
+		problems.SetRetryAfter(c.w.Header(), tooMany.After)
+		return c.launchForm(http.StatusTooManyRequests, tooMany.What)
 	case errors.As(err, &bad):
 		return c.launchForm(http.StatusUnprocessableEntity, title(inLabels(bad[0].Message))+".")
 	case errors.As(err, &denied):

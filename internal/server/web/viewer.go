@@ -31,6 +31,8 @@ type Streams interface {
 // A Socket serves the web socket of a browser that may see the session, until it is over.
 type Socket interface {
 	View(w http.ResponseWriter, r *http.Request, session int64) error
+	// Refuse tells the browser why it is not shown anything.
+	Refuse(w http.ResponseWriter, r *http.Request, reason string) error
 }
 
 // viewerPages are the routes of the viewer, if there are streams.
@@ -214,6 +216,10 @@ func streamSocket(c *call) error {
 		return nil
 	}
 	closed, err := c.open(control.Viewer)
+	var tooMany *control.TooManyError
+	if errors.As(err, &tooMany) {
+		return c.Socket.Refuse(c.w, c.r, tooMany.What)
+	}
 	if err != nil {
 		return err
 	}

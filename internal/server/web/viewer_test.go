@@ -52,6 +52,11 @@ func (s *said) View(w http.ResponseWriter, _ *http.Request, _ int64) error {
 	return nil
 }
 
+func (s *said) Refuse(w http.ResponseWriter, _ *http.Request, reason string) error {
+	http.Error(w, reason, http.StatusTooManyRequests)
+	return nil
+}
+
 func TestViewerPage(t *testing.T) {
 	s := newSite(t)
 	streams := &said{ann: s.ann.ID, StreamView: control.StreamView{ID: 7, AppID: 3, AppName: "MATLAB <2026>", Clipboard: true}}

@@ -135,3 +135,14 @@ func (t *Tx) DeleteTokens(user int64) error {
 	_, err := t.exec("DELETE FROM api_tokens WHERE user_id = ?", user)
 	return err
 }
+
+// LaunchLoad implements store.Sessions.
+func (t *Tx) LaunchLoad(user int64, since time.Time) (l store.LaunchLoad, err error) {
+	var first int64
+	err = t.one(`SELECT coalesce(sum(CASE WHEN s.status NOT IN ('expired', 'removed', 'disconnected', 'failed', 'killed') THEN 1 ELSE 0 END), 0),
+			coalesce(sum(CASE WHEN s.status = 'launched' AND s.agent_id = 0 THEN 1 ELSE 0 END), 0),
+			coalesce(sum(CASE WHEN s.started_at >= ? THEN 1 ELSE 0 END), 0), coalesce(min(CASE WHEN s.started_at >= ? THEN s.started_at END), 0)
+		FROM sessions s`+t.d.Using("sessions_user")+` WHERE s.gone = 0 AND s.user_id = ?`, []any{micros(since), micros(since), user}, &l.Live, &l.Unredeemed, &l.Recent, &first)
+	l.First = when(first)
+	return l, err
+}

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"leasehold/internal/directory"
+	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
 
@@ -113,4 +114,40 @@ func testTokens(t *testing.T, e *env) {
 		wantErr(t, err, store.ErrNotFound)
 		return nil
 	})
+}
+
+func testLaunchLoad(t *testing.T, e *env) {
+	f := e.fixture()
+	ann, bo := f.users[0].ID, f.users[1].ID
+	load := func(user int64, since time.Time) (l store.LaunchLoad) {
+		e.view(func(tx store.Tx) error {
+			l = must[store.LaunchLoad](t)(tx.LaunchLoad(user, since))
+			return nil
+		})
+		return l
+	}
+	base := load(ann, e.clock.Now())
+	e.step(time.Minute)
+	start := e.clock.Now()
+	launch := func(user int64) *session.Session {
+		s := session.Launch(session.Device, user, f.app.ID, f.method.ID, f.provision.ID, session.Actor{Role: session.User, Name: "ann"}, e.now())
+		e.update(func(tx store.Tx) error { return tx.CreateSession(s) })
+		e.step(time.Second)
+		return s
+	}
+	one, two := launch(ann), launch(ann)
+	launch(bo)
+	same(t, "two launches", load(ann, start), store.LaunchLoad{Live: base.Live + 2, Unredeemed: base.Unredeemed + 2, Recent: 2, First: start})
+	same(t, "since the second", load(ann, start.Add(time.Second)), store.LaunchLoad{Live: base.Live + 2, Unredeemed: base.Unredeemed + 2, Recent: 1, First: start.Add(time.Second)})
+	e.update(func(tx store.Tx) error {
+		before := store.Clone(one)
+		one.AgentID = f.agent.ID
+		if err := tx.SaveSession(before, one); err != nil {
+			return err
+		}
+		before = store.Clone(two)
+		two.Status = session.Expired
+		return tx.SaveSession(before, two)
+	})
+	same(t, "one on a device, one over", load(ann, start), store.LaunchLoad{Live: base.Live + 1, Unredeemed: base.Unredeemed, Recent: 2, First: start})
 }

@@ -157,3 +157,8 @@ func (w watched) LockUser(a0 int64) (*directory.User, error) {
 	w.saw("LockUser")
 	return w.Tx.LockUser(a0)
 }
+
+func (w watched) LaunchLoad(a0 int64, a1 time.Time) (store.LaunchLoad, error) {
+	w.saw("LaunchLoad")
+	return w.Tx.LaunchLoad(a0, a1)
+}

@@ -19,7 +19,7 @@ func benchBatches(ctx context.Context, o *options, db *database, t *report) erro
 	if _, err := db.load(ctx, o.sessions*7/10); err != nil {
 		return err
 	}
-	c, err := control.New(ctx, control.Config{Store: db.Store, PublicURL: "http://127.0.0.1:1"})
+	c, err := control.New(ctx, control.Config{Store: db.Store, PublicURL: "http://127.0.0.1:1", Limits: control.MaxLimits})
 	if err != nil {
 		return err
 	}

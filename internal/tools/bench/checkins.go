@@ -39,7 +39,7 @@ func newNode(ctx context.Context, db *database, heartbeat, warning int, packages
 		return nil, err
 	}
 	n := &node{url: "http://" + l.Addr().String(), admin: control.Who{Username: "bench", Admin: true}}
-	if n.Server, err = server.New(ctx, server.Config{Store: db.Store, PublicURL: n.url}); err != nil {
+	if n.Server, err = server.New(ctx, server.Config{Store: db.Store, PublicURL: n.url, Limits: control.MaxLimits}); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	u := &directory.User{Username: "bench", Name: "Bench"}

@@ -20,7 +20,7 @@ func benchLists(ctx context.Context, o *options, db *database, t *report) error 
 	if err != nil {
 		return err
 	}
-	c, err := control.New(ctx, control.Config{Store: db.Store, PublicURL: "http://127.0.0.1:1"})
+	c, err := control.New(ctx, control.Config{Store: db.Store, PublicURL: "http://127.0.0.1:1", Limits: control.MaxLimits})
 	if err != nil {
 		return err
 	}
