@@ -41,6 +41,7 @@ type serverCmd struct {
 
 // Run is leasehold server.
 func (c *serverCmd) Run(ctx context.Context, std *stdio) error {
+	privateFiles()
 	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel}))
 	var bad invalid.Error
 	if err := (&control.Config{Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat}).Validate(); errors.As(err, &bad) {
@@ -89,6 +90,9 @@ func (c *serverCmd) open(ctx context.Context, log *slog.Logger) (store.Store, er
 		return nil, errors.New("--data: give a folder for the embedded database, or --database-url for PostgreSQL")
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return nil, fmt.Errorf("--data: %w", err)
+	}
+	if err := tighten(c.Data, log); err != nil {
 		return nil, fmt.Errorf("--data: %w", err)
 	}
 	st, err := sqlite.Open(ctx, c.Data, sqlite.WithLog(log))

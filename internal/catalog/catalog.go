@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"cmp"
+	"net/netip"
 	"net/url"
 	"regexp"
 	"slices"
@@ -262,6 +263,8 @@ func (p *Package) validate(at string, e *invalid.Error) {
 		u, err := url.Parse(p.URL)
 		if err != nil || u.Host == "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
 			e.Add(at+"url", "must be an https address (http only for loopback)")
+		} else if u.User != nil {
+			e.Add(at+"url", "must have no user name or password: every device that adds the app, and everybody who reads this page, would know it")
 		}
 		if !digest.MatchString(p.SHA256) {
 			e.Add(at+"sha256", "must be the archive's digest: 64 lower-case hex digits")
@@ -274,5 +277,6 @@ func (p *Package) validate(at string, e *invalid.Error) {
 }
 
 func loopback(host string) bool {
-	return host == "localhost" || host == "::1" || strings.HasPrefix(host, "127.")
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.IsLoopback()
 }

@@ -31,6 +31,9 @@ func TestValidate(t *testing.T) {
 		change func(*DeliveryMethod)
 		field  string // "" for valid
 	}{
+		{"a password in the address", archive("https://ann:secret@packages.example/a.zip", sum), "packages.0.url"},
+		{"a token in the address", archive("https://token@packages.example/a.zip", sum), "packages.0.url"},
+		{"plain http to what looks like loopback", archive("http://127.evil.example/a.zip", sum), "packages.0.url"},
 		{"no name", func(d *DeliveryMethod) { d.Name = "" }, "name"},
 		{"no app", func(d *DeliveryMethod) { d.AppID = 0 }, "app_id"},
 		{"an odd kind", func(d *DeliveryMethod) { d.Kind = "odd" }, "kind"},

@@ -80,7 +80,9 @@ func whereFrom(addr string, a *store.Agent) (w directory.Where) {
 		// The organisation's own; where its user is was judged when they launched.
 		return directory.Where{Ownership: directory.Organisation}
 	}
-	w.Addr, _ = netip.ParseAddr(addr) // what is not an address is not judged
+	var err error
+	w.Addr, err = netip.ParseAddr(addr)
+	w.Unknown = err != nil
 	if a != nil {
 		w.Ownership = a.Ownership
 	}

@@ -144,10 +144,13 @@ type Exception struct {
 	UserID, AppID int64
 }
 
-// Where is from where an app is to be run. What is not known is not judged.
+// Where is from where an app is to be run. What is not given is not judged.
 type Where struct {
 	Ownership Ownership
 	Addr      netip.Addr
+	// Unknown says that nobody knows the address, as of a request whose proxy does not say it:
+	// it is in no network.
+	Unknown bool
 }
 
 // Validate returns an [invalid.Error] that names each field which is not right.
@@ -217,6 +220,8 @@ func (p *Provision) Open(where Where, now time.Time) (bool, string) {
 		return false, "the provision " + p.Name + " is for people's own devices, and this one is the organisation's"
 	case len(p.Networks) > 0 && where.Addr.IsValid() && !p.covers(where.Addr):
 		return false, "the provision " + p.Name + " is not for the network you are on (" + where.Addr.Unmap().String() + ")"
+	case len(p.Networks) > 0 && where.Unknown:
+		return false, "the provision " + p.Name + " is for certain networks, and the one you are on is not known"
 	case !p.StartsAt.IsZero() && now.Before(p.StartsAt):
 		return false, "the provision " + p.Name + " begins on " + p.StartsAt.UTC().Format("2 January 2006, 15:04 MST")
 	case !p.EndsAt.IsZero() && !now.Before(p.EndsAt):

@@ -75,6 +75,9 @@ func TestDecide(t *testing.T) {
 		"off the campus": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
 			p.Networks, w.where.Addr = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}, netip.MustParseAddr("192.0.2.7")
 		}, session.RefusedEntitled, "192.0.2.7"},
+		"behind a proxy that does not say": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
+			p.Networks, w.where.Unknown = []netip.Prefix{netip.MustParsePrefix("0.0.0.0/0"), netip.MustParsePrefix("::/0")}, true
+		}, session.RefusedEntitled, "not known"},
 		"one of two is in force": {func(w *world, _ *User, _ *catalog.App, _ *catalog.DeliveryMethod, p *Provision) {
 			q := *p
 			p.Enabled, q.ID = false, 5

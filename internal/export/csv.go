@@ -1,11 +1,13 @@
 package export
 
 import (
-	"encoding/csv"
+	"bufio"
 	"io"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // Columns is the header of a CSV file: first what the Sessions screen shows, then the rest.
@@ -16,27 +18,41 @@ var Columns = []string{
 }
 
 type csvWriter struct {
-	w      *csv.Writer
-	to     io.Writer
+	w      *bufio.Writer
 	bom    bool
 	zone   *time.Location
 	record []string // of the last row, used again
 }
 
 func newCSV(w io.Writer, o Options) *csvWriter {
-	c := &csvWriter{w: csv.NewWriter(w), to: w, bom: o.BOM, zone: o.zone(), record: make([]string, len(Columns))}
-	c.w.UseCRLF = true
-	return c
+	return &csvWriter{w: bufio.NewWriter(w), bom: o.BOM, zone: o.zone(), record: make([]string, len(Columns))}
 }
 
 func (c *csvWriter) header() error {
 	if c.bom {
-		if _, err := io.WriteString(c.to, "\uFEFF"); err != nil {
-			return err
-		}
+		c.w.WriteString("\uFEFF")
 	}
-	return c.w.Write(Columns)
+	return c.line(Columns)
 }
+
+// line writes a record. Every cell is quoted (RFC 4180, 2.5 allows it): where the list
+// separator of whoever opens the file is another one, a line is then one cell, and nothing
+// in a name begins a cell of its own.
+func (c *csvWriter) line(cells []string) (err error) {
+	for i, cell := range cells {
+		if i > 0 {
+			c.w.WriteByte(',')
+		}
+		c.w.WriteByte('"')
+		c.w.WriteString(quoted.Replace(cell))
+		c.w.WriteByte('"')
+	}
+	_, err = c.w.WriteString("\r\n") // an earlier error comes again
+	return err
+}
+
+// quoted is what stands inside quotes: a quote twice, and line ends as the file has them.
+var quoted = strings.NewReplacer(`"`, `""`, "\n", "\r\n")
 
 func (c *csvWriter) write(r *Row) error {
 	at := func(t time.Time) string {
@@ -50,12 +66,11 @@ func (c *csvWriter) write(r *Row) error {
 		at(r.StartedAt), strconv.FormatInt(int64(r.Duration/time.Second), 10), Cell(r.Status.Label()),
 		Cell(string(r.Kind)), Cell(r.Reason), Cell(r.DeliveryMethod), Cell(r.Provision), Cell(r.Agent),
 		at(r.FirstRunAt), at(r.LastActivityAt), at(r.EndedAt), at(r.DeletedAt), c.zone.String())
-	return c.w.Write(c.record)
+	return c.line(c.record)
 }
 
 func (c *csvWriter) flush() error {
-	c.w.Flush()
-	return c.w.Error()
+	return c.w.Flush()
 }
 
 // lineEnds makes every line end the one that a CSV file turns into CRLF.
@@ -63,11 +78,16 @@ var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 
 // Cell is a text as it stands in a cell of a CSV file. What a spreadsheet would run as a
 // formula gets an apostrophe before it, so that it is shown instead: a text that begins
-// with = + - @, a tab or a line end, after OWASP's "CSV Injection". What is not UTF-8
-// becomes U+FFFD, and every line end the same one, which the file has as CRLF.
+// with = + - @, a tab or a line end, after OWASP's "CSV Injection"; or with one of those in
+// full width, which some spreadsheets take for the same; or has one of them behind spaces
+// and characters that nobody sees, which some drop. What is not UTF-8 becomes U+FFFD, and
+// every line end the same one, which the file has as CRLF.
 func Cell(s string) string {
 	s = lineEnds.Replace(strings.ToValidUTF8(s, "\uFFFD"))
-	if s != "" && strings.IndexByte("=+-@\t\n", s[0]) >= 0 {
+	begin := strings.TrimLeftFunc(s, func(r rune) bool {
+		return unicode.In(r, unicode.C, unicode.Z, unicode.Other_Default_Ignorable_Code_Point)
+	})
+	if r, _ := utf8.DecodeRuneInString(begin); begin != "" && strings.ContainsRune("=+-@＝＋－＠﹢﹣﹦﹫−", r) || s != "" && strings.IndexByte("\t\n", s[0]) >= 0 {
 		return "'" + s
 	}
 	return s

@@ -88,7 +88,7 @@ func TestGolden(t *testing.T) {
 
 // TestNoRows: a file without sessions is a file all the same.
 func TestNoRows(t *testing.T) {
-	if got := string(written(t, export.Options{Format: export.CSV}, nil)); got != strings.Join(export.Columns, ",")+"\r\n" {
+	if got := string(written(t, export.Options{Format: export.CSV}, nil)); got != `"`+strings.Join(export.Columns, `","`)+"\"\r\n" {
 		t.Errorf("%q", got)
 	}
 	if got := written(t, export.Options{Format: export.NDJSON}, nil); len(got) != 0 {
@@ -192,4 +192,35 @@ func FuzzCSV(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestCellsOfSpreadsheets: what a spreadsheet takes for a formula, or for the end of a cell,
+// in whatever script and behind whatever nobody sees.
+func TestCellsOfSpreadsheets(t *testing.T) {
+	for _, name := range []string{"＝1+1", "＋1", "－1", "＠SUM(A1)", "\uFEFF=1+1", "\u200B=1+1", "\u2060\u00AD＝1", " =1+1", "\u00A0=1+1", "\u3164=1", "﹦1", "=1", "\t=1", "\r=1"} {
+		if got := export.Cell(name); !strings.HasPrefix(got, "'") {
+			t.Errorf("%q stands as %q", name, got)
+		}
+	}
+	for _, name := range []string{"", "Ann", "a=1", "3+4", "\u00C9mile", "\u7530\u4E2D", "1-2"} {
+		if got := export.Cell(name); got != name {
+			t.Errorf("%q stands as %q", name, got)
+		}
+	}
+	in := rows()[:1]
+	in[0].Name, in[0].App = "a;b", "x\t=1;\"=2"
+	file := written(t, export.Options{Format: export.CSV}, in)
+	for _, separator := range []rune{';', '\t'} {
+		r := csv.NewReader(bytes.NewReader(file))
+		r.Comma, r.LazyQuotes, r.FieldsPerRecord = separator, true, -1
+		lines, err := r.ReadAll()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range lines {
+			if len(l) != 1 {
+				t.Errorf("separated by %q a line has %d cells: %q", separator, len(l), l)
+			}
+		}
+	}
 }

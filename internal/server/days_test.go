@@ -65,7 +65,7 @@ func TestSessionIsOfOneDay(t *testing.T) {
 				t.Fatal(err)
 			}
 			id := r.startedAt(l.Session.ID, at)
-			number := fmt.Sprintf("%d,", id)
+			number := fmt.Sprintf(`"%d",`, id)
 			var listed, exported, matched []string
 			for _, day := range days {
 				q := url.Values{"from": {day}, "to": {day}, "tz": {tt.zone}, "page_size": {"500"}}

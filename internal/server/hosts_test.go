@@ -37,6 +37,9 @@ func TestForeignHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		if got := resp.Header.Get("Strict-Transport-Security"); got == "" {
+			t.Errorf("%s: no HSTS, and the public address has TLS", path)
+		}
 		defer resp.Body.Close()
 		b, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(b)

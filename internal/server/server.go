@@ -60,6 +60,7 @@ type Server struct {
 	gateway *gateway.Gateway
 	metrics *metrics
 	hosts   hostNames
+	hsts    bool // browsers are told to come by TLS only (RFC 6797)
 	done    chan struct{}
 	stop    sync.Once
 }
@@ -85,7 +86,7 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), hosts: hosts, done: make(chan struct{})}
+	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), hosts: hosts, hsts: u.Scheme == "https", done: make(chan struct{})}
 	s.gateway = gateway.New(gateway.Config{Issue: s.issue, Origins: []string{u.Scheme + "://" + u.Host}, Done: s.done, Log: cfg.Log})
 	s.web, err = web.New(web.Config{
 		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
@@ -156,43 +157,15 @@ func (s *Server) readyz(w http.ResponseWriter, r *http.Request) {
 	fmt.Fprintln(w, "ok")
 }
 
-// clientIP is where a request comes from: the connection's address or, behind a trusted
-// proxy, the last address that was not one.
-func (s *Server) clientIP(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return r.RemoteAddr
-	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for i := len(hops) - 1; i >= 0 && s.trusted(host); i-- {
-		hop, err := netip.ParseAddr(strings.TrimSpace(hops[i]))
-		if err != nil {
-			break
-		}
-		host = hop.String()
-	}
-	return host
-}
-
-func (s *Server) trusted(host string) bool {
-	ip, err := netip.ParseAddr(host)
-	if err != nil {
-		return false
-	}
-	for _, p := range s.TrustedProxies {
-		if p.Contains(ip.Unmap()) {
-			return true
-		}
-	}
-	return false
-}
-
 // Handler is the server's handler: every request gets a number, is logged and counted.
 func (s *Server) Handler() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		id := rand.Text()[:12]
 		w.Header().Set("X-Request-Id", id)
-		rec := recovery.NewWriter(w)
+		if s.hsts {
+			w.Header().Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		rec := recovery.NewWriter(newDeadlineWriter(w))
 		start := time.Now()
 		defer func() {
 			took := time.Since(start)
@@ -207,7 +180,7 @@ func (s *Server) Handler() http.Handler {
 			}
 			s.Log.Debug("request", "request", id, "method", r.Method, "path", r.URL.Path, "status", rec.Status(), "took", took)
 		}()
-		if s.misdirected(rec, r) {
+		if s.misdirected(rec, r) || s.exposed(rec, r) {
 			return
 		}
 		recovery.Serve(s.Routes, rec, r, s.Log, func(w http.ResponseWriter, _ *http.Request) {

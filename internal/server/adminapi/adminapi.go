@@ -13,6 +13,7 @@ import (
 	"net/http"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -30,8 +31,9 @@ type Server struct {
 	Version  string
 	ClientIP func(*http.Request) string
 
-	api    huma.API
-	opsMux *operations
+	api       huma.API
+	opsMux    *operations
+	described func() ([]byte, error) // the OpenAPI description, made once
 }
 
 const prefix = "/api/v1"
@@ -96,6 +98,7 @@ func (s *Server) Register(r *auth.Routes) {
 	s.housekeeping()
 	s.revoke()
 	s.seats()
+	s.described = sync.OnceValues(s.api.OpenAPI().MarshalJSON)
 	r.Handle("GET "+prefix+"/openapi.json", auth.Public, s.gate, http.HandlerFunc(s.openapi))
 	r.Handle(prefix+"/", auth.Public, s.gate, http.HandlerFunc(s.unknown))
 }
@@ -242,7 +245,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 func unauthorized(detail string) error { return problem.New(http.StatusUnauthorized, detail) }
 
 func (s *Server) openapi(w http.ResponseWriter, r *http.Request) {
-	b, err := s.api.OpenAPI().MarshalJSON()
+	b, err := s.described()
 	if err != nil {
 		problem.Write(w, problem.Of(err, s.Log, requestID(r.Context())))
 		return

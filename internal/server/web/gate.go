@@ -55,7 +55,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 		hd.Set("X-Content-Type-Options", "nosniff")
 		hd.Set("Referrer-Policy", "same-origin")
 		hd.Set("Cross-Origin-Opener-Policy", "same-origin")
-		hd.Set("Cache-Control", "private, no-cache")
+		hd.Set("Cache-Control", "no-store") // the next person at this machine pages back to nothing
 		hd.Add("Vary", "HX-Request")
 		recovery.Serve(h, recovery.NewWriter(w), r, s.Log, func(w http.ResponseWriter, r *http.Request) {
 			s.problem(w, r, http.StatusInternalServerError, broken())

@@ -74,7 +74,7 @@ func TestHeaders(t *testing.T) {
 	a := s.as("olga").get("/admin/sessions")
 	for name, want := range map[string]string{
 		"Content-Security-Policy": "default-src 'self'", "X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin",
-		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "private, no-cache",
+		"Content-Type": "text/html; charset=utf-8", "Cache-Control": "no-store",
 	} {
 		if got := a.head.Get(name); !strings.HasPrefix(got, want) {
 			t.Errorf("%s: %q, want %q", name, got, want)
