@@ -21,7 +21,6 @@ import (
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/boottime"
-	"leasehold/internal/agent/localsocket"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/wire"
@@ -138,11 +137,11 @@ func (h *Host) keepTime(ctx context.Context) {
 
 // dial connects to the display of a session's run, where it speaks RFB.
 func (h *Host) dial(ctx context.Context, session int64, run uint32) (net.Conn, error) {
-	path, ok := h.displays.Socket(runner.Key{Session: session, Run: int64(run)})
-	if !ok {
-		return nil, fmt.Errorf("host: session %d has no display", session)
+	conn, err := h.displays.Dial(ctx, runner.Key{Session: session, Run: int64(run)})
+	if err != nil {
+		return nil, fmt.Errorf("host: session %d: %w", session, err)
 	}
-	return localsocket.Dial(ctx, filepath.Dir(path), filepath.Base(path))
+	return conn, nil
 }
 
 func (h *Host) notify(n agent.Notice) { h.say("Session %d: %s %s.", n.Session, n.App, n.Text) }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"leasehold/internal/agent/untrusted"
 	"leasehold/internal/agent/xdisplay"
 )
 
@@ -46,7 +47,8 @@ func xSocketPath(n int) string { return filepath.Join(xSockets, fmt.Sprintf("X%d
 
 // lockHolder returns which process holds a display's number; 0 if none.
 func lockHolder(n int) int {
-	b, err := os.ReadFile(lockPath(n))
+	// Any user may have made it: as a pipe, or without end.
+	b, err := untrusted.ReadFile(lockPath(n), 64)
 	if err != nil {
 		return 0
 	}
@@ -220,7 +222,8 @@ func (s *session) writeAuthority(number int) error {
 }
 
 // cleanDisplay removes the lock and the socket that a killed server has left,
-// if they were the session's.
+// if they were the session's. It is for a session without an account of its
+// own: what belongs to an account goes with that.
 func cleanDisplay(ctx context.Context, dir string) error {
 	var r displayRecord
 	if err := readJSON(filepath.Join(dir, displayFile), &r); err != nil {

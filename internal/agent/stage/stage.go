@@ -54,6 +54,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/untrusted"
 )
 
 // The names in a session's folder.
@@ -159,6 +160,10 @@ type Outcome struct {
 	At     time.Time `json:"at"`
 }
 
+// Trash returns the folder in which sessions that have ended wait for their
+// removal, beside those that live in the folder sessions.
+func Trash(sessions string) string { return filepath.Join(sessions, ".trash") }
+
 // Socket returns where the display of the session in dir is served by RFB. Its
 // path may be too long for an address; package localsocket gets there.
 func Socket(dir string) string { return filepath.Join(dir, displayDir, socketFile) }
@@ -208,8 +213,12 @@ func (c Config) Valid() error {
 	return nil
 }
 
+// recordLimit is the largest file of ours that is read. A command line may be
+// long.
+const recordLimit = 4 << 20
+
 func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
+	b, err := untrusted.ReadFile(path, recordLimit)
 	if err != nil {
 		return err
 	}

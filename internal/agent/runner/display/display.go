@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -26,6 +27,7 @@ import (
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
 	"leasehold/internal/agent/stage"
+	"leasehold/internal/agent/untrusted"
 )
 
 // Config says where and how sessions run.
@@ -86,6 +88,7 @@ func (e *StartError) Unwrap() []error {
 type Runner struct {
 	config Config
 	inner  *process.Runner
+	tidier tidier
 }
 
 var _ runner.Runner = (*Runner)(nil)
@@ -101,7 +104,9 @@ func New(c Config) (*Runner, error) {
 			return nil, err
 		}
 	}
-	return &Runner{config: c, inner: process.New(c.Runs, c.Guard)}, nil
+	r := &Runner{config: c, inner: process.New(c.Runs, c.Guard)}
+	r.tidier = tidier{command: c.Clean, log: c.Log}
+	return r, nil
 }
 
 func name(k runner.Key) string { return fmt.Sprintf("%d.%d", k.Session, k.Run) }
@@ -233,10 +238,13 @@ func (r *Runner) giveUp(ctx context.Context, key runner.Key, why error) error {
 	return errors.Join(&StartError{Reason: reason}, r.clean(ctx, r.session(key)))
 }
 
+// clean takes a session away, and comes back to one that it cannot.
 func (r *Runner) clean(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
-	defer cancel()
-	return stage.Clean(ctx, dir)
+	err := r.tidier.now(context.WithoutCancel(ctx), dir)
+	if err != nil {
+		r.tidier.later(dir)
+	}
+	return err
 }
 
 // Recover implements [runner.Runner]. What is left of a session whose run is
@@ -260,8 +268,12 @@ func (r *Runner) Recover(ctx context.Context) ([]runner.Run, error) {
 		errs = append(errs, err)
 	}
 	for _, e := range entries {
-		if !keep[e.Name()] && e.IsDir() {
-			errs = append(errs, r.clean(ctx, filepath.Join(r.config.Sessions, e.Name())))
+		path := filepath.Join(r.config.Sessions, e.Name())
+		switch {
+		case path == stage.Trash(r.config.Sessions):
+			r.tidier.later(path)
+		case !keep[e.Name()] && e.IsDir():
+			errs = append(errs, r.clean(ctx, path))
 		}
 	}
 	return runs, errors.Join(errs...)
@@ -277,6 +289,26 @@ func (r *Runner) Socket(key runner.Key) (path string, ok bool) {
 	return stage.Socket(dir), true
 }
 
+// ErrNoDisplay means that a run is not up, or not any more.
+var ErrNoDisplay = errors.New("there is no display")
+
+// Dial connects to the display of a run, where it speaks RFB. It does so only if
+// who listens there is the session: the error is [ErrNoDisplay], or one of
+// package untrusted.
+func (r *Runner) Dial(ctx context.Context, key runner.Key) (net.Conn, error) {
+	dir := r.session(key)
+	ready, err := stage.ReadReady(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
+	}
+	uid := ready.Account
+	if uid == 0 {
+		uid = os.Getuid()
+	}
+	path := stage.Socket(dir)
+	return untrusted.Dial(ctx, filepath.Dir(path), filepath.Base(path), uid)
+}
+
 // Live returns how many sessions have a folder: those that are starting, up or
 // ending.
 func (r *Runner) Live() (int, error) {
@@ -286,7 +318,10 @@ func (r *Runner) Live() (int, error) {
 	}
 	n := 0
 	for _, e := range entries {
-		if e.IsDir() && strings.Contains(e.Name(), ".") {
+		switch path := filepath.Join(r.config.Sessions, e.Name()); {
+		case path == stage.Trash(r.config.Sessions):
+			r.tidier.later(path) // what a session has left outlasted its guard
+		case e.IsDir() && strings.Contains(e.Name(), "."):
 			n++
 		}
 	}
@@ -318,13 +353,14 @@ func (u *run) Spec() runner.Spec {
 // Wait returns the last event of the run.
 func (u *run) Wait(ctx context.Context) (runner.Event, error) { return runner.AwaitExit(ctx, u) }
 
-// Forget takes the session away too, should anything be left of it.
+// Forget has the session taken away too, should anything be left of it, and
+// does not wait for that.
 func (u *run) Forget(ctx context.Context) error {
 	if u.Alive() {
 		return fmt.Errorf("forget session %s: %w", name(u.Key()), runner.ErrAlive)
 	}
-	if err := u.r.clean(ctx, u.r.session(u.Key())); err != nil {
-		return err
+	if dir := u.r.session(u.Key()); exists(dir) {
+		u.r.tidier.later(dir)
 	}
 	return u.Run.Forget(ctx)
 }

@@ -22,18 +22,13 @@ import (
 
 	"leasehold/internal/agent/account"
 	"leasehold/internal/agent/guard"
-	"leasehold/internal/agent/localsocket"
 	"leasehold/internal/agent/runner/display"
 )
 
 // dial connects to the session's RFB socket.
 func (s *session) dial() net.Conn {
 	s.h.t.Helper()
-	path, ok := s.h.Socket(s.Key())
-	if !ok {
-		s.h.t.Fatal("no socket")
-	}
-	conn, err := localsocket.Dial(s.h.t.Context(), filepath.Dir(path), filepath.Base(path))
+	conn, err := s.h.Dial(s.h.t.Context(), s.Key())
 	if err != nil {
 		s.h.t.Fatal(err)
 	}
