@@ -7,12 +7,14 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/account"
 	"leasehold/internal/agent/host"
 	"leasehold/internal/agent/runner/display"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/invalid"
 	"leasehold/internal/wire"
@@ -59,8 +61,13 @@ func (c *hostEnrolCmd) Run(ctx context.Context, std *stdio) error {
 
 type hostRunCmd struct {
 	hostState
-	Slots     *int       `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
-	Sessions  string     `help:"Folder for the sessions' homes and sockets, which go when they end." type:"path" env:"LEASEHOLD_HOST_SESSIONS" placeholder:"DIR"`
+	Slots    *int     `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
+	Sessions string   `help:"Folder for the sessions' homes and sockets, which go when they end." type:"path" env:"LEASEHOLD_HOST_SESSIONS" placeholder:"DIR"`
+	Share    []string `help:"A file or folder that sessions see besides /usr and /opt, to be read; with :rw at its end also to be written, as far as its rights go. Can be repeated." env:"LEASEHOLD_HOST_SHARE" placeholder:"PATH"`
+	Scratch  int64    `help:"Size of /tmp and of each other folder in memory of a session, in MiB." default:"512" env:"LEASEHOLD_HOST_SCRATCH" placeholder:"MIB"`
+
+	Unseparated bool `help:"Run several sessions at once also where they cannot be separated from each other." env:"LEASEHOLD_HOST_UNSEPARATED"`
+
 	Memory    int64      `help:"Memory of one session in MiB, where the system can limit it; 0: no limit." default:"0" env:"LEASEHOLD_HOST_MEMORY" placeholder:"MIB"`
 	Processes int        `help:"Processes of one session, where the system can limit them; 0: no limit." default:"512" env:"LEASEHOLD_HOST_PROCESSES" placeholder:"N"`
 	NoPush    bool       `help:"Learn of launches and orders at check-ins only." env:"LEASEHOLD_NO_PUSH"`
@@ -76,6 +83,15 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 	var e invalid.Error
 	e.Range("--slots", slots, 1, wire.MaxSessions)
 	e.Range("--memory", int(c.Memory), 0, 1<<20)
+	e.Range("--scratch", int(c.Scratch), 1, 1<<20)
+	var shares []sandbox.Share
+	for _, path := range c.Share {
+		path, write := strings.CutSuffix(path, ":rw")
+		if !filepath.IsAbs(path) || filepath.Clean(path) == "/" {
+			e.Add("--share", "must be absolute paths of files or folders, and not all of the host: %q", path)
+		}
+		shares = append(shares, sandbox.Share{Path: filepath.Clean(path), Write: write})
+	}
 	e.Range("--processes", c.Processes, 0, 1<<20)
 	if err := e.Err(); err != nil {
 		return err
@@ -91,14 +107,23 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 			sessions = "/run/leasehold/sessions"
 		}
 	}
+	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel}))
+	apart := sandbox.Check(ctx, stage.SessionUID(account.Default), false)
+	if apart != nil {
+		log.Warn("the sessions of this host are not separated from each other, nor from the host", "why", apart)
+		if !c.Unseparated && slots > 1 {
+			slots = 1
+			fmt.Fprintln(std.Out, "This host runs one session at a time, because it cannot separate several. --unseparated accepts that.")
+		}
+	}
 	h, err := host.Open(host.Config{
-		Dir: c.State, Slots: slots, NoPush: c.NoPush, Out: std.Out,
-		Log: slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel})),
+		Dir: c.State, Slots: slots, NoPush: c.NoPush, Out: std.Out, Log: log,
 		Displays: display.Config{
-			Sessions:    sessions,
-			Guard:       func(dir string) []string { return []string{self, "guard", "--dir", dir} },
-			Stage:       func(dir string) []string { return []string{self, "stage", "run", dir} },
-			Clean:       func(dir string) []string { return []string{self, "stage", "clean", dir} },
+			Sessions: sessions,
+			Guard:    func(dir string) []string { return []string{self, "guard", "--dir", dir} },
+			Stage:    func(dir string) []string { return []string{self, "stage", "run", dir} },
+			Clean:    func(dir string) []string { return []string{self, "stage", "clean", dir} },
+			Separate: apart == nil, Inside: []string{self, "stage", "inside"}, Shares: shares, Scratch: c.Scratch << 20,
 			Accounts:    stage.Lending{Range: account.Default},
 			MemoryBytes: c.Memory << 20, Processes: c.Processes,
 		},

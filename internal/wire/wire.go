@@ -242,6 +242,12 @@ type Stream struct {
 	IdleSeconds      int    `json:"idle_seconds"`      // how long there may be no key, click or touch
 	MaxSeconds       int    `json:"max_seconds"`       // from when it was up
 	Clipboard        bool   `json:"clipboard"`
+	Login            string `json:"login,omitempty"`  // user name of whose session it is
+	Nested           bool   `json:"nested,omitempty"` // its programs may make sandboxes of their own
+	// Network is what the session reaches, and Allow what it may besides; catalog.Internet
+	// if empty.
+	Network catalog.Network `json:"network,omitempty"`
+	Allow   []string        `json:"allow,omitempty"`
 }
 
 // Answer is the answer to a check-in.

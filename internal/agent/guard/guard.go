@@ -167,6 +167,11 @@ type Spec struct {
 type Stream struct {
 	Geometry  string     `json:"geometry,omitempty"`  // WIDTHxHEIGHT in pixels; 1280x800 if empty
 	Clipboard bool       `json:"clipboard,omitempty"` // text may be copied into the app and out of it
+	Nested    bool       `json:"nested,omitempty"`    // the app may make sandboxes of its own
+	Network   string     `json:"network,omitempty"`   // none, internet or host; internet if empty
+	Allow     []string   `json:"allow,omitempty"`     // what a session reaches besides the internet
+	Login     string     `json:"login,omitempty"`     // user name of whose session it is
+	Name      string     `json:"name,omitempty"`      // and that user's name for people
 	App       *StreamApp `json:"app,omitempty"`       // set by the runner
 }
 

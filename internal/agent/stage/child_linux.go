@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -196,7 +197,8 @@ func (t *tail) remember(b []byte) {
 // clean makes of what a program printed something that can be shown.
 func clean(b []byte) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		// Also those of C1, which a terminal obeys, and those that turn a line around.
+		if r != ' ' && !unicode.IsPrint(r) {
 			return -1
 		}
 		return r

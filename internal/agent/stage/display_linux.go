@@ -129,7 +129,7 @@ func (s *session) tryDisplay(ctx context.Context, n int) (taken bool, err error)
 			}
 			if s.x, err = xdisplay.Open(s.display); err == nil {
 				if _, err := os.Lstat(Socket(s.dir)); err == nil {
-					return false, s.protect()
+					return false, s.displayUp()
 				}
 				s.x.Close()
 				s.x = nil
@@ -207,10 +207,14 @@ func (s *session) writeAuthority(number int) error {
 	cookie := make([]byte, 16)
 	_, _ = crand.Read(cookie) // never fails
 	var b []byte
-	// For this machine by its name; and for any, should its name change.
-	for _, family := range []uint16{256, 65535} {
-		b = binary.BigEndian.AppendUint16(b, family)
-		for _, field := range []string{host, strconv.Itoa(number), "MIT-MAGIC-COOKIE-1", string(cookie)} {
+	// For this machine by its name; and for any, should its name change or the display
+	// be reached by the path of its socket.
+	for _, entry := range []struct {
+		family uint16
+		number string
+	}{{256, strconv.Itoa(number)}, {65535, ""}} {
+		b = binary.BigEndian.AppendUint16(b, entry.family)
+		for _, field := range []string{host, entry.number, "MIT-MAGIC-COOKIE-1", string(cookie)} {
 			b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
 			b = append(b, field...)
 		}

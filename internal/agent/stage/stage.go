@@ -24,6 +24,13 @@
 // link to one, in the place of rfb.sock would have root connect to it.
 // Otherwise everything runs under the host's own account.
 //
+// # Sandboxes
+//
+// A session that is separate plays in a sandbox (see package sandbox), where a second
+// process of this program does what is said here, under the session's account:
+// see [Inside]. The stage stays outside. It believes nothing of what the one
+// inside tells it but what concerns that session: an app may debug that process.
+//
 // # When an app is up
 //
 // When the window manager has a window of it; or, for one that opens none,
@@ -54,6 +61,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/untrusted"
 )
 
@@ -76,6 +84,9 @@ const (
 
 // DefaultGeometry is that of a display if nothing else is said.
 const DefaultGeometry = "1280x800"
+
+// DefaultScratch is the size of each folder in memory of a session, in bytes.
+const DefaultScratch = 512 << 20
 
 // DefaultSettle is how long an app that opens no window must live to be up.
 const DefaultSettle = 2 * time.Second
@@ -117,6 +128,21 @@ type Config struct {
 	// Processes limits the processes and threads of the account, if that is
 	// the session's own; zero is no limit.
 	Processes int `json:"processes,omitempty"`
+
+	// Separate puts the session into a sandbox; see package sandbox.
+	Separate bool `json:"separate,omitempty"`
+	// Inside is the command line of a program that calls [Inside]; it needs no
+	// more of it than this executable. Only for a session that is separate, as
+	// is what follows.
+	Inside []string `json:"inside,omitempty"`
+	Nested bool     `json:"nested,omitempty"` // programs may make sandboxes of their own
+	Login  string   `json:"login,omitempty"`  // user name of whose session it is
+	Name   string   `json:"name,omitempty"`   // and that user's name for people
+	// Shares are what the host's owner adds to what a session sees.
+	Shares []sandbox.Share `json:"shares,omitempty"`
+	// Scratch is the size of each of the session's folders in memory, in bytes;
+	// DefaultScratch if zero.
+	Scratch int64 `json:"scratch,omitempty"`
 
 	// Account is the user and group that is the session's alone; zero is the
 	// host's own account. Registry is where it is noted as lent. [Prepare]
@@ -160,6 +186,15 @@ type Outcome struct {
 	At     time.Time `json:"at"`
 }
 
+// SessionUID returns the user number of a session of this host: the first of the range if
+// it lends accounts, otherwise its own.
+func SessionUID(r account.Range) int {
+	if account.Can() {
+		return r.First
+	}
+	return os.Getuid()
+}
+
 // Trash returns the folder in which sessions that have ended wait for their
 // removal, beside those that live in the folder sessions.
 func Trash(sessions string) string { return filepath.Join(sessions, ".trash") }
@@ -187,6 +222,9 @@ func ReadOutcome(dir string) (Outcome, error) {
 	var o Outcome
 	return o, readJSON(OutcomeFile(dir), &o)
 }
+
+// login is the name of the session's account.
+func (c Config) login() string { return sandbox.Login(c.Login) }
 
 // largest is the largest side of a display, in pixels.
 const largest = 16384

@@ -26,6 +26,7 @@ import (
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/agent/untrusted"
 )
@@ -50,6 +51,18 @@ type Config struct {
 	//	leasehold stage run DIR
 	//	leasehold stage clean DIR
 	Stage, Clean func(dir string) []string
+
+	// Separate puts each session into a sandbox, and Inside is the command line of
+	// the process in there:
+	//
+	//	leasehold stage inside
+	Separate bool
+	Inside   []string
+	// Shares are what sessions in a sandbox see besides the programs of the host, and
+	// Scratch the size of each of their folders in memory, in bytes;
+	// stage.DefaultScratch if zero.
+	Shares  []sandbox.Share
+	Scratch int64
 
 	// Accounts is where the accounts of sessions come from.
 	Accounts stage.Lending
@@ -191,6 +204,8 @@ func (r *Runner) prepare(dir string, spec runner.Spec) error {
 		App: spec.App, Argv: spec.Stream.App.Argv, Env: spec.Stream.App.Env, Dir: spec.Stream.App.Dir,
 		Geometry: spec.Stream.Geometry, Clipboard: spec.Stream.Clipboard,
 		Margin: spec.Margin, Settle: r.config.Settle, Processes: spec.Processes,
+		Separate: r.config.Separate, Inside: r.config.Inside, Shares: r.config.Shares, Scratch: r.config.Scratch,
+		Nested: spec.Stream.Nested, Login: spec.Stream.Login, Name: spec.Stream.Name,
 	}, r.config.Accounts)
 }
 

@@ -18,6 +18,7 @@ import (
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sampletest"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
 )
 
@@ -31,7 +32,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
 		os.Exit(play(role, os.Args[1]))
 	}
-	for program, pkg := range map[string]string{"Xvnc": "tigervnc-standalone-server", "openbox": "openbox", "xterm": "xterm", "xprop": "x11-utils"} {
+	for program, pkg := range map[string]string{"Xvnc": "tigervnc-standalone-server", "openbox": "openbox", "xterm": "xterm", "xprop": "x11-utils", "bwrap": "bubblewrap"} {
 		if _, err := exec.LookPath(program); err != nil {
 			fmt.Fprintf(os.Stderr, "%s is missing, and these tests need it: apt-get install %s\n", program, pkg)
 			os.Exit(1)
@@ -51,6 +52,8 @@ func play(role, dir string) int {
 		err = guard.Main(ctx, dir)
 	case "stage":
 		code, err = stage.Run(ctx, dir)
+	case "inside":
+		code, err = stage.Inside(ctx)
 	case "clean":
 		err = stage.Clean(ctx, dir)
 	case "agent":
@@ -88,6 +91,8 @@ func config(root string) display.Config {
 	return display.Config{
 		Runs: filepath.Join(root, "runs"), Sessions: filepath.Join(root, "sessions"),
 		Guard: as("guard"), Stage: as("stage"), Clean: as("clean"),
+		Separate: true, Inside: as("inside")(""),
+		Shares: []sandbox.Share{{Path: filepath.Dir(sample)}},
 	}
 }
 

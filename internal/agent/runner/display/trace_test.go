@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -75,6 +76,32 @@ func (h *harness) look(run runner.Run) *session {
 }
 
 func (s *session) guard() int { return s.pids[0] }
+
+// inside is where a path of the session's own is to be found from outside.
+func (s *session) inside(path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", s.ready.PIDs["display"], path)
+}
+
+// screen is the socket of the session's display.
+func (s *session) screen() string { return s.inside("/tmp/.X11-unix/X" + s.number()) }
+
+// enter is a command that sees the session's mounts.
+func (s *session) enter(argv ...string) *exec.Cmd {
+	args := []string{"-m", "-t", strconv.Itoa(s.ready.PIDs["display"]), "--"}
+	if os.Getuid() != 0 {
+		args = append([]string{"-U", "--preserve-credentials"}, args...)
+	}
+	return exec.Command("nsenter", append(args, argv...)...)
+}
+
+// mess counts what the app of the session has left in folders of everybody.
+func (s *session) mess() (n int) {
+	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
+		found, _ := filepath.Glob(s.inside(dir) + "/left.*")
+		n += len(found)
+	}
+	return n
+}
 
 func (s *session) number() string { return strings.TrimPrefix(s.ready.Display, ":") }
 
