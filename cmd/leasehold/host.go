@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -64,6 +65,7 @@ type hostRunCmd struct {
 	Slots    *int     `help:"How many sessions at once; two for each processor unless set." env:"LEASEHOLD_HOST_SLOTS" placeholder:"N"`
 	Sessions string   `help:"Folder for the sessions' homes and sockets, which go when they end." type:"path" env:"LEASEHOLD_HOST_SESSIONS" placeholder:"DIR"`
 	Share    []string `help:"A file or folder that sessions see besides /usr and /opt, to be read; with :rw at its end also to be written, as far as its rights go. Can be repeated." env:"LEASEHOLD_HOST_SHARE" placeholder:"PATH"`
+	Resolver []string `help:"Address of a name server that sessions ask, instead of the host's. Can be repeated." env:"LEASEHOLD_HOST_RESOLVER" placeholder:"ADDRESS"`
 	Scratch  int64    `help:"Size of /tmp and of each other folder in memory of a session, in MiB." default:"512" env:"LEASEHOLD_HOST_SCRATCH" placeholder:"MIB"`
 
 	Unseparated bool `help:"Run several sessions at once also where they cannot be separated from each other." env:"LEASEHOLD_HOST_UNSEPARATED"`
@@ -84,6 +86,11 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 	e.Range("--slots", slots, 1, wire.MaxSessions)
 	e.Range("--memory", int(c.Memory), 0, 1<<20)
 	e.Range("--scratch", int(c.Scratch), 1, 1<<20)
+	for _, address := range c.Resolver {
+		if a, err := netip.ParseAddr(address); err != nil || !a.Is4() {
+			e.Add("--resolver", "must be IPv4 addresses: %q", address)
+		}
+	}
 	var shares []sandbox.Share
 	for _, path := range c.Share {
 		path, write := strings.CutSuffix(path, ":rw")
@@ -123,7 +130,7 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 			Guard:    func(dir string) []string { return []string{self, "guard", "--dir", dir} },
 			Stage:    func(dir string) []string { return []string{self, "stage", "run", dir} },
 			Clean:    func(dir string) []string { return []string{self, "stage", "clean", dir} },
-			Separate: apart == nil, Inside: []string{self, "stage", "inside"}, Shares: shares, Scratch: c.Scratch << 20,
+			Separate: apart == nil, Inside: []string{self, "stage", "inside"}, Shares: shares, Resolvers: c.Resolver, Scratch: c.Scratch << 20,
 			Accounts:    stage.Lending{Range: account.Default},
 			MemoryBytes: c.Memory << 20, Processes: c.Processes,
 		},

@@ -101,8 +101,8 @@ const (
 	HostNetwork Network = "host"
 )
 
-// Allowance reads a network and a port, as in 10.1.2.0/24:27000 or [fd00::5]:27000. A plain
-// address is a network of one.
+// Allowance reads an IPv4 network and a port, as in 10.1.2.0/24:27000. A plain address is a
+// network of one. Streamed sessions have no IPv6.
 func Allowance(s string) (to netip.Prefix, port uint16, err error) {
 	at := strings.LastIndexByte(s, ':')
 	if at < 0 {
@@ -113,19 +113,15 @@ func Allowance(s string) (to netip.Prefix, port uint16, err error) {
 		return to, 0, errors.New("has no port between 1 and 65535")
 	}
 	host := s[:at]
-	if inner, ok := strings.CutPrefix(host, "["); ok {
-		// As [fd00::]/8:443 or [fd00::/8]:443.
-		host = strings.Replace(inner, "]", "", 1)
-	}
 	if to, err = netip.ParsePrefix(host); err != nil {
 		address, aerr := netip.ParseAddr(host)
-		if aerr != nil || address.Zone() != "" {
+		if aerr != nil {
 			return to, 0, errors.New("has no address or network, as 10.1.2.0/24")
 		}
 		to = netip.PrefixFrom(address, address.BitLen())
 	}
-	if to.Addr().Is4In6() {
-		return to, 0, errors.New("has an IPv4 address written as IPv6; write it as 10.1.2.3")
+	if !to.Addr().Is4() {
+		return to, 0, errors.New("is not of IPv4")
 	}
 	return to.Masked(), uint16(n), nil
 }

@@ -46,7 +46,7 @@ type Spec struct {
 	Size    int64 // of /tmp, /var/tmp and /dev/shm, each, in bytes
 
 	Nested    bool     // programs may make sandboxes of their own
-	Network   bool     // it has the host's network
+	Network   bool     // it has the network of whoever starts it
 	Resolvers []string // addresses of name servers
 }
 

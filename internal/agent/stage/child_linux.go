@@ -57,15 +57,20 @@ func (c *child) ended() bool {
 // start starts a program in a session of its own, under the account. What it
 // prints goes to w.
 func (l *launcher) start(cmd *exec.Cmd, w io.Writer) (*child, error) {
+	return l.startAs(l.account, cmd, w)
+}
+
+// startAs is start for another account; 0 is ours.
+func (l *launcher) startAs(account int, cmd *exec.Cmd, w io.Writer) (*child, error) {
 	out, err := newTail(w)
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = out.w, out.w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if l.account > 0 {
+	if account > 0 {
 		// No supplementary groups.
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(l.account), Gid: uint32(l.account)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(account), Gid: uint32(account)}
 	}
 	c := &child{cmd: cmd, out: out, done: make(chan struct{})}
 	l.thread.Do(func() {

@@ -8,8 +8,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -22,6 +24,9 @@ import (
 
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/sandbox"
+	"leasehold/internal/agent/sessionnet"
+	"leasehold/internal/agent/untrusted"
+	"leasehold/internal/catalog"
 )
 
 // runSandboxed makes the sandbox and stays until it is gone. What the process in
@@ -90,15 +95,7 @@ func (s *session) startSandbox() (net.Conn, *child, error) {
 	if err != nil {
 		return nil, nil, err
 	}
-	box, argv, err := s.sandbox(theirs)
-	if err != nil {
-		conn.Close()
-		return nil, nil, err
-	}
-	defer box.Close()
-	cmd := box.Command(argv)
-	cmd.Env = insideEnvironment()
-	c, err := s.launcher.start(cmd, os.Stdout)
+	c, err := s.launch(theirs)
 	if err != nil {
 		conn.Close()
 		return nil, nil, err
@@ -106,22 +103,104 @@ func (s *session) startSandbox() (net.Conn, *child, error) {
 	return conn, c, nil
 }
 
-// sandbox makes the sandbox and the command line of the process inside.
-func (s *session) sandbox(theirs *os.File) (box *sandbox.Sandbox, argv []string, err error) {
-	in := func(name string) string { return filepath.Join(s.dir, name) }
-	uid := s.config.Account
-	if uid == 0 {
-		uid = os.Getuid()
+// launch starts the sandbox, with the network that the session is to have.
+func (s *session) launch(theirs *os.File) (*child, error) {
+	network, servers, err := s.network()
+	if err != nil {
+		return nil, err
 	}
+	if network != nil {
+		defer network.Close()
+	}
+	box, argv, err := s.sandbox(theirs, network != nil || s.config.Network == string(catalog.HostNetwork), servers)
+	if err != nil {
+		return nil, err
+	}
+	defer box.Close()
+	cmd := box.Command(argv)
+	cmd.Env = insideEnvironment()
+	if network == nil {
+		return s.launcher.start(cmd, os.Stdout)
+	}
+	network.Wrap(cmd)
+	c, err := s.launcher.start(cmd, os.Stdout)
+	if err != nil {
+		return nil, err
+	}
+	var helper *child
+	err = network.Connect(c.pid(), s.uid(), func(cmd *exec.Cmd, uid int) (err error) {
+		cmd.Dir, cmd.Env = "/", []string{}
+		if uid == os.Getuid() {
+			uid = 0 // ours
+		}
+		helper, err = s.launcher.startAs(uid, cmd, io.Discard)
+		return err
+	})
+	if err != nil {
+		_ = c.cmd.Process.Kill()
+		<-c.done
+		last := c.out.lastLine()
+		if helper != nil {
+			last += helper.out.lastLine()
+		}
+		return nil, fmt.Errorf("%w: %w: %s", errNoNetwork, err, last)
+	}
+	return c, nil
+}
+
+// errNoNetwork means that the host cannot give the session the network that it is to
+// have. It gets no other instead.
+var errNoNetwork = errors.New("the host cannot give the session a network")
+
+// network begins the network of the session; nil if it is not one of its own.
+func (s *session) network() (n *sessionnet.Network, servers []string, err error) {
+	switch catalog.Network(s.config.Network) {
+	case catalog.NoNetwork:
+		return nil, nil, nil
+	case catalog.HostNetwork:
+		// Those of the host, as far as they are not written by somebody else.
+		b, err := untrusted.ReadFile("/etc/resolv.conf", 64<<10)
+		for line := range strings.Lines(string(b)) {
+			if f := strings.Fields(line); len(f) == 2 && f[0] == "nameserver" {
+				servers = append(servers, f[1])
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ELOOP) {
+			err = nil
+		}
+		return nil, servers, err
+	}
+	if err := sessionnet.Check(); err != nil {
+		return nil, nil, fmt.Errorf("%w: %w", errNoNetwork, err)
+	}
+	p := sessionnet.Policy{Allow: s.config.Allow, Resolvers: s.config.Resolvers}
+	if p.Host, err = sessionnet.HostAddresses(); err != nil {
+		return nil, nil, err
+	}
+	n, err = sessionnet.New(p, s.uid())
+	return n, p.Servers(), err
+}
+
+// uid is the user number of the session.
+func (s *session) uid() int {
+	if s.config.Account > 0 {
+		return s.config.Account
+	}
+	return os.Getuid()
+}
+
+// sandbox makes the sandbox and the command line of the process inside.
+func (s *session) sandbox(theirs *os.File, shared bool, servers []string) (box *sandbox.Sandbox, argv []string, err error) {
+	in := func(name string) string { return filepath.Join(s.dir, name) }
 	size := s.config.Scratch
 	if size == 0 {
 		size = DefaultScratch
 	}
 	box, err = sandbox.New(sandbox.Spec{
-		UID: uid, Login: s.config.login(), Name: s.config.Name, Home: in(homeDir),
+		UID: s.uid(), Login: s.config.login(), Name: s.config.Name, Home: in(homeDir),
 		Own:     []string{in(homeDir), in(displayDir)},
 		Scratch: []sandbox.Scratch{{Path: in(tmpDir), Bytes: size, Mode: "0700"}, {Path: in(runDir), Bytes: size, Mode: "0700"}},
-		Shares:  s.config.Shares, Size: size, Nested: s.config.Nested,
+		Shares:  s.config.Shares, Size: size, Nested: s.config.Nested, Network: shared, Resolvers: servers,
 	}, theirs)
 	if err != nil {
 		return nil, nil, err

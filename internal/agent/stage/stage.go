@@ -138,6 +138,12 @@ type Config struct {
 	Nested bool     `json:"nested,omitempty"` // programs may make sandboxes of their own
 	Login  string   `json:"login,omitempty"`  // user name of whose session it is
 	Name   string   `json:"name,omitempty"`   // and that user's name for people
+	// Network is none, internet or host; internet if empty. Allow are the private
+	// addresses that the session reaches with internet, as catalog.Allowance reads them, and
+	// Resolvers the name servers; those of the host if there are none.
+	Network   string   `json:"network,omitempty"`
+	Allow     []string `json:"allow,omitempty"`
+	Resolvers []string `json:"resolvers,omitempty"`
 	// Shares are what the host's owner adds to what a session sees.
 	Shares []sandbox.Share `json:"shares,omitempty"`
 	// Scratch is the size of each of the session's folders in memory, in bytes;

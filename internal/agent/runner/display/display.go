@@ -63,6 +63,9 @@ type Config struct {
 	// stage.DefaultScratch if zero.
 	Shares  []sandbox.Share
 	Scratch int64
+	// Resolvers are the name servers of sessions with network internet; those of the
+	// host if there are none.
+	Resolvers []string
 
 	// Accounts is where the accounts of sessions come from.
 	Accounts stage.Lending
@@ -205,6 +208,7 @@ func (r *Runner) prepare(dir string, spec runner.Spec) error {
 		Geometry: spec.Stream.Geometry, Clipboard: spec.Stream.Clipboard,
 		Margin: spec.Margin, Settle: r.config.Settle, Processes: spec.Processes,
 		Separate: r.config.Separate, Inside: r.config.Inside, Shares: r.config.Shares, Scratch: r.config.Scratch,
+		Network: spec.Stream.Network, Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
 		Nested: spec.Stream.Nested, Login: spec.Stream.Login, Name: spec.Stream.Name,
 	}, r.config.Accounts)
 }
