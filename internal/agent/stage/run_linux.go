@@ -130,6 +130,11 @@ func (s *session) confine() (err error) {
 			return err
 		}
 	}
+	// No core dumps: a host may hand them to a program that runs as root. Of 0 the kernel
+	// takes no notice then, of 1 it does.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		return err
+	}
 	// Counted for each user, and root is not: it is for the account alone. In a sandbox
 	// only what is in it counts.
 	if s.config.Account > 0 || s.inside {

@@ -52,6 +52,8 @@ func play(role, dir string) int {
 		err = guard.Main(ctx, dir)
 	case "stage":
 		code, err = stage.Run(ctx, dir)
+	case "attack":
+		err = attack(dir)
 	case "inside":
 		code, err = stage.Inside(ctx)
 	case "clean":
