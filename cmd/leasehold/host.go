@@ -70,8 +70,9 @@ type hostRunCmd struct {
 
 	Unseparated bool `help:"Run several sessions at once also where they cannot be separated from each other." env:"LEASEHOLD_HOST_UNSEPARATED"`
 
-	Memory    int64      `help:"Memory of one session in MiB, where the system can limit it; 0: no limit." default:"0" env:"LEASEHOLD_HOST_MEMORY" placeholder:"MIB"`
+	Memory    int64      `help:"Memory of one session in MiB, where the system can limit it; 0: no limit." default:"4096" env:"LEASEHOLD_HOST_MEMORY" placeholder:"MIB"`
 	Processes int        `help:"Processes of one session, where the system can limit them; 0: no limit." default:"512" env:"LEASEHOLD_HOST_PROCESSES" placeholder:"N"`
+	CPU       int        `name:"cpu" help:"Processor time of one session in percent of one processor, where the system can limit it; 0: no limit." default:"400" env:"LEASEHOLD_HOST_CPU" placeholder:"PERCENT"`
 	NoPush    bool       `help:"Learn of launches and orders at check-ins only." env:"LEASEHOLD_NO_PUSH"`
 	LogLevel  slog.Level `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
 }
@@ -99,6 +100,7 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 		}
 		shares = append(shares, sandbox.Share{Path: filepath.Clean(path), Write: write})
 	}
+	e.Range("--cpu", c.CPU, 0, 100_000)
 	e.Range("--processes", c.Processes, 0, 1<<20)
 	if err := e.Err(); err != nil {
 		return err
@@ -132,7 +134,7 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 			Clean:    func(dir string) []string { return []string{self, "stage", "clean", dir} },
 			Separate: apart == nil, Inside: []string{self, "stage", "inside"}, Shares: shares, Resolvers: c.Resolver, Scratch: c.Scratch << 20,
 			Accounts:    stage.Lending{Range: account.Default},
-			MemoryBytes: c.Memory << 20, Processes: c.Processes,
+			MemoryBytes: c.Memory << 20, Processes: c.Processes, CPUPercent: c.CPU,
 		},
 	})
 	if err != nil {

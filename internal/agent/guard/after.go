@@ -31,12 +31,15 @@ var (
 )
 
 // unlimited says once which limits of a run do not hold.
-func unlimited(spec Spec, log *slog.Logger, memory, processes error) {
+func unlimited(spec Spec, log *slog.Logger, memory, processes, cpu error) {
 	if spec.MemoryBytes > 0 && memory != nil {
 		log.Warn("the memory of the run is not limited", "bytes", spec.MemoryBytes, "why", memory)
 	}
 	if spec.Processes > 0 && processes != nil {
 		log.Warn("no cgroup limits the processes of the run", "processes", spec.Processes, "why", processes)
+	}
+	if spec.CPUPercent > 0 && cpu != nil {
+		log.Warn("the processor time of the run is not limited", "percent", spec.CPUPercent, "why", cpu)
 	}
 }
 

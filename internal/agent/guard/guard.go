@@ -136,6 +136,8 @@ type Spec struct {
 	// the controllers for them; where not, guard.log says so once.
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 	Processes   int   `json:"processes,omitempty"`
+	// CPUPercent limits its processor time; 100 is one processor, 0 no limit.
+	CPUPercent int `json:"cpu_percent,omitempty"`
 
 	// Ready is a file that the app makes when it is of use. The event Started
 	// waits for it, at most ReadyWithin (30 s if that is zero); an app that

@@ -73,6 +73,7 @@ type Config struct {
 	// none; zero is no limit.
 	MemoryBytes int64
 	Processes   int
+	CPUPercent  int // 100 is one processor
 	// ReadyWithin is how long a display and its app may take to come up; 30 s
 	// if zero.
 	ReadyWithin time.Duration
@@ -190,6 +191,9 @@ func (r *Runner) guarded(spec runner.Spec, dir string) runner.Spec {
 	}
 	if spec.Processes == 0 {
 		spec.Processes = r.config.Processes
+	}
+	if spec.CPUPercent == 0 {
+		spec.CPUPercent = r.config.CPUPercent
 	}
 	return spec
 }
