@@ -279,8 +279,16 @@ func attacks(t target) map[string]func() string {
 		},
 		"to put something in the place of its display's socket": func() string {
 			socket := filepath.Join(filepath.Dir(os.Getenv("HOME")), "display", "rfb.sock")
-			if err := os.Rename(socket, socket+".mine"); err == nil && t.Account {
+			if err := os.Rename(socket, socket+".mine"); err != nil {
+				return ""
+			}
+			if t.Account {
 				return "renamed"
+			}
+			// Without an account of its own the folder is the session's. It only harms
+			// itself: see TestSocketReplaced.
+			if err := os.Rename(socket+".mine", socket); err != nil {
+				return err.Error()
 			}
 			return ""
 		},

@@ -10,6 +10,7 @@
 package display
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -63,6 +64,8 @@ type Config struct {
 	// stage.DefaultScratch if zero.
 	Shares  []sandbox.Share
 	Scratch int64
+	// Network is that of sessions whose spec names none; internet if empty.
+	Network string
 	// Resolvers are the name servers of sessions with network internet; those of the
 	// host if there are none.
 	Resolvers []string
@@ -212,7 +215,7 @@ func (r *Runner) prepare(dir string, spec runner.Spec) error {
 		Geometry: spec.Stream.Geometry, Clipboard: spec.Stream.Clipboard,
 		Margin: spec.Margin, Settle: r.config.Settle, Processes: spec.Processes,
 		Separate: r.config.Separate, Inside: r.config.Inside, Shares: r.config.Shares, Scratch: r.config.Scratch,
-		Network: spec.Stream.Network, Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
+		Network: cmp.Or(spec.Stream.Network, r.config.Network), Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
 		Nested: spec.Stream.Nested, Login: spec.Stream.Login, Name: spec.Stream.Name,
 	}, r.config.Accounts)
 }

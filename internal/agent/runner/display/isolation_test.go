@@ -18,7 +18,45 @@ import (
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/sessionnet"
+	"leasehold/internal/catalog"
 )
+
+// A session gets the network that it is to have, or is refused; never another.
+func TestNoSuchNetwork(t *testing.T) {
+	t.Parallel()
+	h := newHarness(t)
+	sp := spec(1, sample)
+	sp.Stream = &guard.Stream{Network: string(catalog.Internet), Allow: []string{"10.1.2.3"}}
+	_, err := h.Start(t.Context(), sp)
+	reason := `"10.1.2.3" has no port`
+	if why := sessionnet.Check(); why != nil {
+		reason = why.Error()
+	}
+	h.refused(err, reason)
+}
+
+// What a delivery method allows is reached, at that port alone; and nothing of it without.
+func TestAllowance(t *testing.T) {
+	if err := sessionnet.Check(); err != nil {
+		t.Skipf("sessions get no network here without root: %v", err)
+	}
+	t.Parallel()
+	h := newHarness(t)
+	sp := spec(1, "/bin/sh", "-c", `getent hosts localhost > "$HOME/hosts"; cat /etc/resolv.conf /etc/passwd > "$HOME/etc"; ip route > "$HOME/route"; : > "$HOME/done"; exec `+sample)
+	sp.Stream = &guard.Stream{Network: string(catalog.Internet), Allow: []string{"10.1.2.3:27000"}, Login: "ann", Name: "Ann Berg"}
+	s := h.up(sp)
+	home := filepath.Join(s.dir, "home")
+	await(t, "the app", func() bool { return exists(filepath.Join(home, "done")) })
+	if got := readFile(t, filepath.Join(home, "route")); !strings.Contains(got, "default via 10.0.2.2") {
+		t.Errorf("routes %q", got)
+	}
+	if got := readFile(t, filepath.Join(home, "etc")); !strings.Contains(got, "nameserver 10.0.2.3\n") || !strings.Contains(got, "\nann:x:") || !strings.Contains(got, ":Ann Berg:") {
+		t.Errorf("settings %q", got)
+	}
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
 
 // An app tries whatever is known to have led out of sessions, from within one, and
 // gets nowhere.

@@ -19,7 +19,9 @@ import (
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sampletest"
 	"leasehold/internal/agent/sandbox"
+	"leasehold/internal/agent/sessionnet"
 	"leasehold/internal/agent/stage"
+	"leasehold/internal/catalog"
 )
 
 // The test binary is also the guard, the stage, and an agent to be killed.
@@ -90,8 +92,13 @@ func as(role string) func(dir string) []string {
 }
 
 func config(root string) display.Config {
+	network := catalog.Internet
+	if sessionnet.Check() != nil {
+		network = catalog.NoNetwork // without root it takes a device that not every machine gives
+	}
 	return display.Config{
-		Runs: filepath.Join(root, "runs"), Sessions: filepath.Join(root, "sessions"),
+		Network: string(network),
+		Runs:    filepath.Join(root, "runs"), Sessions: filepath.Join(root, "sessions"),
 		Guard: as("guard"), Stage: as("stage"), Clean: as("clean"),
 		Separate: true, Inside: as("inside")(""),
 		Shares: []sandbox.Share{{Path: filepath.Dir(sample)}},

@@ -34,6 +34,7 @@ type session struct {
 	ready stage.Ready
 	pids  []int  // of everything that was seen of it
 	token string // that its processes carry
+	link  string // to its display, that enter has made
 }
 
 // up starts a session.
@@ -85,13 +86,23 @@ func (s *session) inside(path string) string {
 // screen is the socket of the session's display.
 func (s *session) screen() string { return s.inside("/tmp/.X11-unix/X" + s.number()) }
 
-// enter is a command that sees the session's mounts.
+// enter is a command that gets to the session's display.
 func (s *session) enter(argv ...string) *exec.Cmd {
-	args := []string{"-m", "-t", strconv.Itoa(s.ready.PIDs["display"]), "--"}
-	if os.Getuid() != 0 {
-		args = append([]string{"-U", "--preserve-credentials"}, args...)
+	s.h.t.Helper()
+	if os.Getuid() == 0 {
+		return exec.Command("nsenter", append([]string{"-m", "-t", strconv.Itoa(s.ready.PIDs["display"]), "--"}, argv...)...)
 	}
-	return exec.Command("nsenter", append(args, argv...)...)
+	// Only root enters its mounts; but a link leads to its socket.
+	link := "/tmp/.X11-unix/X" + s.number()
+	if _, err := os.Lstat(link); err != nil {
+		_ = os.Mkdir(filepath.Dir(link), 0o777|os.ModeSticky)
+		if err := os.Symlink(s.screen(), link); err != nil {
+			s.h.t.Fatal(err)
+		}
+		s.h.t.Cleanup(func() { os.Remove(link) })
+		s.link = link
+	}
+	return exec.Command(argv[0], argv[1:]...)
 }
 
 // mess counts what the app of the session has left in folders of everybody.
@@ -166,6 +177,9 @@ func (s *session) left() []string {
 				left = append(left, kind)
 			}
 		}
+	}
+	if s.link != "" {
+		os.Remove(s.link)
 	}
 	for _, path := range paths {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
