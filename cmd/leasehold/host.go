@@ -14,6 +14,7 @@ import (
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/account"
 	"leasehold/internal/agent/host"
+	"leasehold/internal/agent/host/offer"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
@@ -25,6 +26,7 @@ import (
 type hostCmd struct {
 	Enrol hostEnrolCmd `cmd:"" name:"enroll" aliases:"enrol" help:"Make this machine a stream host of a server's."`
 	Run   hostRunCmd   `cmd:"" help:"Run the stream host. Ending it ends no session."`
+	Check hostCheckCmd `cmd:"" help:"Say what this machine offers to sessions, and what they are therefore protected from."`
 }
 
 // hostState is the state folder of every host command.
@@ -117,13 +119,16 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 		}
 	}
 	log := slog.New(slog.NewTextHandler(std.Err, &slog.HandlerOptions{Level: c.LogLevel}))
-	apart := sandbox.Check(ctx, stage.SessionUID(account.Default), false)
-	if apart != nil {
-		log.Warn("the sessions of this host are not separated from each other, nor from the host", "why", apart)
-		if !c.Unseparated && slots > 1 {
-			slots = 1
-			fmt.Fprintln(std.Out, "This host runs one session at a time, because it cannot separate several. --unseparated accepts that.")
+	machine := offer.Of(ctx, c.Memory<<20, c.Processes, c.CPU)
+	for _, i := range machine.Items {
+		if i.Err != nil {
+			log.Warn("this host does not offer everything to its sessions", "missing", i.Name, "err", i.Err, "therefore", i.Without)
 		}
+	}
+	apart := machine.Separate
+	if apart != nil && !c.Unseparated && slots > 1 {
+		slots = 1
+		fmt.Fprintln(std.Out, "This host runs one session at a time, because it cannot separate several. --unseparated accepts that.")
 	}
 	h, err := host.Open(host.Config{
 		Dir: c.State, Slots: slots, NoPush: c.NoPush, Out: std.Out, Log: log,
@@ -142,4 +147,26 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 	}
 	defer h.Close()
 	return h.Run(ctx)
+}
+
+type hostCheckCmd struct {
+	Memory    int64 `hidden:"" default:"4096" env:"LEASEHOLD_HOST_MEMORY"`
+	Processes int   `hidden:"" default:"512" env:"LEASEHOLD_HOST_PROCESSES"`
+	CPU       int   `hidden:"" name:"cpu" default:"400" env:"LEASEHOLD_HOST_CPU"`
+}
+
+// Run is leasehold host check. It fails if sessions cannot be separated.
+func (c *hostCheckCmd) Run(ctx context.Context, std *stdio) error {
+	machine := offer.Of(ctx, c.Memory<<20, c.Processes, c.CPU)
+	for _, i := range machine.Items {
+		if i.Err == nil {
+			fmt.Fprintf(std.Out, "yes  %-17s %s\n", i.Name, i.With)
+			continue
+		}
+		fmt.Fprintf(std.Out, "no   %-17s %v:\n     %-17s %s\n", i.Name, i.Err, "", i.Without)
+	}
+	if machine.Separate != nil {
+		return exitCode(1)
+	}
+	return nil
 }
