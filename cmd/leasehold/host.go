@@ -131,7 +131,7 @@ func (c *hostRunCmd) Run(ctx context.Context, std *stdio) error {
 		fmt.Fprintln(std.Out, "This host runs one session at a time, because it cannot separate several. --unseparated accepts that.")
 	}
 	h, err := host.Open(host.Config{
-		Dir: c.State, Slots: slots, NoPush: c.NoPush, Out: std.Out, Log: log,
+		Dir: c.State, Slots: slots, Missing: machine.Missing(), NoPush: c.NoPush, Out: std.Out, Log: log,
 		Displays: display.Config{
 			Sessions: sessions,
 			Guard:    func(dir string) []string { return []string{self, "guard", "--dir", dir} },

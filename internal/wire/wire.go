@@ -17,6 +17,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"leasehold/internal/catalog"
@@ -44,6 +45,8 @@ const (
 	MaxSessions     = 5000    // sessions of one agent
 	MaxObservations = 2000    // journal entries in one check-in
 	MaxText         = 500     // bytes of a reason or a name
+	// MaxMissing is the most lines that a host says of itself.
+	MaxMissing = 20
 )
 
 // ErrVersion: the message is of a version that this side does not speak.
@@ -161,6 +164,9 @@ type CheckIn struct {
 	Sessions []SessionState `json:"sessions,omitempty"`
 	// Slots is how many sessions a host can have at once; players leave it out.
 	Slots int `json:"slots,omitempty"`
+	// Missing is what a host does not offer to its sessions, and what follows; a line each, for
+	// people.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Ack says up to which journal entry everything was applied.
@@ -401,6 +407,15 @@ func (m *CheckIn) Validate() error {
 		}
 	}
 	e.Range("slots", m.Slots, 0, MaxSessions)
+	if len(m.Missing) > MaxMissing {
+		e.Add("missing", "must have at most %d lines", MaxMissing)
+	}
+	for i, line := range m.Missing {
+		at := fmt.Sprintf("missing.%d", i)
+		if e.Text(at, line, 1, MaxText); strings.Contains(line, "\n") {
+			e.Add(at, "must be one line")
+		}
+	}
 	seen := make(map[int64]bool, len(m.Sessions))
 	for i := range m.Sessions {
 		s := &m.Sessions[i]

@@ -31,7 +31,8 @@ type Config struct {
 	Dir string // the state folder
 	// Displays says how sessions run; its Runs folder is the state folder's unless set.
 	Displays display.Config
-	Slots    int // how many sessions at once; at least 1
+	Slots    int      // how many sessions at once; at least 1
+	Missing  []string // what it does not offer to its sessions, a line each
 	Server   agent.Server
 	NoPush   bool
 	Out      io.Writer // what happens, for people; nil: nowhere
@@ -80,7 +81,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h.agent, err = agent.Open(agent.Config{
 		Dir: cfg.Dir, Server: cfg.Server, Log: cfg.Log, NoPush: cfg.NoPush,
-		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Watching: h.watches.of, View: h.view, Notify: h.notify,
+		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Missing: cfg.Missing, Watching: h.watches.of, View: h.view, Notify: h.notify,
 	})
 	if err != nil {
 		return nil, err

@@ -54,6 +54,7 @@ var hosts = &records[store.Agent]{
 		fs := []fact{
 			{Name: "Last seen", View: ago(a.Seen.At, time.Now())},
 			{Name: "Sessions at once", Text: strconv.Itoa(a.Slots)},
+			{Name: "Sessions lack", Text: lacks(a)},
 			{Name: "System", Text: a.OS + " " + a.Arch},
 			{Name: "Version", Text: a.Version},
 			{Name: "Enrolled", View: at(a.CreatedAt)},
@@ -86,4 +87,12 @@ func newHostKey(c *call) error {
 	}
 	c.w.Header().Set("Cache-Control", "no-store")
 	return hosts.listWith(c, http.StatusCreated, keyView("hosts", "host", key, c.Control.PublicURL, words(control.EnrolmentKeyLife)))
+}
+
+// lacks is what a host says that it does not offer to its sessions.
+func lacks(a *store.Agent) string {
+	if len(a.Missing) == 0 {
+		return "nothing"
+	}
+	return strings.Join(a.Missing, " · ")
 }
