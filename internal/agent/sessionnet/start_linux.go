@@ -43,21 +43,18 @@ func look(name string) string {
 }
 
 // script prepares the network namespace, in which and around which it is root of a
-// user namespace that the session is not in, and then becomes the session's command. Not
-// every sh can redirect a descriptor of two digits, so they are opened by their paths.
+// user namespace that the session is not in, and becomes the session's command, which waits
+// for neither: its display comes up meanwhile. Not every sh can redirect a descriptor of two
+// digits, so they are opened by their paths.
 const script = `PATH=` + path + `
-nft -f "/proc/self/fd/$1" || exit 97
-ip link set lo up || exit 97
-echo ready > "/proc/self/fd/$2"
-read -r _ < "/proc/self/fd/$3" || exit 97
-shift 3
+{ nft -f "/proc/self/fd/$1" && ip link set lo up && echo ready || echo failed; } > "/proc/self/fd/$2" &
+shift 2
 exec "$@"`
 
 // Network is one that is being made.
 type Network struct {
-	files   []*os.File // of the process: rules, status, go
-	status  *os.File
-	proceed *os.File
+	files  []*os.File // of the process: rules, status
+	status *os.File
 }
 
 // New begins a network for a session of the account uid.
@@ -81,11 +78,6 @@ func New(p Policy, uid int) (*Network, error) {
 		return nil, errors.Join(err, n.Close())
 	}
 	n.status, n.files = statusR, append(n.files, statusW)
-	goR, goW, err := os.Pipe()
-	if err != nil {
-		return nil, errors.Join(err, n.Close())
-	}
-	n.proceed, n.files = goW, append(n.files, goR)
 	for _, f := range n.files {
 		// The account opens them anew.
 		if err := f.Chown(uid, uid); err != nil && os.Geteuid() == 0 {
@@ -98,17 +90,17 @@ func New(p Policy, uid int) (*Network, error) {
 // Close closes what New has opened.
 func (n *Network) Close() error {
 	var errs []error
-	for _, f := range append(n.files, n.status, n.proceed) {
+	for _, f := range append(n.files, n.status) {
 		if f != nil {
 			errs = append(errs, f.Close())
 		}
 	}
-	n.files, n.status, n.proceed = nil, nil, nil
+	n.files, n.status = nil, nil
 	return errors.Join(errs...)
 }
 
-// Wrap makes a command run in the network. It must be started by the session's account,
-// and waits until Connect lets it go on.
+// Wrap makes a command run in the network. It must be started by the session's account.
+// Until Connect has returned nothing may run in it that could tell a network from none.
 func (n *Network) Wrap(cmd *exec.Cmd) {
 	args := []string{"unshare", "--user", "--map-root-user", "--net", "--", "/bin/sh", "-c", script, "sh"}
 	for _, f := range n.files {
@@ -132,7 +124,7 @@ shift
 exec setpriv --reuid "$uid" --regid "$uid" --clear-groups --no-new-privs --pdeathsig KILL "$@"`
 
 // Connect connects the network of a wrapped command that has been started as the process
-// pid: start starts slirp4netns, as the account uid or as root. The command then goes on.
+// pid: start starts slirp4netns, as the account uid or as root.
 func (n *Network) Connect(pid, uid int, start func(cmd *exec.Cmd, uid int) error) error {
 	for _, f := range n.files {
 		f.Close() // the process has its own; so we see when that is gone
@@ -164,6 +156,5 @@ func (n *Network) Connect(pid, uid int, start func(cmd *exec.Cmd, uid int) error
 	if _, err := readyR.Read(make([]byte, 1)); err != nil {
 		return errors.New("slirp4netns gives the session no network")
 	}
-	_, err = n.proceed.WriteString("\n")
-	return err
+	return nil
 }

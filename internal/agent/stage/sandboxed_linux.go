@@ -36,7 +36,7 @@ func (s *session) runSandboxed(ctx context.Context) Outcome {
 	if err := s.confine(); err != nil {
 		return s.notUp(what, err)
 	}
-	conn, box, err := s.startSandbox()
+	conn, box, connected, err := s.startSandbox()
 	if err != nil {
 		return s.notUp(what, err)
 	}
@@ -66,9 +66,12 @@ func (s *session) runSandboxed(ctx context.Context) Outcome {
 			case m.Outcome != nil:
 				outcome = m.Outcome
 				conn.Close()
-			case m.Display != "":
+			case m.Display != "" && s.display == "":
 				if err := s.showDisplay(m.Display); err != nil {
 					return s.notUp("The display did not come up: ", err)
+				}
+				if err := <-connected; err != nil {
+					return s.notUp(what, err)
 				}
 				_ = out.Encode(order{Go: true})
 			case m.Ready != nil && s.display != "" && !up:
@@ -82,53 +85,66 @@ func (s *session) runSandboxed(ctx context.Context) Outcome {
 }
 
 // startSandbox starts the sandbox with the process inside, and returns the
-// connection to that.
-func (s *session) startSandbox() (net.Conn, *child, error) {
+// connection to that, and a channel that says once whether it has its network: the app
+// does not start before.
+func (s *session) startSandbox() (_ net.Conn, _ *child, connected <-chan error, err error) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	ours, theirs := os.NewFile(uintptr(pair[0]), "inside"), os.NewFile(uintptr(pair[1]), "stage")
 	conn, err := net.FileConn(ours)
 	err = errors.Join(err, ours.Close())
 	defer theirs.Close()
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	c, err := s.launch(theirs)
+	c, connected, err := s.launch(theirs)
 	if err != nil {
 		conn.Close()
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
-	return conn, c, nil
+	return conn, c, connected, nil
 }
 
 // launch starts the sandbox, with the network that the session is to have.
-func (s *session) launch(theirs *os.File) (*child, error) {
+func (s *session) launch(theirs *os.File) (*child, <-chan error, error) {
 	network, servers, err := s.network()
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if network != nil {
-		defer network.Close()
-	}
+	connected := make(chan error, 1)
 	box, argv, err := s.sandbox(theirs, network != nil || s.config.Network == string(catalog.HostNetwork), servers)
 	if err != nil {
-		return nil, err
+		if network != nil {
+			err = errors.Join(err, network.Close())
+		}
+		return nil, nil, err
 	}
 	defer box.Close()
 	cmd := box.Command(argv)
 	cmd.Env = insideEnvironment()
 	if network == nil {
-		return s.launcher.start(cmd, os.Stdout)
+		connected <- nil
+		c, err := s.launcher.start(cmd, os.Stdout)
+		return c, connected, err
 	}
 	network.Wrap(cmd)
 	c, err := s.launcher.start(cmd, os.Stdout)
 	if err != nil {
-		return nil, err
+		return nil, nil, errors.Join(err, network.Close())
 	}
+	go func() {
+		defer network.Close()
+		connected <- s.connect(network, c)
+	}()
+	return c, connected, nil
+}
+
+// connect connects the network of the sandbox.
+func (s *session) connect(network *sessionnet.Network, box *child) error {
 	var helper *child
-	err = network.Connect(c.pid(), s.uid(), func(cmd *exec.Cmd, uid int) (err error) {
+	err := network.Connect(box.pid(), s.uid(), func(cmd *exec.Cmd, uid int) (err error) {
 		cmd.Dir, cmd.Env = "/", []string{}
 		if uid == os.Getuid() {
 			uid = 0 // ours
@@ -136,16 +152,14 @@ func (s *session) launch(theirs *os.File) (*child, error) {
 		helper, err = s.launcher.startAs(uid, cmd, io.Discard)
 		return err
 	})
-	if err != nil {
-		_ = c.cmd.Process.Kill()
-		<-c.done
-		last := c.out.lastLine()
-		if helper != nil {
-			last += helper.out.lastLine()
-		}
-		return nil, fmt.Errorf("%w: %w: %s", errNoNetwork, err, last)
+	if err == nil {
+		return nil
 	}
-	return c, nil
+	last := ""
+	if helper != nil {
+		last = ": " + helper.out.lastLine()
+	}
+	return fmt.Errorf("%w: %w%s", errNoNetwork, err, last)
 }
 
 // errNoNetwork means that the host cannot give the session the network that it is to
