@@ -11,7 +11,7 @@ build: web
 	CGO_ENABLED=0 go build -trimpath -o bin/ ./cmd/leasehold ./cmd/leasehold-sample
 
 demo: build
-	@scripts/tools.sh Xvnc openbox xterm || echo "Without them the demo has no streamed apps."
+	@scripts/tools.sh Xvnc openbox xterm bwrap slirp4netns nft || echo "Without them the demo has no streamed apps."
 	bin/leasehold demo
 
 test:

@@ -8,6 +8,7 @@ set -u
 declare -A need=(
   [chromium]=chromium [initdb]=postgresql [Xvfb]=xvfb [zenity]=zenity [xprop]=x11-utils
   [Xvnc]=tigervnc-standalone-server [openbox]=openbox [xterm]=xterm [xauth]=xauth [import]=imagemagick [faketime]=faketime [xdotool]=xdotool
+  [bwrap]=bubblewrap [slirp4netns]=slirp4netns [nft]=nftables
 )
 
 if [ $# -gt 0 ]; then
@@ -16,8 +17,8 @@ fi
 
 find_tool() {
   command -v "$1" >/dev/null 2>&1 && return 0
-  # Debian keeps PostgreSQL's server programs out of the PATH.
-  compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
+  # Debian keeps these, and the server programs of PostgreSQL, out of the PATH of users.
+  [ -x "/usr/sbin/$1" ] || compgen -G "/usr/lib/postgresql/*/bin/$1" >/dev/null
 }
 
 missing() {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/agent/sessionnet"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
@@ -129,9 +130,13 @@ func (o *organisation) stream(ctx context.Context, c *control.Control, group int
 	if err := c.CreateApp(ctx, o.admin, app); err != nil {
 		return err
 	}
+	network := catalog.Internet
+	if sessionnet.Check() != nil {
+		network = catalog.NoNetwork // not every machine gives one without root
+	}
 	d := &catalog.DeliveryMethod{AppID: app.ID, Name: "Terminal, streamed", Kind: session.Stream,
 		Packages: []catalog.Package{{Type: catalog.Command, Command: []string{"xterm", "-fa", "Monospace", "-fs", "12", "-title", "Terminal", "-xrm", terminalKeys}}},
-		Stream:   &catalog.StreamSettings{Geometry: "1280x800", ReconnectSeconds: 120, IdleSeconds: 1800, MaxSeconds: 4 * 3600}}
+		Stream:   &catalog.StreamSettings{Geometry: "1280x800", ReconnectSeconds: 120, IdleSeconds: 1800, MaxSeconds: 4 * 3600, Network: network}}
 	if err := c.CreateDeliveryMethod(ctx, o.admin, d); err != nil {
 		return err
 	}

@@ -68,6 +68,8 @@ type Config struct {
 	Rand     func() float64 // in [0, 1), for jitter
 	// Slots is how many sessions a host can have at once.
 	Slots int
+	// Missing is what a host does not offer to its sessions, a line each.
+	Missing []string
 	// Watching tells of a host's session who watches it; nil for a player.
 	Watching func(session int64, run uint32) Watching
 	// View is told of a browser that waits for the display of a host's session: it is to dial

@@ -8,6 +8,7 @@ import (
 	"math"
 	"net/http"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -239,7 +240,7 @@ func (a *Agent) request(challenges map[runner.Run]challenge) (*wire.CheckIn, lea
 	a.outstanding = a.number
 	m := &wire.CheckIn{
 		V: wire.Version, Number: a.number, Token: a.marks.Token, Granted: a.marks.Granted,
-		Epoch: a.journal.epoch, Complete: a.complete, Observations: a.journal.entries, Slots: a.Slots,
+		Epoch: a.journal.epoch, Complete: a.complete, Observations: a.journal.entries, Slots: a.Slots, Missing: a.missing(),
 	}
 	if len(m.Observations) > wire.MaxObservations {
 		m.Observations, m.More = m.Observations[:wire.MaxObservations], true
@@ -451,4 +452,14 @@ func (a *Agent) listen(ctx context.Context) {
 			return
 		}
 	}
+}
+
+// missing is what this host says of itself, as the server takes it.
+func (a *Agent) missing() (list []string) {
+	for _, line := range a.Missing[:min(len(a.Missing), wire.MaxMissing)] {
+		if line = plain(strings.ReplaceAll(line, "\n", " ")); line != "" {
+			list = append(list, line)
+		}
+	}
+	return list
 }

@@ -5,6 +5,7 @@ package catalog
 
 import (
 	"cmp"
+	"errors"
 	"net/netip"
 	"net/url"
 	"regexp"
@@ -81,7 +82,59 @@ type StreamSettings struct {
 	MaxSeconds       int    `json:"max_seconds"`             // how long it may last; 0: for ever
 	Pool             string `json:"pool" required:"false"`   // of hosts, as [Pool] has it; "" is the default pool
 	ClipboardOff     bool   `json:"clipboard_off,omitempty"` // nothing is copied into it or out of it
+	// Sandbox is StrictSandbox if empty. Only an administrator of all apps sets NestedSandbox.
+	Sandbox Sandbox `json:"sandbox,omitempty" enum:"strict,nested"`
+	// Network is Internet if empty.
+	Network Network `json:"network,omitempty" enum:"none,internet,host"`
+	// Allow are the private addresses that a session with network internet may reach all the
+	// same, each as [Allowance] reads it: such as a licence server.
+	Allow []string `json:"allow,omitempty"`
 }
+
+// Network says what a streamed session reaches.
+type Network string
+
+// The networks. A session with that of the host is not separated from it.
+const (
+	NoNetwork   Network = "none"
+	Internet    Network = "internet" // public addresses alone, and the host's name servers
+	HostNetwork Network = "host"
+)
+
+// Allowance reads an IPv4 network and a port, as in 10.1.2.0/24:27000. A plain address is a
+// network of one. Streamed sessions have no IPv6.
+func Allowance(s string) (to netip.Prefix, port uint16, err error) {
+	at := strings.LastIndexByte(s, ':')
+	if at < 0 {
+		return to, 0, errors.New("has no port")
+	}
+	n, err := strconv.ParseUint(s[at+1:], 10, 16)
+	if err != nil || n == 0 {
+		return to, 0, errors.New("has no port between 1 and 65535")
+	}
+	host := s[:at]
+	if to, err = netip.ParsePrefix(host); err != nil {
+		address, aerr := netip.ParseAddr(host)
+		if aerr != nil {
+			return to, 0, errors.New("has no address or network, as 10.1.2.0/24")
+		}
+		to = netip.PrefixFrom(address, address.BitLen())
+	}
+	if !to.Addr().Is4() {
+		return to, 0, errors.New("is not of IPv4")
+	}
+	return to.Masked(), uint16(n), nil
+}
+
+// Sandbox says what the app of a stream may do within its session.
+type Sandbox string
+
+// The sandboxes. In a nested one programs may make sandboxes of their own, as Chromium and
+// Electron do; that takes more of the host's kernel.
+const (
+	StrictSandbox Sandbox = "strict"
+	NestedSandbox Sandbox = "nested"
+)
 
 // DefaultPool is what people call the pool of the hosts and delivery methods that name none.
 const DefaultPool = "default"
@@ -228,6 +281,26 @@ func (d *DeliveryMethod) Validate() error {
 		e.Range("stream.reconnect_seconds", d.Stream.ReconnectSeconds, 0, 7*86400)
 		e.Range("stream.idle_seconds", d.Stream.IdleSeconds, 0, 7*86400)
 		e.Range("stream.max_seconds", d.Stream.MaxSeconds, 0, 30*86400)
+		if d.Stream.Sandbox == "" {
+			d.Stream.Sandbox = StrictSandbox
+		}
+		e.OneOf("stream.sandbox", string(d.Stream.Sandbox), string(StrictSandbox), string(NestedSandbox))
+		if d.Stream.Network == "" {
+			d.Stream.Network = Internet
+		}
+		e.OneOf("stream.network", string(d.Stream.Network), string(NoNetwork), string(Internet), string(HostNetwork))
+		if len(d.Stream.Allow) > 0 && d.Stream.Network != Internet {
+			e.Add("stream.allow", "applies to network internet only")
+		}
+		if len(d.Stream.Allow) > 50 {
+			e.Add("stream.allow", "must have at most 50 entries")
+		}
+		for _, a := range d.Stream.Allow {
+			if _, _, err := Allowance(a); err != nil {
+				e.Add("stream.allow", "must be networks with a port, as 10.1.2.0/24:27000; %.60q %v", a, err)
+				break
+			}
+		}
 		d.Stream.Pool = Pool(d.Stream.Pool)
 		e.Name("stream.pool", d.Stream.Pool, 0, 100)
 	} else if d.Kind == session.Stream {

@@ -58,6 +58,20 @@ func TestValidate(t *testing.T) {
 		{"an archive with a loud digest", archive("https://example.org/a.zip", strings.ToUpper(sum)), "packages.0.sha256"},
 		{"a stream", func(d *DeliveryMethod) { d.Kind = session.Stream }, ""},
 		{"stream settings of a device app", func(d *DeliveryMethod) { d.Stream = &StreamSettings{} }, "stream"},
+		{"a nested sandbox", stream(func(s *StreamSettings) { s.Sandbox = NestedSandbox }), ""},
+		{"no sandbox", stream(func(s *StreamSettings) { s.Sandbox = "off" }), "stream.sandbox"},
+		{"no network", stream(func(s *StreamSettings) { s.Network = NoNetwork }), ""},
+		{"another network", stream(func(s *StreamSettings) { s.Network = "lan" }), "stream.network"},
+		{"a licence server", stream(func(s *StreamSettings) {
+			s.Allow = []string{"10.1.2.3:27000", "10.1.0.0/16:27000"}
+		}), ""},
+		{"a licence server for a session without a network", stream(func(s *StreamSettings) { s.Network, s.Allow = NoNetwork, []string{"10.1.2.3:27000"} }), "stream.allow"},
+		{"an address without a port", stream(func(s *StreamSettings) { s.Allow = []string{"10.1.2.3"} }), "stream.allow"},
+		{"a name for an address", stream(func(s *StreamSettings) { s.Allow = []string{"licence.example.org:27000"} }), "stream.allow"},
+		{"an address of IPv6", stream(func(s *StreamSettings) { s.Allow = []string{"[fd00::5]:443"} }), "stream.allow"},
+		{"a mapped address", stream(func(s *StreamSettings) { s.Allow = []string{"[::ffff:10.1.2.3]:27000"} }), "stream.allow"},
+		{"a rule for an address", stream(func(s *StreamSettings) { s.Allow = []string{"10.1.2.3 accept; flush ruleset:1"} }), "stream.allow"},
+		{"a port of none", stream(func(s *StreamSettings) { s.Allow = []string{"10.1.2.3:0"} }), "stream.allow"},
 		{"a stream without a size", func(d *DeliveryMethod) { d.Kind, d.Stream = session.Stream, &StreamSettings{Geometry: "big"} }, "stream.geometry"},
 	} {
 		err := method(tt.change).Validate()
@@ -67,6 +81,15 @@ func TestValidate(t *testing.T) {
 		case tt.field != "" && (err == nil || !strings.Contains(err.Error(), tt.field+" ")):
 			t.Errorf("%s: %v, want the field %s", tt.name, err, tt.field)
 		}
+	}
+}
+
+// stream is a change that makes a stream of a delivery method.
+func stream(change func(*StreamSettings)) func(*DeliveryMethod) {
+	return func(d *DeliveryMethod) {
+		d.Kind, d.Stream = session.Stream, &StreamSettings{Geometry: "800x600"}
+		change(d.Stream)
+		d.WarningsSeconds = nil
 	}
 }
 

@@ -141,7 +141,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 	ci.where = whereFrom(from, ci.agent)
 	before := *ci.agent
 	if m.Slots != 0 || ci.agent.Kind == wire.Host {
-		ci.agent.Slots = m.Slots
+		ci.agent.Slots, ci.agent.Missing = m.Slots, m.Missing
 	}
 	verdict := ci.agent.Chain.Present(m.Number, m.Token, m.Granted, 0)
 	if verdict == lease.Fresh && m.Number < c.answered.last(agentID) {
@@ -196,7 +196,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 		// be granted it later.
 		ci.agent.Chain.Commit(m.Number, m.Token, next)
 	}
-	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots {
+	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots || !slices.Equal(before.Missing, ci.agent.Missing) {
 		if ci.readonly {
 			return nil, errMustWrite
 		}

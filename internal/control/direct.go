@@ -1,6 +1,7 @@
 package control
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"time"
@@ -113,7 +114,8 @@ func (c *Control) appFor(v view, s *session.Session, method int64, ag *store.Age
 	if st := dm.Stream; st != nil {
 		out.Stream = &wire.Stream{
 			Geometry: st.Geometry, ReconnectSeconds: st.ReconnectSeconds, IdleSeconds: st.IdleSeconds, MaxSeconds: st.MaxSeconds,
-			Clipboard: !st.ClipboardOff,
+			Clipboard: !st.ClipboardOff, Login: u.Username, Nested: st.Sandbox == catalog.NestedSandbox,
+			Network: cmp.Or(st.Network, catalog.Internet), Allow: st.Allow,
 		}
 	}
 	return out, nil

@@ -246,10 +246,11 @@ type Agent struct {
 	Version    string
 	Simulated  bool
 	Ownership  directory.Ownership
-	Pool       string // of a host: which delivery methods run there, as catalog.Pool has it
-	Slots      int    // of a host: how many sessions it can have at once, as it says
-	Approved   bool   // of a host: launches may go there; always true of a player
-	Credential []byte // SHA-256 of the credential
+	Pool       string   // of a host: which delivery methods run there, as catalog.Pool has it
+	Slots      int      // of a host: how many sessions it can have at once, as it says
+	Missing    []string // of a host: what it does not offer to its sessions, as it says; a line each
+	Approved   bool     // of a host: launches may go there; always true of a player
+	Credential []byte   // SHA-256 of the credential
 	CreatedAt  time.Time
 	Seen       Seen
 	DeletedAt  time.Time

@@ -48,6 +48,8 @@ const (
 	MaxObservations = 2000    // journal entries in one check-in
 	MaxText         = 500     // bytes of a reason or a name
 	MaxChallenge    = 64      // bytes of a guard's challenge
+	// MaxMissing is the most lines that a host says of itself.
+	MaxMissing = 20
 )
 
 // ErrVersion: the message is of a version that this side does not speak.
@@ -171,6 +173,9 @@ type CheckIn struct {
 	Sessions []SessionState `json:"sessions,omitempty"`
 	// Slots is how many sessions a host can have at once; players leave it out.
 	Slots int `json:"slots,omitempty"`
+	// Missing is what a host does not offer to its sessions, and what follows; a line each, for
+	// people.
+	Missing []string `json:"missing,omitempty"`
 }
 
 // Ack says up to which journal entry everything was applied.
@@ -252,6 +257,12 @@ type Stream struct {
 	IdleSeconds      int    `json:"idle_seconds"`      // how long there may be no key, click or touch
 	MaxSeconds       int    `json:"max_seconds"`       // from when it was up
 	Clipboard        bool   `json:"clipboard"`
+	Login            string `json:"login,omitempty"`  // user name of whose session it is
+	Nested           bool   `json:"nested,omitempty"` // its programs may make sandboxes of their own
+	// Network is what the session reaches, and Allow what it may besides; catalog.Internet
+	// if empty.
+	Network catalog.Network `json:"network,omitempty"`
+	Allow   []string        `json:"allow,omitempty"`
 }
 
 // Answer is the answer to a check-in.
@@ -442,6 +453,15 @@ func (m *CheckIn) Validate() error {
 		}
 	}
 	e.Range("slots", m.Slots, 0, MaxSessions)
+	if len(m.Missing) > MaxMissing {
+		e.Add("missing", "must have at most %d lines", MaxMissing)
+	}
+	for i, line := range m.Missing {
+		at := fmt.Sprintf("missing.%d", i)
+		if e.Text(at, line, 1, MaxText); strings.Contains(line, "\n") {
+			e.Add(at, "must be one line")
+		}
+	}
 	seen := make(map[int64]bool, len(m.Sessions))
 	for i := range m.Sessions {
 		s := &m.Sessions[i]

@@ -34,7 +34,7 @@ var examples = map[string]any{
 			{Seq: 9, Session: 48213, Type: session.ObsTold, At: when, Run: 2, UpTo: 1}},
 		Sessions: []wire.SessionState{{Session: 48213, State: session.IsRunning, Run: 2, Mark: 1, Stored: 2, Ended: 1, Seen: 2, Guard: true, Holds: true, Progress: 42,
 			Method: 3, RunMethod: 3, Upgrade: 4, Ready: true, Told: 1, Problem: "no room on the disk"},
-			{Session: 48217, State: session.IsRunning, Run: 1, Up: true, Viewers: 2, UnwatchedSince: &when, IdleAt: &when}}, Slots: 8},
+			{Session: 48217, State: session.IsRunning, Run: 1, Up: true, Viewers: 2, UnwatchedSince: &when, IdleAt: &when}}, Slots: 8, Missing: []string{"Memory: the run has no cgroup of its own; a session can take all memory of the host"}},
 	"answer": &wire.Answer{V: 1, Number: 18, Ack: wire.Ack{Epoch: 2, Seq: 7}, Token: "u",
 		Leases:   []wire.Lease{{Session: 48213, Token: "jwt"}},
 		Refusals: []wire.Refusal{{Session: 48214, Run: 1, Code: session.RefusedNoSeat, Message: "All 5 seats are in use."}},

@@ -18,6 +18,8 @@ import (
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
+
+	"leasehold/internal/agent/trash"
 )
 
 // Can reports whether this process may lend accounts.
@@ -163,7 +165,7 @@ func Clear(ctx context.Context, uid int) error {
 			return fmt.Errorf("end the processes of user %d: %w", uid, ctx.Err())
 		}
 	}
-	return errors.Join(removeFiles(uid), removeIPC(uid))
+	return errors.Join(removeFiles(ctx, uid), removeIPC(uid))
 }
 
 // killAll kills every process of a user in one step. A process of that user
@@ -191,7 +193,7 @@ func killAll(ctx context.Context, uid int) error {
 // public are the folders where any user may leave something.
 var public = []string{"/tmp", "/tmp/.X11-unix", "/tmp/.ICE-unix", "/var/tmp", "/dev/shm", "/dev/mqueue", "/run/lock", "/run/screen"}
 
-func removeFiles(uid int) error {
+func removeFiles(ctx context.Context, uid int) error {
 	var errs []error
 	for _, dir := range public {
 		entries, err := os.ReadDir(dir)
@@ -204,7 +206,7 @@ func removeFiles(uid int) error {
 				continue
 			}
 			if stat, ok := info.Sys().(*syscall.Stat_t); ok && int(stat.Uid) == uid {
-				errs = append(errs, os.RemoveAll(filepath.Join(dir, e.Name())))
+				errs = append(errs, trash.Remove(ctx, filepath.Join(dir, e.Name())))
 			}
 		}
 	}

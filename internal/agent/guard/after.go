@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"os/exec"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"leasehold/internal/agent/boottime"
+	"leasehold/internal/agent/untrusted"
 )
 
 const (
@@ -31,12 +31,15 @@ var (
 )
 
 // unlimited says once which limits of a run do not hold.
-func unlimited(spec Spec, log *slog.Logger, memory, processes error) {
+func unlimited(spec Spec, log *slog.Logger, memory, processes, cpu error) {
 	if spec.MemoryBytes > 0 && memory != nil {
 		log.Warn("the memory of the run is not limited", "bytes", spec.MemoryBytes, "why", memory)
 	}
 	if spec.Processes > 0 && processes != nil {
 		log.Warn("no cgroup limits the processes of the run", "processes", spec.Processes, "why", processes)
+	}
+	if spec.CPUPercent > 0 && cpu != nil {
+		log.Warn("the processor time of the run is not limited", "percent", spec.CPUPercent, "why", cpu)
 	}
 }
 
@@ -100,16 +103,15 @@ func readReport(path string) string {
 	if path == "" {
 		return ""
 	}
-	f, err := os.Open(path)
+	// One that is longer than any that we write is not ours.
+	b, err := untrusted.ReadFile(path, 64<<10)
 	if err != nil {
 		return ""
 	}
-	defer f.Close()
 	var report struct {
 		Reason string `json:"reason"`
 	}
-	// One that is longer than any that we write is not ours.
-	if err := json.NewDecoder(io.LimitReader(f, 64<<10)).Decode(&report); err != nil {
+	if err := json.Unmarshal(b, &report); err != nil {
 		return ""
 	}
 	return report.Reason
@@ -134,9 +136,19 @@ func runAfter(ctx context.Context, spec Spec) error {
 	var out bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &out
 	if err := cmd.Run(); err != nil {
-		return fmt.Errorf("%s: %w: %s", strings.Join(spec.After, " "), err, strings.TrimSpace(out.String()))
+		return fmt.Errorf("%s: %w: %s", strings.Join(spec.After, " "), err, Brief(out.String()))
 	}
 	return nil
+}
+
+// Brief is what a program printed, as much of it as a log or a message takes:
+// 500 bytes.
+func Brief(s string) string {
+	const limit = 500
+	if s = strings.TrimSpace(s); len(s) > limit {
+		s = strings.ToValidUTF8(s[:limit], "") + "…"
+	}
+	return s
 }
 
 // sweeping keeps this process from sweeping a run twice at once.

@@ -49,8 +49,7 @@ func (h hierarchy) proof() Proof {
 }
 
 // cgroupPaths returns where the cgroup of a run may be, the best place first.
-func cgroupPaths(spec Spec) []string {
-	var list []string
+func cgroupPaths(spec Spec) (list []string) {
 	if spec.NoCgroup {
 		return nil
 	}
@@ -93,13 +92,13 @@ func (h hierarchy) own() (path, name string) {
 		if mount != "" || len(f) < 5 || len(of) < 3 {
 			return
 		}
-		if h == unified && of[0] == "cgroup2" || h == freezer && of[0] == "cgroup" && slices.Contains(strings.Split(of[2], ","), "freezer") {
+		if h == unified && of[0] == "cgroup2" || h != unified && of[0] == "cgroup" && slices.Contains(strings.Split(of[2], ","), string(h)) {
 			root, mount = f[3], f[4]
 		}
 	})
 	scan("/proc/self/cgroup", func(line string) {
 		f := strings.SplitN(line, ":", 3)
-		if len(f) == 3 && (h == unified && f[0] == "0" && f[1] == "" || h == freezer && slices.Contains(strings.Split(f[1], ","), "freezer")) {
+		if len(f) == 3 && (h == unified && f[0] == "0" && f[1] == "" || h != unified && slices.Contains(strings.Split(f[1], ","), string(h))) {
 			name = f[2]
 		}
 	})
@@ -290,7 +289,7 @@ func (c *cgroup) remove() (err error) {
 }
 
 // limit sets the limits of a run, and says which could not be set.
-func (c *cgroup) limit(spec Spec) (memory, processes error) {
+func (c *cgroup) limit(spec Spec) (memory, processes, cpu error) {
 	write := func(name, value string) error { return writeExisting(filepath.Join(c.path, name), value) }
 	if spec.MemoryBytes > 0 {
 		_ = write("../cgroup.subtree_control", "+memory") // if it fails, memory.max is not there
@@ -306,7 +305,11 @@ func (c *cgroup) limit(spec Spec) (memory, processes error) {
 		_ = write("../cgroup.subtree_control", "+pids")
 		processes = write("pids.max", strconv.Itoa(spec.Processes))
 	}
-	return memory, processes
+	if spec.CPUPercent > 0 {
+		_ = write("../cgroup.subtree_control", "+cpu")
+		cpu = write("cpu.max", fmt.Sprintf("%d %d", spec.CPUPercent*cpuPeriod/100, cpuPeriod))
+	}
+	return memory, processes, cpu
 }
 
 // oomKilled reports whether the kernel has killed a process of the cgroup

@@ -141,6 +141,8 @@ type Spec struct {
 	// the controllers for them; where not, guard.log says so once.
 	MemoryBytes int64 `json:"memory_bytes,omitempty"`
 	Processes   int   `json:"processes,omitempty"`
+	// CPUPercent limits its processor time; 100 is one processor, 0 no limit.
+	CPUPercent int `json:"cpu_percent,omitempty"`
 
 	// Ready is a file that the app makes when it is of use. The event Started
 	// waits for it, at most ReadyWithin (30 s if that is zero); an app that
@@ -172,6 +174,11 @@ type Spec struct {
 type Stream struct {
 	Geometry  string     `json:"geometry,omitempty"`  // WIDTHxHEIGHT in pixels; 1280x800 if empty
 	Clipboard bool       `json:"clipboard,omitempty"` // text may be copied into the app and out of it
+	Nested    bool       `json:"nested,omitempty"`    // the app may make sandboxes of its own
+	Network   string     `json:"network,omitempty"`   // none, internet or host; internet if empty
+	Allow     []string   `json:"allow,omitempty"`     // what a session reaches besides the internet
+	Login     string     `json:"login,omitempty"`     // user name of whose session it is
+	Name      string     `json:"name,omitempty"`      // and that user's name for people
 	App       *StreamApp `json:"app,omitempty"`       // set by the runner
 }
 

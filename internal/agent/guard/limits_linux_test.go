@@ -21,27 +21,27 @@ func TestLimitsOfACgroup(t *testing.T) {
 		b, _ := os.ReadFile(filepath.Join(group, name))
 		return string(b)
 	}
-	spec := Spec{MemoryBytes: 1 << 30, Processes: 500}
-	if memory, processes := (&cgroup{path: group}).limit(spec); !errors.Is(memory, fs.ErrNotExist) || !errors.Is(processes, fs.ErrNotExist) {
-		t.Errorf("without controllers: %v, %v", memory, processes)
+	spec := Spec{MemoryBytes: 1 << 30, Processes: 500, CPUPercent: 250}
+	if memory, processes, cpu := (&cgroup{path: group}).limit(spec); !errors.Is(memory, fs.ErrNotExist) || !errors.Is(processes, fs.ErrNotExist) || !errors.Is(cpu, fs.ErrNotExist) {
+		t.Errorf("without controllers: %v, %v, %v", memory, processes, cpu)
 	}
 	if (&cgroup{path: group}).oomKilled() {
 		t.Error("killed, and there is no controller")
 	}
-	for _, name := range []string{"memory.max", "memory.oom.group", "memory.swap.max", "pids.max", "../cgroup.subtree_control"} {
+	for _, name := range []string{"memory.max", "memory.oom.group", "memory.swap.max", "pids.max", "cpu.max", "../cgroup.subtree_control"} {
 		if err := os.WriteFile(filepath.Join(group, name), nil, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if memory, processes := (&cgroup{path: group}).limit(spec); memory != nil || processes != nil {
-		t.Errorf("%v, %v", memory, processes)
+	if memory, processes, cpu := (&cgroup{path: group}).limit(spec); memory != nil || processes != nil || cpu != nil {
+		t.Errorf("%v, %v, %v", memory, processes, cpu)
 	}
-	for name, want := range map[string]string{"memory.max": "1073741824", "memory.oom.group": "1", "memory.swap.max": "0", "pids.max": "500"} {
+	for name, want := range map[string]string{"memory.max": "1073741824", "memory.oom.group": "1", "memory.swap.max": "0", "pids.max": "500", "cpu.max": "250000 100000"} {
 		if got := read(name); got != want {
 			t.Errorf("%s is %q, want %q", name, got, want)
 		}
 	}
-	if got := read("../cgroup.subtree_control"); !strings.Contains(got, "pids") {
+	if got := read("../cgroup.subtree_control"); !strings.Contains(got, "cpu") {
 		t.Errorf("controllers %q", got)
 	}
 	for events, want := range map[string]bool{"low 0\noom 1\noom_kill 0\n": false, "low 0\noom_kill 2\noom_group_kill 1\n": true} {

@@ -103,7 +103,7 @@ func newGuard(dir string) (_ *guard, err error) {
 		return nil, err
 	}
 	// From here on nobody else runs or sweeps this run.
-	if err := take(dir, claim{PID: os.Getpid(), Start: start, At: now, Cgroups: cgroupPaths(spec)}); err != nil {
+	if err := take(dir, claim{PID: os.Getpid(), Start: start, At: now, Cgroups: append(cgroupPaths(spec), legacyPaths(spec)...)}); err != nil {
 		return nil, fmt.Errorf("claim the run: %w", err)
 	}
 	if g.events, err = openEvents(dir); err != nil {

@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"log/slog"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // killStray kills what a dead guard has left: by the run's cgroup, of which
@@ -54,6 +56,8 @@ func removeCgroups(paths []string) {
 	for _, path := range paths {
 		if c, err := openCgroup(path); err == nil {
 			_ = c.remove() // one that stays is empty, or about to be
+		} else {
+			_ = unix.Rmdir(path) // one that only limits
 		}
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"os/exec"
 	"os/signal"
 	"path/filepath"
-	"strconv"
 	"sync"
 	"syscall"
 	"time"
@@ -24,6 +23,7 @@ type tree struct {
 	spec   Spec
 	log    *slog.Logger
 	group  *cgroup           // nil if there is none to be had
+	legacy legacy            // what else limits it
 	thread *subreaper.Thread // starts the children that are not adopted
 	main   process           // zero before the start
 
@@ -38,11 +38,24 @@ func newTree(spec Spec, log *slog.Logger) (*tree, error) {
 		return nil, err
 	}
 	t := &tree{spec: spec, log: log, own: make(map[int]bool), thread: subreaper.NewThread(), group: makeCgroup(spec, log)}
-	var memory, processes error = errNoCgroup, errNoCgroup
+	var memory, processes, cpu error = errNoCgroup, errNoCgroup, errNoCgroup
 	if t.group != nil {
-		memory, processes = t.group.limit(spec)
+		memory, processes, cpu = t.group.limit(spec)
 	}
-	unlimited(spec, log, memory, processes)
+	for _, l := range []struct {
+		wanted bool
+		err    *error
+		limit  func(Spec) error
+	}{
+		{spec.MemoryBytes > 0, &memory, t.legacy.memory},
+		{spec.Processes > 0, &processes, t.legacy.processes},
+		{spec.CPUPercent > 0, &cpu, t.legacy.cpu},
+	} {
+		if l.wanted && *l.err != nil {
+			*l.err = l.limit(spec)
+		}
+	}
+	unlimited(spec, log, memory, processes, cpu)
 	return t, nil
 }
 
@@ -63,13 +76,18 @@ func (t *tree) leaveCgroup() {
 }
 
 // outOfMemory reports whether the kernel killed something for its memory.
-func (t *tree) outOfMemory() bool { return t.group != nil && t.group.oomKilled() }
+func (t *tree) outOfMemory() bool {
+	return t.group != nil && t.group.oomKilled() || t.legacy.oomKilled()
+}
 
 func (t *tree) close() {
 	if t.group != nil {
 		if err := t.group.remove(); err != nil {
 			t.log.Warn("the cgroup stays", "err", err)
 		}
+	}
+	if err := t.legacy.remove(); err != nil {
+		t.log.Warn("a cgroup stays", "err", err)
 	}
 }
 
@@ -79,6 +97,15 @@ func (t *tree) close() {
 func (t *tree) start(cmd *exec.Cmd) (err error) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	t.thread.Do(func() {
+		if err = t.legacy.enter(); err != nil {
+			return
+		}
+		defer func() {
+			// A thread of ours in there would count, and keep it.
+			if lerr := t.legacy.leave(); lerr != nil {
+				t.log.Error("cannot leave the cgroup of the run", "err", lerr)
+			}
+		}()
 		switch {
 		case t.group == nil:
 			err = t.startChild(cmd)
@@ -120,9 +147,6 @@ func (t *tree) startIn(cmd *exec.Cmd) error {
 // by itself there, and what it forks is where it is; so nobody has to be moved
 // after it has begun. The runtime makes no thread from one that is locked.
 func (t *tree) startFrozen(cmd *exec.Cmd) error {
-	move := func(to string) error {
-		return writeExisting(filepath.Join(to, "tasks"), strconv.Itoa(unix.Gettid()))
-	}
 	if err := move(t.group.path); err != nil {
 		return fmt.Errorf("%w: %w", errCgroup, err)
 	}

@@ -61,7 +61,7 @@ type tree struct {
 }
 
 func newTree(spec Spec, log *slog.Logger) (*tree, error) {
-	unlimited(spec, log, errNoCgroup, errNoCgroup)
+	unlimited(spec, log, errNoCgroup, errNoCgroup, errNoCgroup)
 	return &tree{spec: spec, log: log, seen: make(map[int]process)}, nil
 }
 
@@ -242,6 +242,8 @@ func killStray(ctx context.Context, spec Spec, _ string) (killed bool, proof Pro
 }
 
 func cgroupPaths(Spec) []string { return nil }
+
+func legacyPaths(Spec) []string { return nil }
 
 func removeCgroups([]string) {}
 

@@ -47,7 +47,7 @@ type tree struct {
 }
 
 func newTree(spec Spec, log *slog.Logger) (*tree, error) {
-	unlimited(spec, log, errNoCgroup, errNoCgroup)
+	unlimited(spec, log, errNoCgroup, errNoCgroup, errNoCgroup)
 	job, err := windows.CreateJobObject(nil, nil)
 	if err != nil {
 		return nil, fmt.Errorf("make a job object: %w", err)
@@ -216,6 +216,8 @@ func closeWindows(t *tree) int {
 func killStray(context.Context, Spec, string) (bool, Proof, error) { return false, ProofNone, nil }
 
 func cgroupPaths(Spec) []string { return nil }
+
+func legacyPaths(Spec) []string { return nil }
 
 func removeCgroups([]string) {}
 

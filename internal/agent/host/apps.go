@@ -30,7 +30,11 @@ func (apps) Add(_ context.Context, app *wire.App, _ func(int)) error {
 // Prepare implements [agent.Apps].
 func (apps) Prepare(app *wire.App, spec *runner.Spec) error {
 	spec.Argv = app.Package.Command
-	spec.Stream = &guard.Stream{Geometry: app.Stream.Geometry, Clipboard: app.Stream.Clipboard}
+	spec.Stream = &guard.Stream{
+		Geometry: app.Stream.Geometry, Clipboard: app.Stream.Clipboard,
+		Network: string(app.Stream.Network), Allow: app.Stream.Allow,
+		Nested: app.Stream.Nested, Login: app.Stream.Login, Name: app.User,
+	}
 	return nil
 }
 

@@ -21,7 +21,6 @@ import (
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/boottime"
-	"leasehold/internal/agent/localsocket"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/wire"
@@ -32,7 +31,8 @@ type Config struct {
 	Dir string // the state folder
 	// Displays says how sessions run; its Runs folder is the state folder's unless set.
 	Displays display.Config
-	Slots    int // how many sessions at once; at least 1
+	Slots    int      // how many sessions at once; at least 1
+	Missing  []string // what it does not offer to its sessions, a line each
 	Server   agent.Server
 	NoPush   bool
 	Out      io.Writer // what happens, for people; nil: nowhere
@@ -81,7 +81,7 @@ func Open(cfg Config) (*Host, error) {
 	}
 	h.agent, err = agent.Open(agent.Config{
 		Dir: cfg.Dir, Server: cfg.Server, Log: cfg.Log, NoPush: cfg.NoPush,
-		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Watching: h.watches.of, View: h.view, Notify: h.notify,
+		Runner: h.displays, Apps: apps{}, Slots: max(cfg.Slots, 1), Missing: cfg.Missing, Watching: h.watches.of, View: h.view, Notify: h.notify,
 	})
 	if err != nil {
 		return nil, err
@@ -138,11 +138,11 @@ func (h *Host) keepTime(ctx context.Context) {
 
 // dial connects to the display of a session's run, where it speaks RFB.
 func (h *Host) dial(ctx context.Context, session int64, run uint32) (net.Conn, error) {
-	path, ok := h.displays.Socket(runner.Key{Session: session, Run: int64(run)})
-	if !ok {
-		return nil, fmt.Errorf("host: session %d has no display", session)
+	conn, err := h.displays.Dial(ctx, runner.Key{Session: session, Run: int64(run)})
+	if err != nil {
+		return nil, fmt.Errorf("host: session %d: %w", session, err)
 	}
-	return localsocket.Dial(ctx, filepath.Dir(path), filepath.Base(path))
+	return conn, nil
 }
 
 func (h *Host) notify(n agent.Notice) { h.say("Session %d: %s %s.", n.Session, n.App, n.Text) }

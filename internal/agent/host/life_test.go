@@ -5,12 +5,13 @@ package host_test
 import (
 	"fmt"
 	"os"
-	"strconv"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"leasehold/internal/agent/stage"
 	"leasehold/internal/servertest"
 	"leasehold/internal/session"
 )
@@ -67,13 +68,12 @@ func TestStreamEnds(t *testing.T) {
 				t.Fatal(err)
 			}
 			for v := range strings.SplitSeq(string(b), "\x00") {
-				if d, ok := strings.CutPrefix(v, "DISPLAY=:"); ok {
-					lock, err := os.ReadFile("/tmp/.X" + d + "-lock")
+				if home, ok := strings.CutPrefix(v, "HOME="); ok {
+					ready, err := stage.ReadReady(filepath.Dir(home))
 					if err != nil {
 						t.Fatal(err)
 					}
-					n, _ := strconv.Atoi(strings.TrimSpace(string(lock)))
-					_ = syscall.Kill(n, syscall.SIGKILL)
+					_ = syscall.Kill(ready.PIDs["display"], syscall.SIGKILL)
 				}
 			}
 		}, "The display server ended unexpectedly"},

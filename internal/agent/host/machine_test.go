@@ -16,12 +16,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/prometheus/procfs"
 
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/account"
@@ -30,6 +31,7 @@ import (
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sampletest"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
@@ -40,7 +42,10 @@ import (
 )
 
 // The test binary is also the host, its guards and their stages.
-const envRole = "LEASEHOLD_TEST_ROLE"
+const (
+	envRole   = "LEASEHOLD_TEST_ROLE"
+	envSample = "LEASEHOLD_TEST_SAMPLE" // the folder of the sample app, for the host
+)
 
 var sample string // the built sample app, where every account can run it
 
@@ -68,6 +73,8 @@ func play(role, dir string) int {
 		err = guard.Main(ctx, dir)
 	case "stage":
 		code, err = stage.Run(ctx, dir)
+	case "inside":
+		code, err = stage.Inside(ctx)
 	case "clean":
 		err = stage.Clean(ctx, dir)
 	case "host":
@@ -84,21 +91,24 @@ func play(role, dir string) int {
 	return code
 }
 
+// as is the command line of this binary in another role.
+func as(role string) func(dir string) []string {
+	self, err := os.Executable()
+	if err != nil {
+		panic(err)
+	}
+	// The race detector would hold each for a second at its exit.
+	return func(dir string) []string {
+		return []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", envRole + "=" + role, self, dir}
+	}
+}
+
 // open is a host with two slots, whose state and sessions are in dir.
 func open(dir string) (*host.Host, error) {
-	as := func(role string) func(string) []string {
-		self, err := os.Executable()
-		if err != nil {
-			panic(err)
-		}
-		// The race detector would hold each for a second at its exit.
-		return func(dir string) []string {
-			return []string{"/usr/bin/env", "GORACE=atexit_sleep_ms=0", envRole + "=" + role, self, dir}
-		}
-	}
 	return host.Open(host.Config{
 		Dir: filepath.Join(dir, "state"), Slots: 2, Out: os.Stdout, Log: slog.New(slog.NewTextHandler(os.Stderr, nil)),
-		Displays: display.Config{Sessions: filepath.Join(dir, "s"), Guard: as("guard"), Stage: as("stage"), Clean: as("clean")},
+		Displays: display.Config{Sessions: filepath.Join(dir, "s"), Guard: as("guard"), Stage: as("stage"), Clean: as("clean"),
+			Separate: true, Inside: as("inside")(""), Shares: []sandbox.Share{{Path: os.Getenv(envSample)}}},
 	})
 }
 
@@ -147,7 +157,7 @@ func enrolAt(t *testing.T, s *servertest.Server, url string) *machine {
 		defer cancel()
 		r, err := display.New(display.Config{
 			Runs: filepath.Join(dir, "state", "runs"), Sessions: filepath.Join(dir, "s"),
-			Clean: func(dir string) []string { return []string{"true"} },
+			Clean: as("clean"),
 		})
 		if err != nil {
 			t.Error(err)
@@ -182,7 +192,7 @@ func (m *machine) start() {
 		m.t.Fatal(err)
 	}
 	m.cmd = exec.Command(self, m.dir)
-	m.cmd.Env = append(os.Environ(), envRole+"=host", "GORACE=atexit_sleep_ms=0")
+	m.cmd.Env = append(os.Environ(), envRole+"=host", envSample+"="+filepath.Dir(sample), "GORACE=atexit_sleep_ms=0")
 	m.cmd.Stdout, m.cmd.Stderr = m, m
 	m.cmd.WaitDelay = time.Second // guards hold the output open for nobody
 	if err := m.cmd.Start(); err != nil {
@@ -339,18 +349,21 @@ func organisation(t *testing.T, heartbeat int, args ...string) (s *servertest.Se
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
 	if args == nil {
-		// Each session has an account of its own.
-		args = []string{"sh", "-c", `exec "$0" --pid-file "$1/$$"`, sample, dir}
+		// The folder is the test's mark, by which it finds the app outside the sandbox.
+		args = []string{"sh", "-c", `mkdir -p "$1"; exec "$0" --pid-file "$1/$$"`, sample, dir}
 	}
 	a, _ := s.App("Sample", servertest.Terms{
 		Packages: []catalog.Package{{Type: catalog.Command, Command: args}},
 		Stream:   &catalog.StreamSettings{Geometry: "800x600", ReconnectSeconds: 300}, Heartbeat: heartbeat,
 	})
-	return s, a.ID, func() (list []int) {
-		entries, _ := os.ReadDir(dir)
-		for _, e := range entries {
-			n, _ := strconv.Atoi(e.Name())
-			list = append(list, n)
+	var list []int // each that was seen, in the order of their starts
+	return s, a.ID, func() []int {
+		procs, _ := procfs.AllProcs()
+		for _, p := range procs {
+			line, _ := p.CmdLine()
+			if len(line) == 3 && line[0] == sample && strings.HasPrefix(line[2], dir+"/") && !slices.Contains(list, p.PID) {
+				list = append(list, p.PID)
+			}
 		}
 		return list
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode"
 
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
@@ -56,15 +57,20 @@ func (c *child) ended() bool {
 // start starts a program in a session of its own, under the account. What it
 // prints goes to w.
 func (l *launcher) start(cmd *exec.Cmd, w io.Writer) (*child, error) {
+	return l.startAs(l.account, cmd, w)
+}
+
+// startAs is start for another account; 0 is ours.
+func (l *launcher) startAs(account int, cmd *exec.Cmd, w io.Writer) (*child, error) {
 	out, err := newTail(w)
 	if err != nil {
 		return nil, err
 	}
 	cmd.Stdout, cmd.Stderr = out.w, out.w
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Pdeathsig: syscall.SIGKILL}
-	if l.account > 0 {
+	if account > 0 {
 		// No supplementary groups.
-		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(l.account), Gid: uint32(l.account)}
+		cmd.SysProcAttr.Credential = &syscall.Credential{Uid: uint32(account), Gid: uint32(account)}
 	}
 	c := &child{cmd: cmd, out: out, done: make(chan struct{})}
 	l.thread.Do(func() {
@@ -196,7 +202,8 @@ func (t *tail) remember(b []byte) {
 // clean makes of what a program printed something that can be shown.
 func clean(b []byte) string {
 	return strings.TrimSpace(strings.Map(func(r rune) rune {
-		if r < ' ' || r == 0x7f {
+		// Also those of C1, which a terminal obeys, and those that turn a line around.
+		if r != ' ' && !unicode.IsPrint(r) {
 			return -1
 		}
 		return r

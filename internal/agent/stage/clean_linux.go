@@ -8,23 +8,46 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"golang.org/x/sys/unix"
 
 	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/trash"
 )
+
+// emptyWithin is how long Clean removes the files of a session: the others wait
+// in the trash.
+const emptyWithin = 3 * time.Second
 
 // Clean takes away what there is of the session in dir, in which nothing may
 // run any more: what a killed display has left in public folders; all
 // processes, files and memory of the account, if that is the session's own;
-// and the folder. It can be repeated, and called by several at once; for a
+// and the folder. The folder is moved into [Trash], and what a few seconds do
+// not suffice for stays there: for a later Clean, of that session, of another or of
+// the trash itself. It can be repeated, and called by several at once; for a
 // folder that is gone it does nothing.
+//
+// It goes through what the session has left, so it is for a process of its own
+// that is ended when it takes too long.
 func Clean(ctx context.Context, dir string) error {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return err
 	}
-	if err := clear(ctx, dir); err != nil {
+	trashed := Trash(filepath.Dir(dir))
+	if dir == Trash(filepath.Dir(dir)) {
+		return trash.Empty(ctx, dir)
+	}
+	err = clear(ctx, dir)
+	if err == nil {
+		ctx, cancel := context.WithTimeout(ctx, emptyWithin)
+		defer cancel()
+		if err = trash.Empty(ctx, trashed); ctx.Err() != nil {
+			err = nil
+		}
+	}
+	if err != nil {
 		return fmt.Errorf("take the session in %s away: %w", filepath.Base(dir), err)
 	}
 	return nil
@@ -43,9 +66,8 @@ func clear(ctx context.Context, dir string) error {
 	if err := unix.Flock(int(d.Fd()), unix.LOCK_EX); err != nil {
 		return err
 	}
-	path := filepath.Join(dir, configFile)
 	var c Config
-	switch err := readJSON(path, &c); {
+	switch err := readJSON(filepath.Join(dir, configFile), &c); {
 	case errors.Is(err, fs.ErrNotExist):
 		// Never finished, nothing ran; or somebody else has just cleaned it.
 		return removeUnfinished(dir)
@@ -56,28 +78,17 @@ func clear(ctx context.Context, dir string) error {
 		if err := account.Clear(ctx, c.Account); err != nil {
 			return err
 		}
-	}
-	if err := cleanDisplay(ctx, dir); err != nil {
+	} else if err := cleanDisplay(ctx, dir); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(dir)
-	if err != nil {
+	if err := trash.Move(dir, Trash(filepath.Dir(dir))); err != nil {
 		return err
-	}
-	for _, e := range entries {
-		if e.Name() == configFile {
-			continue // last: it is what a repeated Clean goes by
-		}
-		if err := os.RemoveAll(filepath.Join(dir, e.Name())); err != nil {
-			return err
-		}
 	}
 	if c.Account > 0 {
-		if err := account.Release(c.Registry, c.Account, dir); err != nil {
-			return err
-		}
+		// Its next holder does not get into the trash.
+		return account.Release(c.Registry, c.Account, dir)
 	}
-	return errors.Join(removeIfThere(path), removeIfThere(dir))
+	return nil
 }
 
 // removeUnfinished removes a folder that has no config, if it is one of ours.
@@ -91,5 +102,5 @@ func removeUnfinished(dir string) error {
 			return fmt.Errorf("%w: there is %s in it, and no %s", ErrInvalid, e.Name(), configFile)
 		}
 	}
-	return os.RemoveAll(dir)
+	return trash.Move(dir, Trash(filepath.Dir(dir)))
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/procfs"
 	"golang.org/x/sys/unix"
 
+	"leasehold/internal/agent/untrusted"
 	"leasehold/internal/agent/xdisplay"
 )
 
@@ -46,7 +47,8 @@ func xSocketPath(n int) string { return filepath.Join(xSockets, fmt.Sprintf("X%d
 
 // lockHolder returns which process holds a display's number; 0 if none.
 func lockHolder(n int) int {
-	b, err := os.ReadFile(lockPath(n))
+	// Any user may have made it: as a pipe, or without end.
+	b, err := untrusted.ReadFile(lockPath(n), 64)
 	if err != nil {
 		return 0
 	}
@@ -127,7 +129,7 @@ func (s *session) tryDisplay(ctx context.Context, n int) (taken bool, err error)
 			}
 			if s.x, err = xdisplay.Open(s.display); err == nil {
 				if _, err := os.Lstat(Socket(s.dir)); err == nil {
-					return false, s.protect()
+					return false, s.displayUp()
 				}
 				s.x.Close()
 				s.x = nil
@@ -205,10 +207,14 @@ func (s *session) writeAuthority(number int) error {
 	cookie := make([]byte, 16)
 	_, _ = crand.Read(cookie) // never fails
 	var b []byte
-	// For this machine by its name; and for any, should its name change.
-	for _, family := range []uint16{256, 65535} {
-		b = binary.BigEndian.AppendUint16(b, family)
-		for _, field := range []string{host, strconv.Itoa(number), "MIT-MAGIC-COOKIE-1", string(cookie)} {
+	// For this machine by its name; and for any, should its name change or the display
+	// be reached by the path of its socket.
+	for _, entry := range []struct {
+		family uint16
+		number string
+	}{{256, strconv.Itoa(number)}, {65535, ""}} {
+		b = binary.BigEndian.AppendUint16(b, entry.family)
+		for _, field := range []string{host, entry.number, "MIT-MAGIC-COOKIE-1", string(cookie)} {
 			b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
 			b = append(b, field...)
 		}
@@ -220,7 +226,8 @@ func (s *session) writeAuthority(number int) error {
 }
 
 // cleanDisplay removes the lock and the socket that a killed server has left,
-// if they were the session's.
+// if they were the session's. It is for a session without an account of its
+// own: what belongs to an account goes with that.
 func cleanDisplay(ctx context.Context, dir string) error {
 	var r displayRecord
 	if err := readJSON(filepath.Join(dir, displayFile), &r); err != nil {

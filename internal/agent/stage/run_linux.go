@@ -33,11 +33,16 @@ const (
 // session is the state of the process. Only [Run]'s goroutine touches it.
 type session struct {
 	dir      string
+	inside   bool // this process is in the sandbox
 	config   Config
 	log      *slog.Logger
 	launcher *launcher
 	display  string // as in DISPLAY
 	x        *xdisplay.Conn
+
+	// What a session that plays outside its sandbox does itself.
+	displayUp func() error
+	tellReady func(pids map[string]int) error
 
 	server, manager, app *child
 	started              time.Time
@@ -61,7 +66,13 @@ func Run(ctx context.Context, dir string) (code int, err error) {
 	if err := readJSON(filepath.Join(dir, configFile), &s.config); err != nil {
 		return ExitStart, fmt.Errorf("stage: %w", err)
 	}
-	o := s.run(ctx)
+	s.displayUp, s.tellReady = s.protect, s.writeReady
+	var o Outcome
+	if s.config.Separate {
+		o = s.runSandboxed(ctx)
+	} else {
+		o = s.run(ctx)
+	}
 	o.At = time.Now()
 	if err := writeOutcome(dir, o); err != nil {
 		return o.Code, fmt.Errorf("stage: tell how it ended: %w", err)
@@ -113,13 +124,21 @@ func (s *session) confine() (err error) {
 		return err
 	}
 	syscall.Umask(0o077)
-	if s.config.Account > 0 {
+	if s.config.Account > 0 || s.config.Separate {
 		// The caller's may lead to where the account must not look, or cannot.
 		if err := os.Setenv("PATH", "/usr/local/bin:/usr/bin:/bin:/usr/local/games:/usr/games"); err != nil {
 			return err
 		}
+	}
+	// No core dumps: a host may hand them to a program that runs as root. Of 0 the kernel
+	// takes no notice then, of 1 it does.
+	if err := unix.Setrlimit(unix.RLIMIT_CORE, &unix.Rlimit{Cur: 1, Max: 1}); err != nil {
+		return err
+	}
+	// Counted for each user, and root is not: it is for the account alone. In a sandbox
+	// only what is in it counts.
+	if s.config.Account > 0 || s.inside {
 		if n := uint64(s.config.Processes); n > 0 {
-			// Counted for each user, and root is not: it is for the account alone.
 			if err := unix.Setrlimit(unix.RLIMIT_NPROC, &unix.Rlimit{Cur: n, Max: n}); err != nil {
 				s.log.Warn("the processes of the session are not limited", "error", err)
 			} else {
@@ -142,7 +161,10 @@ func (s *session) confine() (err error) {
 // environment is what the programs of the session see of the host's: little.
 func (s *session) environment() []string {
 	name, shell := os.Getenv("USER"), "/bin/sh"
-	if s.config.Account > 0 || name == "" {
+	switch {
+	case s.config.Separate:
+		name = s.config.login()
+	case s.config.Account > 0 || name == "":
 		name = fmt.Sprintf("u%d", max(s.config.Account, os.Getuid()))
 	}
 	if _, err := os.Stat("/bin/bash"); err == nil {
@@ -220,7 +242,8 @@ func (s *session) stay(ctx context.Context) Outcome {
 			windows, _ := s.ask(s.x.Windows)
 			s.windows = s.windows || windows > 0
 			if up = windows > 0 || time.Now().After(settled); up {
-				if err := s.tellReady(); err != nil {
+				pids := map[string]int{"display": s.server.pid(), "manager": s.manager.pid(), "app": s.app.pid()}
+				if err := s.tellReady(pids); err != nil {
 					return s.notUp("The host could not tell that the app is up: ", err)
 				}
 				continue
@@ -317,11 +340,10 @@ func (s *session) terminate() {
 	}
 }
 
-func (s *session) tellReady() error {
-	return writeJSON(ReadyFile(s.dir), Ready{
-		Display: s.display, Account: s.config.Account, Started: s.started,
-		PIDs: map[string]int{"stage": os.Getpid(), "display": s.server.pid(), "manager": s.manager.pid(), "app": s.app.pid()},
-	})
+// writeReady tells that the session is up; pids are numbers of this machine.
+func (s *session) writeReady(pids map[string]int) error {
+	pids["stage"] = os.Getpid()
+	return writeJSON(ReadyFile(s.dir), Ready{Display: s.display, Account: s.config.Account, Started: s.started, PIDs: pids})
 }
 
 // appOutcome tells how the app has ended.
@@ -353,7 +375,7 @@ func (s *session) appOutcome(up bool) Outcome {
 	if !up {
 		ended += "at its start "
 	}
-	if free, err := freeBytes(s.dir); err == nil && free < 64<<10 {
+	if free, err := freeBytes(filepath.Join(s.dir, homeDir)); err == nil && free < 64<<10 {
 		ended = Explain(errNoRoom) + ": t" + ended[1:]
 	}
 	if last := s.app.out.lastLine(); last != "" {

@@ -24,6 +24,13 @@
 // link to one, in the place of rfb.sock would have root connect to it.
 // Otherwise everything runs under the host's own account.
 //
+// # Sandboxes
+//
+// A session that is separate plays in a sandbox (see package sandbox), where a second
+// process of this program does what is said here, under the session's account:
+// see [Inside]. The stage stays outside. It believes nothing of what the one
+// inside tells it but what concerns that session: an app may debug that process.
+//
 // # When an app is up
 //
 // When the window manager has a window of it; or, for one that opens none,
@@ -54,6 +61,8 @@ import (
 	"time"
 
 	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/sandbox"
+	"leasehold/internal/agent/untrusted"
 )
 
 // The names in a session's folder.
@@ -75,6 +84,9 @@ const (
 
 // DefaultGeometry is that of a display if nothing else is said.
 const DefaultGeometry = "1280x800"
+
+// DefaultScratch is the size of each folder in memory of a session, in bytes.
+const DefaultScratch = 512 << 20
 
 // DefaultSettle is how long an app that opens no window must live to be up.
 const DefaultSettle = 2 * time.Second
@@ -116,6 +128,27 @@ type Config struct {
 	// Processes limits the processes and threads of the account, if that is
 	// the session's own; zero is no limit.
 	Processes int `json:"processes,omitempty"`
+
+	// Separate puts the session into a sandbox; see package sandbox.
+	Separate bool `json:"separate,omitempty"`
+	// Inside is the command line of a program that calls [Inside]; it needs no
+	// more of it than this executable. Only for a session that is separate, as
+	// is what follows.
+	Inside []string `json:"inside,omitempty"`
+	Nested bool     `json:"nested,omitempty"` // programs may make sandboxes of their own
+	Login  string   `json:"login,omitempty"`  // user name of whose session it is
+	Name   string   `json:"name,omitempty"`   // and that user's name for people
+	// Network is none, internet or host; internet if empty. Allow are the private
+	// addresses that the session reaches with internet, as catalog.Allowance reads them, and
+	// Resolvers the name servers; those of the host if there are none.
+	Network   string   `json:"network,omitempty"`
+	Allow     []string `json:"allow,omitempty"`
+	Resolvers []string `json:"resolvers,omitempty"`
+	// Shares are what the host's owner adds to what a session sees.
+	Shares []sandbox.Share `json:"shares,omitempty"`
+	// Scratch is the size of each of the session's folders in memory, in bytes;
+	// DefaultScratch if zero.
+	Scratch int64 `json:"scratch,omitempty"`
 
 	// Account is the user and group that is the session's alone; zero is the
 	// host's own account. Registry is where it is noted as lent. [Prepare]
@@ -159,6 +192,19 @@ type Outcome struct {
 	At     time.Time `json:"at"`
 }
 
+// SessionUID returns the user number of a session of this host: the first of the range if
+// it lends accounts, otherwise its own.
+func SessionUID(r account.Range) int {
+	if account.Can() {
+		return r.First
+	}
+	return os.Getuid()
+}
+
+// Trash returns the folder in which sessions that have ended wait for their
+// removal, beside those that live in the folder sessions.
+func Trash(sessions string) string { return filepath.Join(sessions, ".trash") }
+
 // Socket returns where the display of the session in dir is served by RFB. Its
 // path may be too long for an address; package localsocket gets there.
 func Socket(dir string) string { return filepath.Join(dir, displayDir, socketFile) }
@@ -182,6 +228,9 @@ func ReadOutcome(dir string) (Outcome, error) {
 	var o Outcome
 	return o, readJSON(OutcomeFile(dir), &o)
 }
+
+// login is the name of the session's account.
+func (c Config) login() string { return sandbox.Login(c.Login) }
 
 // largest is the largest side of a display, in pixels.
 const largest = 16384
@@ -208,8 +257,12 @@ func (c Config) Valid() error {
 	return nil
 }
 
+// recordLimit is the largest file of ours that is read. A command line may be
+// long.
+const recordLimit = 4 << 20
+
 func readJSON(path string, v any) error {
-	b, err := os.ReadFile(path)
+	b, err := untrusted.ReadFile(path, recordLimit)
 	if err != nil {
 		return err
 	}

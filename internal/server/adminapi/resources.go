@@ -280,6 +280,7 @@ type Agent struct {
 	LastSeenAt  *time.Time          `json:"last_seen_at"`
 	Ownership   directory.Ownership `json:"ownership" enum:"organisation,own"`
 	Pool        string              `json:"pool,omitempty" doc:"Of a host: the pool that delivery methods name"`
+	Missing     []string            `json:"missing,omitempty" doc:"Of a host: what it does not offer to its sessions, a line each"`
 	Slots       int                 `json:"slots,omitempty" doc:"Of a host: how many sessions it can have at once, as it says"`
 	Approved    bool                `json:"approved" doc:"Of a host: launches may go there. A device needs no approval"`
 	Quarantined bool                `json:"quarantined" doc:"Its state folder was copied: it gets no leases until it is enrolled anew"`
@@ -288,7 +289,7 @@ type Agent struct {
 }
 
 func agentOf(a *store.Agent) Agent {
-	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Slots, a.Approved, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
+	return Agent{a.ID, a.Name, a.OS, a.Arch, a.Version, ptr(a.Seen.At), a.Ownership, a.Pool, a.Missing, a.Slots, a.Approved, a.Chain.Quarantined, a.Simulated, a.CreatedAt}
 }
 
 func (a Agent) steady() any { return []any{a.ID, a.Name, a.Ownership, a.Pool, a.Approved} }

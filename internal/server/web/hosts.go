@@ -72,6 +72,7 @@ var hosts = &records[store.Agent]{
 			{Name: "Status", View: wordDot(st)},
 			{Name: "Last seen", View: ago(a.Seen.At, time.Now())},
 			{Name: "Sessions at once", Text: slots},
+			{Name: "Sessions lack", Text: lacks(a)},
 			{Name: "System", Text: a.OS + " " + a.Arch},
 			{Name: "Version", Text: a.Version},
 			{Name: "Enrolled", View: at(a.CreatedAt)},
@@ -139,3 +140,11 @@ func (c *call) slots(a *store.Agent) (string, error) {
 
 // poolOf names a host's pool.
 func poolOf(a *store.Agent) string { return cmp.Or(catalog.Pool(a.Pool), catalog.DefaultPool) }
+
+// lacks is what a host says that it does not offer to its sessions.
+func lacks(a *store.Agent) string {
+	if len(a.Missing) == 0 {
+		return "nothing"
+	}
+	return strings.Join(a.Missing, " · ")
+}

@@ -21,7 +21,7 @@ var labels = map[string]string{
 	"starts_at": "Begins", "ends_at": "Ends", "device_ownership": "Devices", "networks": "Networks", "ownership": "Whose it is", "pool": "Pool",
 	"provision.ownership": "Devices", "app_id": "App", "kind": "Where it runs", "licence.type": "Licence", "licence.seats": "Seats",
 	"licence.offline_seconds": "Offline duration", "heartbeat_seconds": "Heartbeat", "settings.heartbeat_seconds": "Default heartbeat", "warnings_seconds": "Warnings",
-	"successor_id": "Successor", "packages": "Packages", "stream": "Stream settings", "stream.geometry": "Size at first", "stream.pool": "Pool of hosts",
+	"successor_id": "Successor", "packages": "Packages", "stream": "Stream settings", "stream.geometry": "Size at first", "stream.pool": "Pool of hosts", "stream.sandbox": "Sandbox", "stream.network": "Network", "stream.allow": "Private addresses to allow",
 	"stream.reconnect_seconds": "Reconnection window", "stream.idle_seconds": "Idle limit", "stream.max_seconds": "Longest duration",
 	"packages.type": "Type", "packages.os": "System", "packages.arch": "Processor", "packages.url": "Address", "packages.sha256": "SHA-256",
 	"packages.reference": "Reference", "packages.command": "Command", "reason": "Reason", "end_running": "End running sessions now",

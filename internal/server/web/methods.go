@@ -166,6 +166,9 @@ type methodForm struct {
 type streamFields struct {
 	Geometry, Reconnect, Idle, Max, Pool string
 	Clipboard                            bool
+	Sandbox                              catalog.Sandbox
+	Network                              catalog.Network
+	Allow                                string // entries, with commas between them
 }
 
 // kindWords says what the kinds of delivery methods are.
@@ -179,7 +182,8 @@ func streamFieldsOf(d *catalog.DeliveryMethod) streamFields {
 		blank.SetDefaults()
 		s = blank.Stream
 	}
-	return streamFields{Geometry: s.Geometry, Reconnect: duration(s.ReconnectSeconds), Idle: duration(s.IdleSeconds), Max: duration(s.MaxSeconds), Pool: s.Pool, Clipboard: !s.ClipboardOff}
+	return streamFields{Geometry: s.Geometry, Reconnect: duration(s.ReconnectSeconds), Idle: duration(s.IdleSeconds), Max: duration(s.MaxSeconds), Pool: s.Pool, Clipboard: !s.ClipboardOff,
+		Sandbox: cmp.Or(s.Sandbox, catalog.StrictSandbox), Network: cmp.Or(s.Network, catalog.Internet), Allow: strings.Join(s.Allow, ", ")}
 }
 
 // durationHelp says how lengths are written.
@@ -193,7 +197,8 @@ func (c *call) methodForm(d *catalog.DeliveryMethod, errs map[string]string) (*m
 	if c.r.Method == http.MethodPost {
 		get := c.r.PostFormValue
 		m.Offline, m.Seats, m.Heartbeat, m.Warnings = get("licence.offline_seconds"), get("licence.seats"), get("heartbeat_seconds"), get("warnings_seconds")
-		m.Stream = streamFields{get("stream.geometry"), get("stream.reconnect_seconds"), get("stream.idle_seconds"), get("stream.max_seconds"), get("stream.pool"), get("clipboard") == "true"}
+		m.Stream = streamFields{get("stream.geometry"), get("stream.reconnect_seconds"), get("stream.idle_seconds"), get("stream.max_seconds"), get("stream.pool"), get("clipboard") == "true",
+			catalog.Sandbox(get("stream.sandbox")), catalog.Network(get("stream.network")), get("stream.allow")}
 	}
 	ctx, every := c.r.Context(), store.Page{Size: 500}
 	if d.ID == 0 {
@@ -248,6 +253,12 @@ func readMethod(c *call, d *catalog.DeliveryMethod) error {
 			Geometry: get("stream.geometry"), ReconnectSeconds: length("stream.reconnect_seconds", get("stream.reconnect_seconds")),
 			IdleSeconds: length("stream.idle_seconds", get("stream.idle_seconds")), MaxSeconds: length("stream.max_seconds", get("stream.max_seconds")),
 			Pool: get("stream.pool"), ClipboardOff: get("clipboard") != "true",
+			Sandbox: catalog.Sandbox(get("stream.sandbox")), Network: catalog.Network(get("stream.network")),
+		}
+		for a := range strings.SplitSeq(get("stream.allow"), ",") {
+			if a = strings.TrimSpace(a); a != "" {
+				d.Stream.Allow = append(d.Stream.Allow, a)
+			}
 		}
 		d.Packages = readPackages(c)
 		return e.Err()

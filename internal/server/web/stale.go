@@ -15,7 +15,7 @@ import (
 const seenField = "seen"
 
 // unedited are the fields of records that no form changes.
-var unedited = []string{"ID", "CreatedAt", "DeletedAt", "PasswordHash", "Credential", "Chain", "Epoch", "Seq", "Seen", "Version", "OS", "Arch", "Slots", "Simulated", "Kind", "AppID", "Source"}
+var unedited = []string{"ID", "CreatedAt", "DeletedAt", "PasswordHash", "Credential", "Chain", "Epoch", "Seq", "Seen", "Version", "OS", "Arch", "Slots", "Missing", "Simulated", "Kind", "AppID", "Source"}
 
 // maxTold is the longest value that a form keeps, and tells, as it is; of longer ones it
 // keeps a hash.

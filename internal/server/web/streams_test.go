@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -284,18 +285,21 @@ func TestStreamMethodForm(t *testing.T) {
 	olga.get("/admin/delivery-methods/new").is(200).has("Where it runs", "streamed into the browser", "Reconnection window", `value="1280x800"`)
 	olga.post("/admin/delivery-methods", form("stream.idle_seconds", "soon")).is(422).has("Must be a length of time", `value="soon"`, `value="stream" selected`)
 	olga.post("/admin/delivery-methods", form("stream.geometry", "wide")).is(422).has("Must be width x height", `value="wide"`)
-	olga.post("/admin/delivery-methods", form()).is(200).has("The delivery method is made.")
+	olga.post("/admin/delivery-methods", form("stream.allow", "10.1.2.3")).is(422).has("Must be networks with a port", `value="10.1.2.3"`)
+	olga.post("/admin/delivery-methods", form("stream.sandbox", "off")).is(422)
+	olga.post("/admin/delivery-methods", form("stream.sandbox", "nested", "stream.allow", "10.1.2.3:27000, 10.9.0.0/16:443")).is(200).has("The delivery method is made.")
 	d, err := s.c.DeliveryMethod(t.Context(), 1)
 	s.must(err)
-	want := catalog.StreamSettings{Geometry: "1600x900", ReconnectSeconds: 300, IdleSeconds: 3600, Pool: "gpu"}
-	if d.Kind != session.Stream || d.Stream == nil || *d.Stream != want || d.Licence.Seats != 5 || len(d.WarningsSeconds) != 0 || d.HeartbeatSeconds != 10 {
+	want := catalog.StreamSettings{Geometry: "1600x900", ReconnectSeconds: 300, IdleSeconds: 3600, Pool: "gpu",
+		Sandbox: catalog.NestedSandbox, Network: catalog.Internet, Allow: []string{"10.1.2.3:27000", "10.9.0.0/16:443"}}
+	if d.Kind != session.Stream || d.Stream == nil || !reflect.DeepEqual(*d.Stream, want) || d.Licence.Seats != 5 || len(d.WarningsSeconds) != 0 || d.HeartbeatSeconds != 10 {
 		t.Errorf("made %+v, %+v", d, d.Stream)
 	}
 	page := "/admin/delivery-methods/1"
-	olga.get(page).is(200).has("runs on a host", `value="gpu"`, `value="5 min"`, "/admin/streams?delivery_method_id=1").lacks("Where it runs", `name="warnings_seconds"`, `name="licence.type"`)
+	olga.get(page).is(200).has("runs on a host", `value="nested" selected`, `value="10.1.2.3:27000, 10.9.0.0/16:443"`, `value="gpu"`, `value="5 min"`, "/admin/streams?delivery_method_id=1").lacks("Where it runs", `name="warnings_seconds"`, `name="licence.type"`)
 	olga.post(page, vals("name", "Blender streamed", "heartbeat_seconds", "10 s", "licence.seats", "", "stream.geometry", "800x600", "stream.reconnect_seconds", "0",
 		"stream.idle_seconds", "", "stream.max_seconds", "8 h", "stream.pool", "", "packages", "1", "packages.0.type", "command", "packages.0.command", "blender")).is(200)
-	if d, err = s.c.DeliveryMethod(t.Context(), 1); err != nil || *d.Stream != (catalog.StreamSettings{Geometry: "800x600", MaxSeconds: 8 * 3600, ClipboardOff: true}) || d.Licence.Seats != 0 {
+	if d, err = s.c.DeliveryMethod(t.Context(), 1); err != nil || !reflect.DeepEqual(*d.Stream, catalog.StreamSettings{Geometry: "800x600", MaxSeconds: 8 * 3600, ClipboardOff: true, Sandbox: catalog.StrictSandbox, Network: catalog.Internet}) || d.Licence.Seats != 0 {
 		t.Errorf("changed to %+v, %v", d.Stream, err)
 	}
 }

@@ -2,6 +2,7 @@ package sqldb
 
 import (
 	"database/sql"
+	"strings"
 	"time"
 
 	"leasehold/internal/fold"
@@ -9,23 +10,27 @@ import (
 	"leasehold/internal/wire"
 )
 
-const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
+const agentColumns = `id, kind, name, os, arch, version, simulated, ownership, pool, slots, missing, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq,
 	coalesce((SELECT at FROM agent_seen WHERE agent_id = agents.id), 0), coalesce((SELECT lease_at FROM agent_seen WHERE agent_id = agents.id), 0)`
 
 func scanAgent(scan func(...any) error, more ...any) (*store.Agent, error) {
 	a := &store.Agent{}
 	var created, deleted, seen, simulated, quarantined, approved int64
-	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &approved, &a.Credential, &created, &deleted,
+	var missing string
+	err := scan(append([]any{&a.ID, &a.Kind, &a.Name, &a.OS, &a.Arch, &a.Version, &simulated, &a.Ownership, &a.Pool, &a.Slots, &missing, &approved, &a.Credential, &created, &deleted,
 		&a.Chain.Last, &a.Chain.Token, &a.Chain.Previous, &quarantined, &a.Epoch, &a.Seq, &seen, &a.Seen.Lease}, more...)...)
 	a.CreatedAt, a.DeletedAt, a.Seen.At = when(created), when(deleted), when(seen)
+	if missing != "" {
+		a.Missing = strings.Split(missing, "\n")
+	}
 	a.Simulated, a.Approved, a.Chain.Quarantined = simulated != 0, approved != 0, quarantined != 0
 	return a, err
 }
 
 // CreateAgent implements store.Agents.
 func (t *Tx) CreateAgent(a *store.Agent) (err error) {
-	a.ID, err = t.insert(`INSERT INTO agents (kind, name, name_fold, os, arch, version, simulated, ownership, pool, slots, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
-		VALUES (`+marks(20)+`)`, string(a.Kind), a.Name, fold.Fold(a.Name), a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), b2i(a.Approved), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
+	a.ID, err = t.insert(`INSERT INTO agents (kind, name, name_fold, os, arch, version, simulated, ownership, pool, slots, missing, approved, credential, created_at, deleted_at, last_check_in, token, previous, quarantined, epoch, seq)
+		VALUES (`+marks(21)+`)`, string(a.Kind), a.Name, fold.Fold(a.Name), a.OS, a.Arch, a.Version, b2i(a.Simulated), string(a.Ownership), a.Pool, int64(a.Slots), strings.Join(a.Missing, "\n"), b2i(a.Approved), a.Credential, micros(a.CreatedAt), micros(a.DeletedAt),
 		int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq))
 	if err != nil {
 		return err
@@ -49,8 +54,8 @@ func (t *Tx) LockAgent(id int64) (*store.Agent, error) {
 // SaveAgent implements store.Agents.
 func (t *Tx) SaveAgent(a *store.Agent) error {
 	// The name and the owner stay almost always, so a check-in needs no read for them.
-	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?, slots = ?, pool = ?, approved = ?"
-	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), int64(a.Slots), a.Pool, b2i(a.Approved)}
+	set := "UPDATE agents SET version = ?, last_check_in = ?, token = ?, previous = ?, quarantined = ?, epoch = ?, seq = ?, slots = ?, missing = ?, pool = ?, approved = ?"
+	args := []any{a.Version, int64(a.Chain.Last), a.Chain.Token, a.Chain.Previous, b2i(a.Chain.Quarantined), int64(a.Epoch), int64(a.Seq), int64(a.Slots), strings.Join(a.Missing, "\n"), a.Pool, b2i(a.Approved)}
 	n, err := t.exec(set+" WHERE id = ? AND name = ? AND ownership = ?", append(args, a.ID, a.Name, string(a.Ownership))...)
 	if err != nil || n > 0 {
 		return err

@@ -77,12 +77,12 @@ func testStreams(t *testing.T, e *env) {
 	same(t, "hosts of the pool", loads(), []store.HostLoad{{Agent: one.ID, Slots: 3, Live: 2}, {Agent: two.ID, Slots: 1}})
 	e.update(func(tx store.Tx) error {
 		a := must[*store.Agent](t)(tx.LockAgent(two.ID))
-		a.Slots, a.Pool = 7, "cpu"
+		a.Slots, a.Pool, a.Missing = 7, "cpu", []string{"Memory: none", "Home size: none"}
 		return tx.SaveAgent(a)
 	})
 	same(t, "hosts, one in another pool", loads(), []store.HostLoad{{Agent: one.ID, Slots: 3, Live: 2}})
 	e.view(func(tx store.Tx) error {
-		if a := must[*store.Agent](t)(tx.Agent(two.ID)); a.Slots != 7 || a.Pool != "cpu" {
+		if a := must[*store.Agent](t)(tx.Agent(two.ID)); a.Slots != 7 || a.Pool != "cpu" || len(a.Missing) != 2 || a.Missing[1] != "Home size: none" {
 			t.Errorf("host %+v", a)
 		}
 		return nil

@@ -13,6 +13,7 @@ import (
 
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner/display"
+	"leasehold/internal/agent/sandbox"
 )
 
 // A streamed app whose main process hands over to a chain of processes is not over until
@@ -28,7 +29,11 @@ func TestAnAppThatHandsOver(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			h := newHarness(t, func(c *display.Config) { c.Settle = time.Second })
+			h := newHarness(t, func(c *display.Config) {
+				c.Settle = time.Second
+				root := filepath.Dir(c.Runs)
+				c.Shares = append(c.Shares, sandbox.Share{Path: filepath.Join(root, "processtree")}, sandbox.Share{Path: filepath.Join(root, "shared"), Write: true})
+			})
 			dir := filepath.Join(h.root, "shared")
 			program := filepath.Join(h.root, "processtree")
 			if out, err := exec.Command("go", "build", "-o", program, "../../guard/testdata/processtree").CombinedOutput(); err != nil {

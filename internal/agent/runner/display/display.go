@@ -10,11 +10,13 @@
 package display
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,7 +27,9 @@ import (
 	"leasehold/internal/agent/guard"
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/process"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
+	"leasehold/internal/agent/untrusted"
 )
 
 // Config says where and how sessions run.
@@ -49,12 +53,30 @@ type Config struct {
 	//	leasehold stage clean DIR
 	Stage, Clean func(dir string) []string
 
+	// Separate puts each session into a sandbox, and Inside is the command line of
+	// the process in there:
+	//
+	//	leasehold stage inside
+	Separate bool
+	Inside   []string
+	// Shares are what sessions in a sandbox see besides the programs of the host, and
+	// Scratch the size of each of their folders in memory, in bytes;
+	// stage.DefaultScratch if zero.
+	Shares  []sandbox.Share
+	Scratch int64
+	// Network is that of sessions whose spec names none; internet if empty.
+	Network string
+	// Resolvers are the name servers of sessions with network internet; those of the
+	// host if there are none.
+	Resolvers []string
+
 	// Accounts is where the accounts of sessions come from.
 	Accounts stage.Lending
 	// MemoryBytes and Processes are the limits of a session whose spec has
 	// none; zero is no limit.
 	MemoryBytes int64
 	Processes   int
+	CPUPercent  int // 100 is one processor
 	// ReadyWithin is how long a display and its app may take to come up; 30 s
 	// if zero.
 	ReadyWithin time.Duration
@@ -86,6 +108,7 @@ func (e *StartError) Unwrap() []error {
 type Runner struct {
 	config Config
 	inner  *process.Runner
+	tidier tidier
 }
 
 var _ runner.Runner = (*Runner)(nil)
@@ -101,7 +124,9 @@ func New(c Config) (*Runner, error) {
 			return nil, err
 		}
 	}
-	return &Runner{config: c, inner: process.New(c.Runs, c.Guard)}, nil
+	r := &Runner{config: c, inner: process.New(c.Runs, c.Guard)}
+	r.tidier = tidier{command: c.Clean, log: c.Log}
+	return r, nil
 }
 
 func name(k runner.Key) string { return fmt.Sprintf("%d.%d", k.Session, k.Run) }
@@ -170,6 +195,9 @@ func (r *Runner) guarded(spec runner.Spec, dir string) runner.Spec {
 	if spec.Processes == 0 {
 		spec.Processes = r.config.Processes
 	}
+	if spec.CPUPercent == 0 {
+		spec.CPUPercent = r.config.CPUPercent
+	}
 	return spec
 }
 
@@ -186,6 +214,9 @@ func (r *Runner) prepare(dir string, spec runner.Spec) error {
 		App: spec.App, Argv: spec.Stream.App.Argv, Env: spec.Stream.App.Env, Dir: spec.Stream.App.Dir,
 		Geometry: spec.Stream.Geometry, Clipboard: spec.Stream.Clipboard,
 		Margin: spec.Margin, Settle: r.config.Settle, Processes: spec.Processes,
+		Separate: r.config.Separate, Inside: r.config.Inside, Shares: r.config.Shares, Scratch: r.config.Scratch,
+		Network: cmp.Or(spec.Stream.Network, r.config.Network), Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
+		Nested: spec.Stream.Nested, Login: spec.Stream.Login, Name: spec.Stream.Name,
 	}, r.config.Accounts)
 }
 
@@ -233,10 +264,13 @@ func (r *Runner) giveUp(ctx context.Context, key runner.Key, why error) error {
 	return errors.Join(&StartError{Reason: reason}, r.clean(ctx, r.session(key)))
 }
 
+// clean takes a session away, and comes back to one that it cannot.
 func (r *Runner) clean(ctx context.Context, dir string) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), endWithin)
-	defer cancel()
-	return stage.Clean(ctx, dir)
+	err := r.tidier.now(context.WithoutCancel(ctx), dir)
+	if err != nil {
+		r.tidier.later(dir)
+	}
+	return err
 }
 
 // Recover implements [runner.Runner]. What is left of a session whose run is
@@ -260,8 +294,12 @@ func (r *Runner) Recover(ctx context.Context) ([]runner.Run, error) {
 		errs = append(errs, err)
 	}
 	for _, e := range entries {
-		if !keep[e.Name()] && e.IsDir() {
-			errs = append(errs, r.clean(ctx, filepath.Join(r.config.Sessions, e.Name())))
+		path := filepath.Join(r.config.Sessions, e.Name())
+		switch {
+		case path == stage.Trash(r.config.Sessions):
+			r.tidier.later(path)
+		case !keep[e.Name()] && e.IsDir():
+			errs = append(errs, r.clean(ctx, path))
 		}
 	}
 	return runs, errors.Join(errs...)
@@ -277,6 +315,26 @@ func (r *Runner) Socket(key runner.Key) (path string, ok bool) {
 	return stage.Socket(dir), true
 }
 
+// ErrNoDisplay means that a run is not up, or not any more.
+var ErrNoDisplay = errors.New("there is no display")
+
+// Dial connects to the display of a run, where it speaks RFB. It does so only if
+// who listens there is the session: the error is [ErrNoDisplay], or one of
+// package untrusted.
+func (r *Runner) Dial(ctx context.Context, key runner.Key) (net.Conn, error) {
+	dir := r.session(key)
+	ready, err := stage.ReadReady(dir)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrNoDisplay, err)
+	}
+	uid := ready.Account
+	if uid == 0 {
+		uid = os.Getuid()
+	}
+	path := stage.Socket(dir)
+	return untrusted.Dial(ctx, filepath.Dir(path), filepath.Base(path), uid)
+}
+
 // Live returns how many sessions have a folder: those that are starting, up or
 // ending.
 func (r *Runner) Live() (int, error) {
@@ -286,7 +344,10 @@ func (r *Runner) Live() (int, error) {
 	}
 	n := 0
 	for _, e := range entries {
-		if e.IsDir() && strings.Contains(e.Name(), ".") {
+		switch path := filepath.Join(r.config.Sessions, e.Name()); {
+		case path == stage.Trash(r.config.Sessions):
+			r.tidier.later(path) // what a session has left outlasted its guard
+		case e.IsDir() && strings.Contains(e.Name(), "."):
 			n++
 		}
 	}
@@ -318,13 +379,14 @@ func (u *run) Spec() runner.Spec {
 // Wait returns the last event of the run.
 func (u *run) Wait(ctx context.Context) (runner.Event, error) { return runner.AwaitExit(ctx, u) }
 
-// Forget takes the session away too, should anything be left of it.
+// Forget has the session taken away too, should anything be left of it, and
+// does not wait for that.
 func (u *run) Forget(ctx context.Context) error {
 	if u.Alive() {
 		return fmt.Errorf("forget session %s: %w", name(u.Key()), runner.ErrAlive)
 	}
-	if err := u.r.clean(ctx, u.r.session(u.Key())); err != nil {
-		return err
+	if dir := u.r.session(u.Key()); exists(dir) {
+		u.r.tidier.later(dir)
 	}
 	return u.Run.Forget(ctx)
 }

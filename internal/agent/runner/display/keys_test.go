@@ -3,6 +3,7 @@
 package display_test
 
 import (
+	"net"
 	"path/filepath"
 
 	"github.com/jezek/xgb"
@@ -14,7 +15,11 @@ import (
 func grabEveryKey(s *session) error {
 	// Not in parallel with other tests.
 	s.h.t.Setenv("XAUTHORITY", filepath.Join(s.dir, "display", "xauthority"))
-	conn, err := xgb.NewConnDisplay(s.ready.Display)
+	socket, err := net.Dial("unix", s.screen())
+	if err != nil {
+		return err
+	}
+	conn, err := xgb.NewConnNet(socket)
 	if err != nil {
 		return err
 	}

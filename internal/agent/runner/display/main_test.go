@@ -18,7 +18,10 @@ import (
 	"leasehold/internal/agent/runner"
 	"leasehold/internal/agent/runner/display"
 	"leasehold/internal/agent/sampletest"
+	"leasehold/internal/agent/sandbox"
+	"leasehold/internal/agent/sessionnet"
 	"leasehold/internal/agent/stage"
+	"leasehold/internal/catalog"
 )
 
 // The test binary is also the guard, the stage, and an agent to be killed.
@@ -31,7 +34,7 @@ func TestMain(m *testing.M) {
 	if role := os.Getenv(envRole); role != "" {
 		os.Exit(play(role, os.Args[1]))
 	}
-	for program, pkg := range map[string]string{"Xvnc": "tigervnc-standalone-server", "openbox": "openbox", "xterm": "xterm", "xprop": "x11-utils"} {
+	for program, pkg := range map[string]string{"Xvnc": "tigervnc-standalone-server", "openbox": "openbox", "xterm": "xterm", "xprop": "x11-utils", "bwrap": "bubblewrap"} {
 		if _, err := exec.LookPath(program); err != nil {
 			fmt.Fprintf(os.Stderr, "%s is missing, and these tests need it: apt-get install %s\n", program, pkg)
 			os.Exit(1)
@@ -51,6 +54,10 @@ func play(role, dir string) int {
 		err = guard.Main(ctx, dir)
 	case "stage":
 		code, err = stage.Run(ctx, dir)
+	case "attack":
+		err = attack(dir)
+	case "inside":
+		code, err = stage.Inside(ctx)
 	case "clean":
 		err = stage.Clean(ctx, dir)
 	case "agent":
@@ -85,9 +92,16 @@ func as(role string) func(dir string) []string {
 }
 
 func config(root string) display.Config {
+	network := catalog.Internet
+	if sessionnet.Check() != nil {
+		network = catalog.NoNetwork // without root it takes a device that not every machine gives
+	}
 	return display.Config{
-		Runs: filepath.Join(root, "runs"), Sessions: filepath.Join(root, "sessions"),
+		Network: string(network),
+		Runs:    filepath.Join(root, "runs"), Sessions: filepath.Join(root, "sessions"),
 		Guard: as("guard"), Stage: as("stage"), Clean: as("clean"),
+		Separate: true, Inside: as("inside")(""),
+		Shares: []sandbox.Share{{Path: filepath.Dir(sample)}},
 	}
 }
 

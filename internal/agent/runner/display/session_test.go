@@ -22,18 +22,13 @@ import (
 
 	"leasehold/internal/agent/account"
 	"leasehold/internal/agent/guard"
-	"leasehold/internal/agent/localsocket"
 	"leasehold/internal/agent/runner/display"
 )
 
 // dial connects to the session's RFB socket.
 func (s *session) dial() net.Conn {
 	s.h.t.Helper()
-	path, ok := s.h.Socket(s.Key())
-	if !ok {
-		s.h.t.Fatal("no socket")
-	}
-	conn, err := localsocket.Dial(s.h.t.Context(), filepath.Dir(path), filepath.Base(path))
+	conn, err := s.h.Dial(s.h.t.Context(), s.Key())
 	if err != nil {
 		s.h.t.Fatal(err)
 	}
@@ -89,7 +84,7 @@ func (s *session) rfb() (name string, width, height uint16) {
 
 // x runs an X program on the session's display.
 func (s *session) x(argv ...string) string {
-	cmd := exec.Command(argv[0], argv[1:]...)
+	cmd := s.enter(argv...)
 	cmd.Env = append(os.Environ(), "DISPLAY="+s.ready.Display, "XAUTHORITY="+filepath.Join(s.dir, "display", "xauthority"))
 	out, _ := cmd.CombinedOutput()
 	return string(out)
@@ -99,12 +94,12 @@ func (s *session) manages(title string) bool {
 	return strings.Contains(s.x("xprop", "-name", title, "WM_STATE"), "Normal")
 }
 
-// child returns the process of that name below the stage; 0 if there is none.
+// child returns the process of that name below the one inside the sandbox; 0 if there is none.
 func (s *session) child(name string) int {
 	procs, _ := procfs.AllProcs()
 	for _, p := range procs {
 		stat, err := p.Stat()
-		if err == nil && stat.PPID == s.ready.PIDs["stage"] && stat.Comm == name && stat.State != "Z" {
+		if err == nil && stat.PPID == s.ready.PIDs["inside"] && stat.Comm == name && stat.State != "Z" {
 			return p.PID
 		}
 	}
@@ -216,7 +211,7 @@ func (s *session) as(uid int, argv ...string) error {
 func (s *session) letsNobodyIn() {
 	t := s.h.t
 	t.Helper()
-	cmd := exec.Command("xprop", "-display", s.ready.Display, "-root")
+	cmd := s.enter("xprop", "-display", s.ready.Display, "-root")
 	cmd.Env = append(os.Environ(), "XAUTHORITY=/dev/null")
 	if out, err := cmd.CombinedOutput(); err == nil {
 		t.Errorf("the display is open: %s", out)
@@ -228,7 +223,9 @@ func (s *session) letsNobodyIn() {
 		return // there is no other user to be had
 	}
 	const other = 61000 // below the range of sessions
-	if err := s.as(other, "xprop", "-display", s.ready.Display, "-root"); err == nil {
+	intruder := s.enter("setpriv", "--reuid", strconv.Itoa(other), "--regid", strconv.Itoa(other), "--clear-groups", "xprop", "-display", s.ready.Display, "-root")
+	intruder.Env = append(os.Environ(), "XAUTHORITY="+filepath.Join(s.dir, "display", "xauthority"))
+	if err := intruder.Run(); err == nil {
 		t.Error("another user gets onto the display")
 	}
 	if err := s.as(other, "cat", filepath.Join(s.dir, "display", "xauthority")); err == nil {
@@ -272,7 +269,7 @@ func (s *session) listensNowhere() {
 		t.Errorf("only %d sockets seen, this test proves nothing", len(inodes))
 	}
 	for _, name := range []string{"tcp", "tcp6", "udp", "udp6"} {
-		b, err := os.ReadFile("/proc/net/" + name)
+		b, err := os.ReadFile(fmt.Sprintf("/proc/%d/net/%s", s.ready.PIDs["app"], name))
 		if errors.Is(err, os.ErrNotExist) {
 			continue // a machine without
 		}
@@ -285,7 +282,7 @@ func (s *session) listensNowhere() {
 			}
 		}
 	}
-	for line := range strings.Lines(readFile(t, "/proc/net/unix")) {
+	for line := range strings.Lines(readFile(t, fmt.Sprintf("/proc/%d/net/unix", s.ready.PIDs["app"]))) {
 		if f := strings.Fields(line); len(f) > 7 && inodes[f[6]] && strings.HasPrefix(f[7], "@") {
 			t.Errorf("an abstract socket: %s", line)
 		}

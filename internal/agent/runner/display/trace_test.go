@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -33,6 +34,7 @@ type session struct {
 	ready stage.Ready
 	pids  []int  // of everything that was seen of it
 	token string // that its processes carry
+	link  string // to its display, that enter has made
 }
 
 // up starts a session.
@@ -75,6 +77,42 @@ func (h *harness) look(run runner.Run) *session {
 }
 
 func (s *session) guard() int { return s.pids[0] }
+
+// inside is where a path of the session's own is to be found from outside.
+func (s *session) inside(path string) string {
+	return fmt.Sprintf("/proc/%d/root%s", s.ready.PIDs["display"], path)
+}
+
+// screen is the socket of the session's display.
+func (s *session) screen() string { return s.inside("/tmp/.X11-unix/X" + s.number()) }
+
+// enter is a command that gets to the session's display.
+func (s *session) enter(argv ...string) *exec.Cmd {
+	s.h.t.Helper()
+	if os.Getuid() == 0 {
+		return exec.Command("nsenter", append([]string{"-m", "-t", strconv.Itoa(s.ready.PIDs["display"]), "--"}, argv...)...)
+	}
+	// Only root enters its mounts; but a link leads to its socket.
+	link := "/tmp/.X11-unix/X" + s.number()
+	if _, err := os.Lstat(link); err != nil {
+		_ = os.Mkdir(filepath.Dir(link), 0o777|os.ModeSticky)
+		if err := os.Symlink(s.screen(), link); err != nil {
+			s.h.t.Fatal(err)
+		}
+		s.h.t.Cleanup(func() { os.Remove(link) })
+		s.link = link
+	}
+	return exec.Command(argv[0], argv[1:]...)
+}
+
+// mess counts what the app of the session has left in folders of everybody.
+func (s *session) mess() (n int) {
+	for _, dir := range []string{"/tmp", "/var/tmp", "/dev/shm"} {
+		found, _ := filepath.Glob(s.inside(dir) + "/left.*")
+		n += len(found)
+	}
+	return n
+}
 
 func (s *session) number() string { return strings.TrimPrefix(s.ready.Display, ":") }
 
@@ -139,6 +177,9 @@ func (s *session) left() []string {
 				left = append(left, kind)
 			}
 		}
+	}
+	if s.link != "" {
+		os.Remove(s.link)
 	}
 	for _, path := range paths {
 		if _, err := os.Lstat(path); !errors.Is(err, fs.ErrNotExist) {
