@@ -46,7 +46,7 @@ func TestListsOnAPhone(t *testing.T) {
 	for _, width := range []int64{390, 1440} {
 		w.Look(width, "light")
 		for path, labels := range map[string]string{
-			"/admin/sessions": "App on Since", "/admin/devices": "Last seen System Player", "/admin/hosts": "Last seen Pool Sessions at once", "/admin/apps": "Description Status Made",
+			"/admin/sessions": "App on Since", "/admin/devices": "Last seen System Player", "/admin/hosts": "Last seen Status Pool", "/admin/apps": "Description Status Made",
 			"/admin/users": "", "/admin/groups": "", "/admin/provisions": "", "/admin/delivery-methods": "", "/admin/audit": "", "/admin/streams": "",
 		} {
 			w.Open(path)
