@@ -49,7 +49,7 @@ func mayLaunch(tx store.Tx, user int64, set *Settings) error {
 		return err
 	case l.Recent >= set.UserLaunchesPerMinute:
 		after := min(time.Minute, max(time.Second, l.First.Add(time.Minute).Sub(now)))
-		return &TooManyError{fmt.Sprintf("You have launched %d apps within a minute, as many as one person may. Try again in %s.", l.Recent, inWords(after)), after}
+		return &TooManyError{fmt.Sprintf("You have launched %s within a minute, as many as one person may. Try again in %s.", apps(l.Recent), inWords(after)), after}
 	case l.Live >= set.UserSessions:
 		return &TooManyError{What: fmt.Sprintf("You have %d sessions, as many as one person may have. End some of them, or ask your administrator.", l.Live)}
 	case l.Unredeemed >= set.UserUnredeemed:
@@ -67,4 +67,12 @@ func mayOpen(kind OpenKind, n int, set *Settings) error {
 		return &TooManyError{What: fmt.Sprintf("You have %d windows open that show streamed apps, as many as one person may have. Close some of them.", n)}
 	}
 	return nil
+}
+
+// apps is a number of apps in words.
+func apps(n int) string {
+	if n == 1 {
+		return "1 app"
+	}
+	return fmt.Sprintf("%d apps", n)
 }

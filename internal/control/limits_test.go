@@ -88,7 +88,7 @@ func TestOpenLimits(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		s.limit(func(set *control.Settings) { set.UserEventStreams, set.UserViewers = 3, 2 })
 		open := func(kind control.OpenKind, user int64) (func(), error) {
-			_, closed, err := s.Control.Open(t.Context(), kind, user, 1)
+			_, closed, err := s.Control.Open(t.Context(), kind, user, control.By{SignIn: 1})
 			return closed, err
 		}
 		var last func()

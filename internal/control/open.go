@@ -18,8 +18,11 @@ const (
 	Download                    // an export on its way
 )
 
-// opened is what is open on this node by the sign-ins of people. It is ended with the sign-in
-// that opened it: at once on the node where that was ended, within about a second on others.
+// By is what let in whoever has something open: a sign-in with a browser, or an API token.
+type By struct{ SignIn, Token int64 }
+
+// opened is what is open on this node by the sign-ins and tokens of people. It is ended with
+// that: at once on the node where it was ended, within about a second on others.
 type opened struct {
 	mu   sync.Mutex
 	all  map[*open]bool
@@ -27,21 +30,22 @@ type opened struct {
 }
 
 type open struct {
-	kind         OpenKind
-	user, signIn int64
-	end          context.CancelCauseFunc
+	kind OpenKind
+	user int64
+	by   By
+	end  context.CancelCauseFunc
 }
 
-// Open notes that something is open by a sign-in of a user, until closed is called. The
-// context it returns is done, with the cause ErrSignIn, when the sign-in has ended. It returns
+// Open notes that something of a user is open, until closed is called. The context it returns
+// is done, with the cause ErrSignIn, when what let them in has ended. It returns
 // a [*TooManyError] if the user has as many of the kind open on this node as they may.
-func (c *Control) Open(ctx context.Context, kind OpenKind, user, signIn int64) (inner context.Context, closed func(), err error) {
+func (c *Control) Open(ctx context.Context, kind OpenKind, user int64, by By) (inner context.Context, closed func(), err error) {
 	set, err := c.Settings(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	inner, cancel := context.WithCancelCause(ctx)
-	o := &open{kind, user, signIn, cancel}
+	o := &open{kind, user, by, cancel}
 	c.opened.mu.Lock()
 	n := 0
 	for x := range c.opened.all {
@@ -66,54 +70,65 @@ func (c *Control) Open(ctx context.Context, kind OpenKind, user, signIn int64) (
 	return inner, closed, nil
 }
 
-// signIns are the sign-ins by which something is open, and those by which a viewer is.
-func (o *opened) signIns() (all, viewers []int64) {
+// asked are the numbers of what something is open by, each list in order.
+type asked struct{ signIns, viewers, tokens []int64 }
+
+func (o *opened) ask() (a asked) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for x := range o.all {
-		all = append(all, x.signIn)
+		if x.by.Token != 0 {
+			a.tokens = append(a.tokens, x.by.Token)
+			continue
+		}
+		a.signIns = append(a.signIns, x.by.SignIn)
 		if x.kind == Viewer {
-			viewers = append(viewers, x.signIn)
+			a.viewers = append(a.viewers, x.by.SignIn)
 		}
 	}
-	for _, l := range []*[]int64{&all, &viewers} {
+	for _, l := range []*[]int64{&a.signIns, &a.viewers, &a.tokens} {
 		slices.Sort(*l)
 		*l = slices.Compact(*l)
 	}
-	return all, viewers
+	return a
 }
 
-// endOpen ends what is open by sign-ins that have ended. Whoever watches a stream uses their
-// sign-in, however few pages they open.
+// endOpen ends what is open by sign-ins and tokens that have ended. Whoever watches a stream
+// uses their sign-in, however few pages they open.
 func (c *Control) endOpen(ctx context.Context) error {
-	all, viewers := c.opened.signIns()
-	if len(all) == 0 {
+	a := c.opened.ask()
+	if len(a.signIns)+len(a.tokens) == 0 {
 		return nil
 	}
 	c.opened.mu.Lock()
-	see := len(viewers) > 0 && c.Elapsed()-c.opened.seen >= seeEvery
+	see := len(a.viewers) > 0 && c.Elapsed()-c.opened.seen >= seeEvery
 	if see {
 		c.opened.seen = c.Elapsed()
 	}
 	c.opened.mu.Unlock()
-	var good []int64
+	var good asked
 	err := c.Store.View(ctx, func(tx store.Tx) error {
 		idle, err := c.idleSince(tx)
 		if err != nil {
 			return err
 		}
-		good, err = tx.SignInsAmong(all, idle)
+		if good.signIns, err = tx.SignInsAmong(a.signIns, idle); err != nil {
+			return err
+		}
+		good.tokens, err = tx.TokensAmong(a.tokens)
 		return err
 	})
 	if err != nil {
 		return err
 	}
+	has := func(list []int64, id int64) bool { _, is := slices.BinarySearch(list, id); return is }
 	c.opened.mu.Lock()
 	for x := range c.opened.all {
-		if _, asked := slices.BinarySearch(all, x.signIn); !asked {
-			continue // opened meanwhile
+		was, is, id := a.signIns, good.signIns, x.by.SignIn
+		if x.by.Token != 0 {
+			was, is, id = a.tokens, good.tokens, x.by.Token
 		}
-		if _, is := slices.BinarySearch(good, x.signIn); !is {
+		if has(was, id) && !has(is, id) { // what was opened meanwhile was not asked for
 			x.end(ErrSignIn)
 		}
 	}
@@ -121,7 +136,7 @@ func (c *Control) endOpen(ctx context.Context) error {
 	if !see {
 		return nil
 	}
-	viewers = slices.DeleteFunc(viewers, func(id int64) bool { _, is := slices.BinarySearch(good, id); return !is })
+	viewers := slices.DeleteFunc(a.viewers, func(id int64) bool { return !has(good.signIns, id) })
 	return c.Store.Update(ctx, func(tx store.Tx) error { return tx.SeeSignIns(viewers) })
 }
 

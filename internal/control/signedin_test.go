@@ -90,13 +90,23 @@ func TestWhatEndsSignIns(t *testing.T) {
 			}
 			var open []<-chan struct{}
 			for _, kind := range []control.OpenKind{control.EventStream, control.Viewer, control.Download} {
-				ctx, closed, err := s.Control.Open(t.Context(), kind, s.User.UserID, id)
+				ctx, closed, err := s.Control.Open(t.Context(), kind, s.User.UserID, control.By{SignIn: id})
 				if err != nil {
 					t.Fatal(err)
 				}
 				defer closed()
 				open = append(open, ctx.Done())
 			}
+			_, k, err := s.Control.Bearer(t.Context(), token)
+			if err != nil {
+				t.Fatal(err)
+			}
+			ctx, closed, err := s.Control.Open(t.Context(), control.Download, s.User.UserID, control.By{Token: k.ID})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer closed()
+			open = append(open, ctx.Done())
 			s.isIn("before "+x.name, id, true, true)
 			x.do()
 			for i, done := range open {
@@ -143,7 +153,7 @@ func TestOwnSignIns(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		s.withPassword()
 		one, two, three := s.comes(), s.comes(), s.comes()
-		ctx, closed, err := s.Control.Open(t.Context(), control.EventStream, s.User.UserID, three)
+		ctx, closed, err := s.Control.Open(t.Context(), control.EventStream, s.User.UserID, control.By{SignIn: three})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -182,7 +192,7 @@ func TestViewerIsUse(t *testing.T) {
 		s.withPassword()
 		watching, idle := s.comes(), s.comes()
 		for id, kind := range map[int64]control.OpenKind{watching: control.Viewer, idle: control.EventStream} {
-			_, closed, err := s.Control.Open(t.Context(), kind, s.User.UserID, id)
+			_, closed, err := s.Control.Open(t.Context(), kind, s.User.UserID, control.By{SignIn: id})
 			if err != nil {
 				t.Fatal(err)
 			}

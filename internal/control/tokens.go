@@ -131,16 +131,18 @@ func (c *Control) Tokens(ctx context.Context, who Who) (list []*store.Token, err
 	return list, err
 }
 
-// DeleteToken deletes one of a user's own API tokens. It returns store.ErrNotFound for one that
+// DeleteToken deletes one of a user's own API tokens, and ends what is open by it. It returns store.ErrNotFound for one that
 // is not theirs.
 func (c *Control) DeleteToken(ctx context.Context, who Who, id int64) error {
-	return c.Store.Update(ctx, func(tx store.Tx) error {
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
 		if err := tx.DeleteToken(who.UserID, id); err != nil {
 			return err
 		}
 		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "token.delete",
 			Target: fmt.Sprintf("token %d", id), Name: fmt.Sprintf("Token %d", id), Outcome: "done"})
 	})
+	c.endOpenNow(ctx)
+	return err
 }
 
 // Bearer returns an API token by its text, with its active user, or ErrSignIn.

@@ -56,6 +56,8 @@ type SignIns interface {
 	Token(hash []byte) (*Token, error) // not one that has expired
 	// TokensOf lists a user's that have not expired, newest first.
 	TokensOf(user int64) ([]*Token, error)
+	// TokensAmong returns those of ids that have neither been deleted nor expired, by id.
+	TokensAmong(ids []int64) ([]int64, error)
 	// UseToken records that a token is used now.
 	UseToken(id int64) error
 	// DeleteToken deletes one of a user's. It returns ErrNotFound.

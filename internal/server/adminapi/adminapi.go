@@ -43,7 +43,10 @@ const maxBody = 1 << 20
 
 type contextKey int
 
-const whoKey contextKey = 0
+const (
+	whoKey   contextKey = iota
+	tokenKey            // int64: the API token that the caller was let in by
+)
 
 // whoOf is the caller, as the gate found out.
 func whoOf(ctx context.Context) control.Who {
@@ -234,7 +237,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 				problem.Write(w, problem.Of(err, s.Log, id))
 				return
 			}
-			ctx = context.WithValue(ctx, whoKey, control.WhoIs(u, s.ClientIP(r)))
+			ctx = context.WithValue(context.WithValue(ctx, whoKey, control.WhoIs(u, s.ClientIP(r))), tokenKey, t.ID)
 		} else {
 			ctx = context.WithValue(ctx, whoKey, control.Who{From: s.ClientIP(r)})
 		}

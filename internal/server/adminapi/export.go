@@ -9,6 +9,7 @@ import (
 
 	"leasehold/internal/auth"
 	"leasehold/internal/calendar"
+	"leasehold/internal/control"
 	"leasehold/internal/export"
 	"leasehold/internal/server/download"
 	"leasehold/internal/server/problem"
@@ -51,6 +52,14 @@ func (s *Server) export() {
 		o := export.Options{Format: in.Format, BOM: in.BOM, Zone: zone}
 		return &huma.StreamResponse{Body: func(hc huma.Context) {
 			r, w := humago.Unwrap(hc)
+			token, _ := ctx.Value(tokenKey).(int64)
+			inner, closed, err := s.Control.Open(ctx, control.Download, whoOf(ctx).UserID, control.By{Token: token})
+			if err != nil {
+				problem.Write(w, problem.Of(err, s.Log, requestID(ctx)))
+				return
+			}
+			defer closed()
+			r = r.WithContext(inner)
 			if err := download.Sessions(w, r, s.Control, s.Log, whoOf(ctx), q, o); err != nil {
 				problem.Write(w, problem.Of(err, s.Log, requestID(ctx)))
 			}

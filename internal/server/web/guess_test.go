@@ -4,6 +4,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"leasehold/internal/control"
 )
 
 // TestSignInTooOften: guessing at the page ends in a page that says when to go on, and a
@@ -24,4 +26,31 @@ func TestSignInTooOften(t *testing.T) {
 		t.Errorf("its owner is at %s with %d", a.path, a.code)
 	}
 	stranger.post("/sign-in", vals("username", strings.Repeat("a", 900_000), "password", "x")).is(401)
+}
+
+// TestLaunchTooOften: a launch beyond a limit ends in the form that says so.
+func TestLaunchTooOften(t *testing.T) {
+	s := newSite(t)
+	app, _ := s.app("MATLAB")
+	_, err := s.c.UpdateSettings(t.Context(), s.root, func(set *control.Settings) error { set.UserLaunchesPerMinute = 1; return nil })
+	s.must(err)
+	ann := s.as("ann")
+	ann.post("/launch/"+num(app.ID), nil).is(200)
+	a := ann.post("/launch/"+num(app.ID), nil).is(429).has("You have launched 1 app within a minute")
+	if a.head.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
+
+// TestLivePagesLimit: no more pages of a user are kept up to date than the setting lets.
+func TestLivePagesLimit(t *testing.T) {
+	s := newSite(t)
+	_, err := s.c.UpdateSettings(t.Context(), s.root, func(set *control.Settings) error { set.UserEventStreams = 2; return nil })
+	s.must(err)
+	ann := s.as("ann")
+	for range 2 {
+		ann.stream("/events")
+	}
+	ann.get("/events").is(429).has("You have 2 pages open")
+	s.as("olga").stream("/events")
 }

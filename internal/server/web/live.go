@@ -113,7 +113,7 @@ func announce[T any](c *call, ready <-chan T, changed func() bool) error {
 // open has the request end with the sign-in that let it in, however long it lasts, until
 // closed is called.
 func (c *call) open(kind control.OpenKind) (closed func(), err error) {
-	ctx, closed, err := c.Control.Open(c.r.Context(), kind, c.who().UserID, signInOf(c.r))
+	ctx, closed, err := c.Control.Open(c.r.Context(), kind, c.who().UserID, control.By{SignIn: signInOf(c.r)})
 	if err != nil {
 		return nil, err
 	}

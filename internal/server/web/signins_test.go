@@ -56,12 +56,13 @@ func TestOpenStreamsEnd(t *testing.T) {
 		_, err := s.c.UpdateUser(t.Context(), s.root, second.ID, password, control.Ending{}, func(u *directory.User) error { what(u); return nil })
 		s.must(err)
 	}
+	own := func(u *directory.User) { u.MustChangePassword = false }
 	for _, x := range []struct {
 		name string
 		do   func(b *browser)
 	}{
 		{"sign-out", func(b *browser) { b.post("/sign-out", nil) }},
-		{"a new password", func(*browser) { change(password, func(*directory.User) {}) }},
+		{"a new password", func(*browser) { change(password, func(*directory.User) {}); change("", own) }},
 		{"suspension", func(*browser) { change("", func(u *directory.User) { u.Status = directory.Suspended }) }},
 		{"demotion", func(*browser) {
 			change("", func(u *directory.User) { u.Status = directory.Active })

@@ -77,7 +77,7 @@ func emptySite(t *testing.T) *site {
 	ctx := t.Context()
 	st := sqlitetest.Open(t)
 	tick(t, st)
-	c, err := control.New(ctx, control.Config{Store: st, PublicURL: "http://127.0.0.1", Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
+	c, err := control.New(ctx, control.Config{Store: st, PublicURL: "http://127.0.0.1", Limits: control.MaxLimits, Log: slog.New(slog.NewTextHandler(t.Output(), nil))})
 	if err != nil {
 		t.Fatal(err)
 	}

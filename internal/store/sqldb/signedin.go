@@ -115,6 +115,15 @@ func (t *Tx) TokensOf(user int64) (list []*store.Token, err error) {
 	return list, err
 }
 
+// TokensAmong implements store.SignIns.
+func (t *Tx) TokensAmong(ids []int64) ([]int64, error) {
+	if len(ids) == 0 {
+		return nil, nil
+	}
+	in, arg := t.d.In(ids)
+	return t.ids("SELECT id FROM api_tokens WHERE id "+in+" AND expires_at > ? ORDER BY id", arg, micros(t.now.Wall))
+}
+
 // UseToken implements store.SignIns.
 func (t *Tx) UseToken(id int64) error {
 	_, err := t.exec("UPDATE api_tokens SET used_at = ? WHERE id = ?", micros(t.now.Wall), id)

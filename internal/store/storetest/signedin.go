@@ -96,8 +96,18 @@ func testTokens(t *testing.T, e *env) {
 		return l
 	}
 	same(t, "newest first", list(), []*store.Token{second, first})
+	among := func() (ids []int64) {
+		e.view(func(tx store.Tx) error {
+			same(t, "none among none", len(must[[]int64](t)(tx.TokensAmong(nil))), 0)
+			ids = must[[]int64](t)(tx.TokensAmong([]int64{second.ID, first.ID, others.ID + 9}))
+			return nil
+		})
+		return ids
+	}
+	same(t, "those that are there", among(), []int64{first.ID, second.ID})
 	e.step(time.Hour)
 	same(t, "without the one that has expired", list(), []*store.Token{second})
+	same(t, "likewise", among(), []int64{second.ID})
 	e.update(func(tx store.Tx) error {
 		_, err := tx.Token([]byte("first"))
 		wantErr(t, err, store.ErrNotFound)

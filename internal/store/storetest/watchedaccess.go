@@ -162,3 +162,8 @@ func (w watched) LaunchLoad(a0 int64, a1 time.Time) (store.LaunchLoad, error) {
 	w.saw("LaunchLoad")
 	return w.Tx.LaunchLoad(a0, a1)
 }
+
+func (w watched) TokensAmong(a0 []int64) ([]int64, error) {
+	w.saw("TokensAmong")
+	return w.Tx.TokensAmong(a0)
+}
