@@ -337,7 +337,7 @@ func (a *Agent) order(ctx context.Context, s *session, r runner.Run) error {
 	covered := s.Holder.Covered(a.clock.now())
 	var held runner.Lease
 	if covered {
-		held = runner.Lease{Deadline: a.clock.stamp(s.Holder.Lease.End), Generation: s.Holder.Lease.Generation, Token: s.Signed}
+		held = runner.Lease{Deadline: a.clock.stamp(s.Holder.Lease.End), Generation: s.Holder.Lease.Generation, Token: s.Signed, Keys: a.id.Keys}
 	}
 	a.mu.Unlock()
 	switch {

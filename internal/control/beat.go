@@ -38,6 +38,7 @@ func (c *Control) Run(ctx context.Context) {
 		{"batches", workEvery, c.RunBatches},
 		{"housekeeping", workEvery, c.HousekeepDaily},
 		{"clear expired", clearEvery, c.clearExpired},
+		{"signing keys", keysEvery, c.RotateKeys},
 	} {
 		all.Go(func() {
 			every(ctx, w.every, func() { c.Try(beside, w.name, w.do) })

@@ -8,9 +8,7 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -18,10 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
-	"crypto/ed25519"
 
 	"leasehold/internal/auth"
-	"leasehold/internal/lease"
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
@@ -63,12 +59,6 @@ type Control struct {
 	locked    locked
 	opened    opened
 	answered  answeredNumbers
-}
-
-type keyring struct {
-	sign   lease.Key
-	verify lease.Keys
-	jwks   json.RawMessage
 }
 
 // Errors of the use cases, besides those of store, session and invalid.
@@ -134,49 +124,6 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	}
 	return c, nil
 }
-
-func (c *Control) loadKeys(ctx context.Context) error {
-	var keys []store.SigningKey
-	err := c.Store.Update(ctx, func(tx store.Tx) error {
-		var err error
-		if keys, err = tx.SigningKeys(); err != nil || len(keys) > 0 {
-			return err
-		}
-		k, err := lease.NewKey()
-		if err != nil {
-			return err
-		}
-		der, err := x509.MarshalPKCS8PrivateKey(k.Private)
-		if err != nil {
-			return err
-		}
-		keys = []store.SigningKey{{ID: k.ID, PKCS8: der, CreatedAt: tx.WallNow()}}
-		return tx.AddSigningKey(keys[0])
-	})
-	if err != nil {
-		return fmt.Errorf("control: signing keys: %w", err)
-	}
-	ring := &keyring{verify: lease.Keys{}}
-	for i, k := range keys {
-		p, err := x509.ParsePKCS8PrivateKey(k.PKCS8)
-		priv, ok := p.(ed25519.PrivateKey)
-		if err != nil || !ok {
-			return fmt.Errorf("control: signing key %s is not an Ed25519 key", k.ID)
-		}
-		if i == 0 {
-			ring.sign = lease.Key{ID: k.ID, Private: priv}
-		}
-		ring.verify[k.ID] = priv.Public().(ed25519.PublicKey)
-	}
-	if ring.jwks, err = json.Marshal(ring.verify); err != nil {
-		return err
-	}
-	c.keys.Store(ring)
-	return nil
-}
-
-// JWKS is the set of public keys that verify leases (RFC 7517).
-func (c *Control) JWKS() json.RawMessage { return c.keys.Load().jwks }
 
 // secret returns a new secret of 256 bits and its hash as it is stored. Secrets are typed
 // on command lines, so none may look like a flag, as base64 with its minus can.

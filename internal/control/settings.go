@@ -37,6 +37,7 @@ type Settings struct {
 	UserLaunchesPerMinute int    `json:"user_launches_per_minute" doc:"How many apps a user may launch within a minute"`
 	UserEventStreams      int    `json:"user_event_streams" doc:"How many pages that are kept up to date a user may have open, on a node"`
 	UserViewers           int    `json:"user_viewers" doc:"How many windows that show streamed apps a user may have open, on a node"`
+	SigningKeyDays        int    `json:"signing_key_days" doc:"How long a key signs leases before the next one does"`
 	HostSlots             int    `json:"host_slots" doc:"How many sessions a stream host has at once at the most, whatever it says"`
 
 	// The largest that were ever set. An app keeps those it was added with, so what may
@@ -58,7 +59,7 @@ type stored struct {
 // defaults are the settings of an organisation that has set none.
 func (c *Control) defaults() Settings {
 	s := Settings{
-		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, HostSlots: 64, SignInIdleSeconds: 2 * 3600, SignInSeconds: 12 * 3600,
+		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, HostSlots: 64, SigningKeyDays: 90, SignInIdleSeconds: 2 * 3600, SignInSeconds: 12 * 3600,
 		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
 	}
 	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
@@ -84,6 +85,7 @@ func (s *Settings) Validate() error {
 	for _, l := range limits {
 		e.Range(l.name, *l.of(s), 1, *l.std(&MaxLimits))
 	}
+	e.Range("signing_key_days", s.SigningKeyDays, 1, 3650)
 	e.Range("host_slots", s.HostSlots, 1, wire.MaxSessions)
 	for _, m := range margins {
 		e.Range(m.name+"_seconds", *m.of(s), m.min, m.max)

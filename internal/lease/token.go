@@ -154,6 +154,8 @@ type jwk struct {
 	Kid string `json:"kid"`
 	Use string `json:"use"`
 	Alg string `json:"alg"`
+	// Endorsement is a member of our own; others pass over it (RFC 7517, 4).
+	Endorsement string `json:"leasehold_endorsement,omitempty"`
 }
 
 type jwks struct {
@@ -161,12 +163,14 @@ type jwks struct {
 }
 
 // MarshalJSON writes the keys as a JWK set (RFC 7517, RFC 8037).
-func (ks Keys) MarshalJSON() ([]byte, error) {
+func (ks Keys) MarshalJSON() ([]byte, error) { return json.Marshal(ks.set()) }
+
+func (ks Keys) set() jwks {
 	set := jwks{Keys: []jwk{}}
 	for _, id := range slices.Sorted(maps.Keys(ks)) {
-		set.Keys = append(set.Keys, jwk{"OKP", "Ed25519", base64.RawURLEncoding.EncodeToString(ks[id]), id, "sig", "EdDSA"})
+		set.Keys = append(set.Keys, jwk{Kty: "OKP", Crv: "Ed25519", X: base64.RawURLEncoding.EncodeToString(ks[id]), Kid: id, Use: "sig", Alg: "EdDSA"})
 	}
-	return json.Marshal(set)
+	return set
 }
 
 // UnmarshalJSON reads a JWK set; keys of other kinds are passed over.

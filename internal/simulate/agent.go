@@ -36,6 +36,7 @@ type Agent struct {
 	client *http.Client
 	cred   string
 	keys   lease.Keys
+	set    string // the keys as the server last sent them
 
 	mu      sync.Mutex
 	number  uint64
@@ -310,6 +311,13 @@ func (a *Agent) apply(out *wire.Answer, sent lease.Instant) error {
 		return nil
 	}
 	a.number = max(a.number, out.JumpTo)
+	if len(out.Keys) > 0 && string(out.Keys) != a.set {
+		var keys lease.Keys
+		if err := json.Unmarshal(out.Keys, &keys); err != nil {
+			return err
+		}
+		a.keys, a.set = keys, string(out.Keys)
+	}
 	if out.NextEpoch != 0 {
 		a.epoch, a.seq, a.journal = out.NextEpoch, 0, nil
 	} else if out.Ack.Epoch == a.epoch {

@@ -395,9 +395,15 @@ type Access interface {
 	// ExtendRestoreHold puts one of them later, never earlier: of NoMethod when the restore
 	// was noticed, of EveryMethod what holds for all.
 	ExtendRestoreHold(deliveryMethod int64, until lease.Time) error
-	// SigningKeys returns the servers' keys, newest first, in PKCS #8.
+	// SigningKeys returns the servers' keys, newest first.
 	SigningKeys() ([]SigningKey, error)
+	// LockSigningKeys is SigningKeys, and nobody else changes them until the transaction ends.
+	LockSigningKeys() ([]SigningKey, error)
 	AddSigningKey(SigningKey) error
+	// RetireSigningKey erases a key's private half.
+	RetireSigningKey(id string) error
+	// DeleteSigningKey forgets a key: what it has signed does not verify any more.
+	DeleteSigningKey(id string) error
 	// Setting returns "" if it is not set.
 	Setting(name string) (string, error)
 	SetSetting(name, value string) error
@@ -408,9 +414,13 @@ type Access interface {
 
 // SigningKey is a servers' key for leases and tickets.
 type SigningKey struct {
-	ID        string
-	PKCS8     []byte
-	CreatedAt time.Time
+	ID     string
+	PKCS8  []byte // the private half; empty once the key is retired
+	Public []byte // the public half; empty for a key of a schema before 8, which has the private one
+	// Endorsement is the signature of the key before over this one; see lease.Key.
+	Endorsement string
+	CreatedAt   time.Time
+	LeaseAt     lease.Time // when it was made, in lease time
 }
 
 // AuditEntry is one change that an administrator, or the server, made.

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -28,6 +29,9 @@ type Lease struct {
 	Generation uint64         `json:"generation,omitempty"`
 	// Token is the lease as the server signed it, with a challenge of this guard.
 	Token string `json:"token,omitempty"`
+	// Keys is the servers' JWK set, for a token by a key that was made after the run began. A
+	// guard takes of it what keys that it knows have endorsed.
+	Keys json.RawMessage `json:"keys,omitempty"`
 }
 
 // Errors of a lease that a guard does not believe.
@@ -108,6 +112,13 @@ func (g *guard) extend(l *Lease, now boottime.Stamp) (changed bool, err error) {
 	if deadline > g.plan.Deadline() {
 		if l.Token == "" {
 			return false, errNotSigned
+		}
+		if a := g.spec.Authority; a != nil && len(l.Keys) > 0 {
+			keys, err := a.Keys.Adopt(l.Keys)
+			if err != nil {
+				return false, err
+			}
+			a.Keys = keys
 		}
 		c, err := g.spec.verify(l.Token)
 		if err != nil {

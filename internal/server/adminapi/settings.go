@@ -48,6 +48,7 @@ func (s *Server) housekeeping() {
 			UserEventStreams      Change[int]    `json:"user_event_streams,omitempty"`
 			UserViewers           Change[int]    `json:"user_viewers,omitempty"`
 			HostSlots             Change[int]    `json:"host_slots,omitempty"`
+			SigningKeyDays        Change[int]    `json:"signing_key_days,omitempty"`
 		}
 	}
 	op(s, auth.AdminOnly, "PATCH", "/settings", "update-settings", "Change the settings", func(ctx context.Context, in *SettingsInput) (*tagged[*control.Settings], error) {
@@ -74,6 +75,7 @@ func (s *Server) housekeeping() {
 			patch(&c.UserEventStreams, b.UserEventStreams)
 			patch(&c.UserViewers, b.UserViewers)
 			patch(&c.HostSlots, b.HostSlots)
+			patch(&c.SigningKeyDays, b.SigningKeyDays)
 			return nil
 		})
 		return record(set, err)

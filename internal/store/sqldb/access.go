@@ -40,10 +40,10 @@ func (t *Tx) DeleteExpired() error {
 
 // SigningKeys implements store.Access.
 func (t *Tx) SigningKeys() (list []store.SigningKey, err error) {
-	err = t.each("SELECT id, pkcs8, created_at FROM signing_keys ORDER BY created_at DESC, id", nil, func(r *sql.Rows) error {
+	err = t.each("SELECT id, pkcs8, public, endorsement, created_at, lease_at FROM signing_keys ORDER BY lease_at DESC, created_at DESC, id", nil, func(r *sql.Rows) error {
 		var k store.SigningKey
 		var created int64
-		err := r.Scan(&k.ID, &k.PKCS8, &created)
+		err := r.Scan(&k.ID, &k.PKCS8, &k.Public, &k.Endorsement, &created, &k.LeaseAt)
 		k.CreatedAt = when(created)
 		list = append(list, k)
 		return err
@@ -51,9 +51,33 @@ func (t *Tx) SigningKeys() (list []store.SigningKey, err error) {
 	return list, err
 }
 
+// LockSigningKeys implements store.Access.
+func (t *Tx) LockSigningKeys() ([]store.SigningKey, error) {
+	if t.d.ForUpdate != "" {
+		// A statement sees what was there when it began, so the rows are read by another one.
+		if err := t.each("SELECT id FROM signing_keys ORDER BY id FOR UPDATE", nil, func(r *sql.Rows) error { return nil }); err != nil {
+			return nil, err
+		}
+	}
+	return t.SigningKeys()
+}
+
 // AddSigningKey implements store.Access.
 func (t *Tx) AddSigningKey(k store.SigningKey) error {
-	_, err := t.exec("INSERT INTO signing_keys (id, pkcs8, created_at) VALUES (?, ?, ?)", k.ID, k.PKCS8, micros(k.CreatedAt))
+	_, err := t.exec("INSERT INTO signing_keys (id, pkcs8, public, endorsement, created_at, lease_at) VALUES (?, ?, ?, ?, ?, ?)",
+		k.ID, k.PKCS8, append([]byte{}, k.Public...), k.Endorsement, micros(k.CreatedAt), int64(k.LeaseAt))
+	return err
+}
+
+// RetireSigningKey implements store.Access.
+func (t *Tx) RetireSigningKey(id string) error {
+	_, err := t.exec("UPDATE signing_keys SET pkcs8 = ? WHERE id = ?", []byte{}, id)
+	return err
+}
+
+// DeleteSigningKey implements store.Access.
+func (t *Tx) DeleteSigningKey(id string) error {
+	_, err := t.exec("DELETE FROM signing_keys WHERE id = ?", id)
 	return err
 }
 

@@ -342,7 +342,7 @@ func testAccess(t *testing.T, e *env) {
 		if err := tx.SaveWebSession("w", []byte("more"), now.Add(time.Hour)); err != nil {
 			return err
 		}
-		if err := tx.AddSigningKey(store.SigningKey{ID: "old", PKCS8: []byte{1}, CreatedAt: now}); err != nil {
+		if err := tx.AddSigningKey(store.SigningKey{ID: "old", PKCS8: []byte{1}, Public: []byte{3}, Endorsement: "e", CreatedAt: now, LeaseAt: 7}); err != nil {
 			return err
 		}
 		if err := tx.AddSigningKey(store.SigningKey{ID: "new", PKCS8: []byte{2}, CreatedAt: now.Add(time.Second)}); err != nil {
@@ -359,8 +359,23 @@ func testAccess(t *testing.T, e *env) {
 		if len(keys) != 2 || keys[0].ID != "new" {
 			t.Fatalf("keys: %v", keys)
 		}
+		same(t, "the old key", keys[1], store.SigningKey{ID: "old", PKCS8: []byte{1}, Public: []byte{3}, Endorsement: "e", CreatedAt: now, LeaseAt: 7})
 		same(t, "setting", must[string](t)(tx.Setting("colour")), "green")
 		same(t, "no setting", must[string](t)(tx.Setting("size")), "")
+		return nil
+	})
+	e.update(func(tx store.Tx) error {
+		if err := tx.RetireSigningKey("old"); err != nil {
+			return err
+		}
+		keys := must[[]store.SigningKey](t)(tx.LockSigningKeys())
+		if len(keys) != 2 || len(keys[1].PKCS8) != 0 || len(keys[1].Public) != 1 || len(keys[0].PKCS8) != 1 {
+			t.Errorf("retired: %+v", keys)
+		}
+		if err := tx.DeleteSigningKey("old"); err != nil {
+			return err
+		}
+		same(t, "keys", len(must[[]store.SigningKey](t)(tx.SigningKeys())), 1)
 		return nil
 	})
 	e.step(time.Hour + time.Second)

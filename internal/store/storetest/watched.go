@@ -374,6 +374,21 @@ func (w watched) DeleteExpired() error {
 	return w.Tx.DeleteExpired()
 }
 
+func (w watched) LockSigningKeys() ([]store.SigningKey, error) {
+	w.saw("LockSigningKeys")
+	return w.Tx.LockSigningKeys()
+}
+
+func (w watched) RetireSigningKey(a0 string) error {
+	w.saw("RetireSigningKey")
+	return w.Tx.RetireSigningKey(a0)
+}
+
+func (w watched) DeleteSigningKey(a0 string) error {
+	w.saw("DeleteSigningKey")
+	return w.Tx.DeleteSigningKey(a0)
+}
+
 func (w watched) SigningKeys() ([]store.SigningKey, error) {
 	w.saw("SigningKeys")
 	return w.Tx.SigningKeys()
