@@ -97,11 +97,15 @@ func (c *Control) UpdateAgent(ctx context.Context, who Who, id int64, end Ending
 // DeleteAgent takes a machine's credential away: it cannot check in any more, and its
 // apps end with their leases.
 func (c *Control) DeleteAgent(ctx context.Context, who Who, id int64) error {
-	return c.admin(ctx, who, "agent.delete", "", func(tx store.Tx) (string, string, error) {
+	err := c.admin(ctx, who, "agent.delete", "", func(tx store.Tx) (string, string, error) {
 		a, err := tx.Agent(id)
 		if err != nil {
 			return "", "", err
 		}
 		return fmt.Sprintf("%s %d", a.Kind, id), a.Name, tx.DeleteAgent(id)
 	})
+	if err == nil {
+		c.Hub.Wake(id) // its event stream finds out that it is no agent any more
+	}
+	return err
 }

@@ -2,8 +2,11 @@ package server_test
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"strings"
 	"testing"
+	"time"
 
 	"leasehold/internal/wire"
 )
@@ -49,4 +52,26 @@ func TestLimitsOverTheAPI(t *testing.T) {
 		}
 		r.want(422, &p, "PATCH", "/api/v1/settings", r.token, map[string]any{"user_viewers": 0})
 	})
+}
+
+// TestRemovedAgent: the event stream of an agent ends when its credential is taken away.
+func TestRemovedAgent(t *testing.T) {
+	r := newRig(t)
+	cred := r.agent(wire.Player)
+	resp, err := http.DefaultClient.Do(r.request("GET", wire.PathEvents, cred, nil))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		defer resp.Body.Close()
+		_, _ = io.Copy(io.Discard, resp.Body)
+	}()
+	r.want(204, nil, "DELETE", "/api/v1/devices/"+strings.Split(cred, ".")[0], r.token, nil)
+	select {
+	case <-ended:
+	case <-time.After(5 * time.Second):
+		t.Error("its event stream goes on")
+	}
 }

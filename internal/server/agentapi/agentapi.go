@@ -201,6 +201,9 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) {
 			line = "event: check-in\ndata:\n\n"
 		case <-t.C:
 		}
+		if _, err := s.Control.Agent(r.Context(), agentOf(r)); errors.Is(err, store.ErrNotFound) {
+			return // it was removed meanwhile
+		}
 		if !send(line) {
 			return
 		}
