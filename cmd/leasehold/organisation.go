@@ -9,7 +9,10 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/agent/account"
+	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/sessionnet"
+	"leasehold/internal/agent/stage"
 	"leasehold/internal/catalog"
 	"leasehold/internal/control"
 	"leasehold/internal/directory"
@@ -131,7 +134,10 @@ func (o *organisation) stream(ctx context.Context, c *control.Control, group int
 		return err
 	}
 	network := catalog.Internet
-	if sessionnet.Check() != nil {
+	switch {
+	case sandbox.Check(ctx, stage.SessionUID(account.Default), false) != nil:
+		network = catalog.HostNetwork // there is no other
+	case sessionnet.Check() != nil:
 		network = catalog.NoNetwork // not every machine gives one without root
 	}
 	d := &catalog.DeliveryMethod{AppID: app.ID, Name: "Terminal, streamed", Kind: session.Stream,

@@ -139,7 +139,7 @@ func (n *Network) Connect(pid, uid int, start func(cmd *exec.Cmd, uid int) error
 		return err
 	}
 	defer readyR.Close()
-	args := []string{look("slirp4netns"), "--configure", "--mtu=1500", "--disable-host-loopback", "--ready-fd=3",
+	args := []string{look("slirp4netns"), "--configure", "--mtu=1500", "--disable-host-loopback", "--enable-seccomp", "--ready-fd=3",
 		fmt.Sprintf("--userns-path=/proc/%d/ns/user", pid), "--netns-type=path", fmt.Sprintf("/proc/%d/ns/net", pid), device}
 	as := uid
 	if info, err := os.Stat("/dev/net/tun"); err == nil && os.Geteuid() == 0 && info.Mode()&0o006 != 0o006 {

@@ -203,7 +203,7 @@ func TestExportWithoutScript(t *testing.T) {
 		t.Errorf("back at %s", a.path)
 	}
 	file, ok := strings.CutPrefix(a.head.Get("Refresh"), "0; url=")
-	f := b.get(file).is(200).has("\uFEFFSession ID,", "\r\n"+num(id)+",Ann Berg,ann,")
+	f := b.get(file).is(200).has("\uFEFF\"Session ID\",", "\r\n\""+num(id)+"\",\"Ann Berg\",\"ann\",")
 	if !ok || f.head.Get("Content-Disposition") != `attachment; filename="sessions-`+day+`-to-`+day+`.csv"` {
 		t.Errorf("%v", f.head)
 	}

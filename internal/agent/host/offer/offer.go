@@ -53,7 +53,7 @@ func Of(ctx context.Context, memoryBytes int64, processes, cpuPercent int) Offer
 	add("Accounts", err, "each session has an account of its own", "sessions run under the host's account, and their sandbox is all that is around them")
 	o.Separate = sandbox.Check(ctx, uid, false)
 	add("Separation", o.Separate, "a session has its own files, processes, IPC and display, and reaches nobody else's",
-		"a session reaches the processes, displays and public files of others and of the host; one runs at a time unless --unseparated is given")
+		"a session reaches the processes, displays and public files of others and of the host; one runs at a time unless --unseparated is given, and only apps whose network is the host's")
 	err = o.Separate
 	if err == nil {
 		err = sandbox.Check(ctx, uid, true)

@@ -30,6 +30,7 @@ import (
 	"leasehold/internal/agent/sandbox"
 	"leasehold/internal/agent/stage"
 	"leasehold/internal/agent/untrusted"
+	"leasehold/internal/catalog"
 )
 
 // Config says where and how sessions run.
@@ -201,8 +202,15 @@ func (r *Runner) guarded(spec runner.Spec, dir string) runner.Spec {
 	return spec
 }
 
+// errShared means that sessions of this host have its network, whatever they are to have.
+var errShared = errors.New("this host cannot separate its sessions, so it runs apps only whose delivery method has the network of the host")
+
 // prepare makes the session's folder.
 func (r *Runner) prepare(dir string, spec runner.Spec) error {
+	network := cmp.Or(spec.Stream.Network, r.config.Network, string(catalog.Internet))
+	if !r.config.Separate && network != string(catalog.HostNetwork) {
+		return errShared
+	}
 	mode := fs.FileMode(0o700)
 	if account.Can() {
 		mode = 0o711 // the accounts pass through, and see nothing
@@ -215,7 +223,7 @@ func (r *Runner) prepare(dir string, spec runner.Spec) error {
 		Geometry: spec.Stream.Geometry, Clipboard: spec.Stream.Clipboard,
 		Margin: spec.Margin, Settle: r.config.Settle, Processes: spec.Processes,
 		Separate: r.config.Separate, Inside: r.config.Inside, Shares: r.config.Shares, Scratch: r.config.Scratch,
-		Network: cmp.Or(spec.Stream.Network, r.config.Network), Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
+		Network: network, Allow: spec.Stream.Allow, Resolvers: r.config.Resolvers,
 		Nested: spec.Stream.Nested, Login: spec.Stream.Login, Name: spec.Stream.Name,
 	}, r.config.Accounts)
 }

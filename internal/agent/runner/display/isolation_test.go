@@ -35,6 +35,26 @@ func TestNoSuchNetwork(t *testing.T) {
 	h.refused(err, reason)
 }
 
+// A host that cannot separate sessions gives none a network that its delivery method does
+// not name.
+func TestUnseparatedNetwork(t *testing.T) {
+	t.Parallel()
+	for _, network := range []catalog.Network{"", catalog.Internet, catalog.NoNetwork} {
+		h := newHarness(t, func(c *display.Config) { c.Separate, c.Network = false, "" })
+		sp := spec(1, sample)
+		sp.Stream = &guard.Stream{Network: string(network)}
+		_, err := h.Start(t.Context(), sp)
+		h.refused(err, "this host cannot separate its sessions")
+	}
+	h := newHarness(t, func(c *display.Config) { c.Separate, c.Network = false, "" })
+	sp := spec(1, sample)
+	sp.Stream = &guard.Stream{Network: string(catalog.HostNetwork)}
+	s := h.up(sp)
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
+
 // What a delivery method allows is reached, at that port alone; and nothing of it without.
 func TestAllowance(t *testing.T) {
 	if err := sessionnet.Check(); err != nil {
@@ -151,7 +171,7 @@ func TestAttacks(t *testing.T) {
 	// The same without a sandbox, or none of this shows anything.
 	h.Runner, err = display.New(func() display.Config {
 		c := config(h.root)
-		c.Separate = false
+		c.Separate, c.Network = false, string(catalog.HostNetwork)
 		return c
 	}())
 	if err != nil {
