@@ -167,62 +167,6 @@ func (l launched) ticket() string {
 	return u.Query().Get("ticket")
 }
 
-// TestEveryRouteDeclaresItsAccess walks all routes of the process: without the right
-// credentials none but the public ones answers with anything but a refusal.
-func TestEveryRouteDeclaresItsAccess(t *testing.T) {
-	r := newRig(t)
-	r.app("ann")
-	user := r.signIn("ann", password)
-	list := r.s.Routes.List()
-	if len(list) < 60 {
-		t.Fatalf("only %d routes: %v", len(list), list)
-	}
-	noRedirect := &http.Client{CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }}
-	for _, line := range list {
-		pattern, access, _ := strings.Cut(line, ": ")
-		method, path, ok := strings.Cut(pattern, " ")
-		if !ok {
-			method, path = "GET", pattern
-		}
-		if access == "public" {
-			continue
-		}
-		for _, p := range []string{"{id}", "{action}", "{change}", "{kind}", "{file}"} {
-			path = strings.ReplaceAll(path, p, "1")
-		}
-		path = strings.ReplaceAll(path, "{$}", "")
-		try := func(token string) int {
-			req, err := http.NewRequest(method, r.url+path, strings.NewReader("{}"))
-			if err != nil {
-				t.Fatal(err)
-			}
-			if token != "" {
-				req.Header.Set("Authorization", "Bearer "+token)
-			}
-			resp, err := noRedirect.Do(req)
-			if err != nil {
-				t.Fatal(err)
-			}
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusSeeOther && !strings.HasPrefix(resp.Header.Get("Location"), "/sign-in") {
-				t.Errorf("%s: nobody is sent to %s", line, resp.Header.Get("Location"))
-			}
-			return resp.StatusCode
-		}
-		if code := try(""); code != 401 && code != 403 && code != 303 {
-			t.Errorf("%s: nobody gets %d", line, code)
-		}
-		if code := try("1.forged"); code != 401 && code != 403 && code != 303 {
-			t.Errorf("%s: a forged token gets %d", line, code)
-		}
-		if access == "admin" {
-			if code := try(user); code != 401 && code != 403 && code != 303 {
-				t.Errorf("%s: a user who is no administrator gets %d", line, code)
-			}
-		}
-	}
-}
-
 // TestBadInput: each is a clear problem that names the field, changes nothing and leaks
 // nothing (issue "First light", "What bad input gets").
 func TestBadInput(t *testing.T) {
