@@ -41,6 +41,29 @@ func (r *rig) browser(username string) *http.Client {
 	return c
 }
 
+// due is what access a route must declare, said a second time.
+func due(method, path string) string {
+	switch path {
+	case "/sign-in", "/sign-out", "/setup", "/theme", "/", "/healthz", "/readyz", "/metrics", "/.well-known/jwks.json",
+		wire.PathEnrol, "/api/v1/openapi.json", "/api/v1/", "/assets/{file}", "/assets/favicon.svg":
+		return "public"
+	case "/api/v1/tokens":
+		if method == "POST" {
+			return "public" // it takes a user name and a password
+		}
+		return "signed in"
+	case "/api/v1/launches", "/api/v1/tokens/{id}":
+		return "signed in"
+	}
+	switch {
+	case strings.HasPrefix(path, "/agent/"):
+		return "agent"
+	case strings.HasPrefix(path, "/admin"), strings.HasPrefix(path, "/api/"):
+		return "admin"
+	}
+	return "signed in"
+}
+
 // TestGuard walks every route of the process as everybody: nobody, forged credentials,
 // a user, another user, a suspended one, an administrator, a player, a host, a removed
 // device. Whoever a route is not for is refused, and does not see what is another user's.
@@ -108,6 +131,9 @@ func TestGuard(t *testing.T) {
 		method, path, ok := strings.Cut(pattern, " ")
 		if !ok {
 			method, path = "GET", pattern
+		}
+		if want := due(method, path); access != want {
+			t.Errorf("%s: its access is %s, want %s", pattern, access, want)
 		}
 		if access == "public" {
 			continue
