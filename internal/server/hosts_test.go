@@ -14,6 +14,11 @@ import (
 // TestForeignHosts asks every route under the name of another site that points to this
 // server's address: none answers, but for what probes and scrapers ask.
 func TestForeignHosts(t *testing.T) {
+	type answer struct {
+		to string
+		h  http.Header
+	}
+	var answers []answer
 	st := sqlitetest.Open(t)
 	t.Cleanup(func() { st.Close() })
 	s, err := server.New(t.Context(), server.Config{Store: st, PublicURL: "https://Apps.example.org:8443/", NodeURL: "https://node1.example.org", LoopbackHosts: []string{"localhost", "127.0.0.1", "[::1]"}})
@@ -37,13 +42,21 @@ func TestForeignHosts(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := resp.Header.Get("Strict-Transport-Security"); got == "" {
-			t.Errorf("%s: no HSTS, and the public address has TLS", path)
-		}
+		answers = append(answers, answer{method + " " + path, resp.Header})
 		defer resp.Body.Close()
 		b, _ := io.ReadAll(resp.Body)
 		return resp.StatusCode, string(b)
 	}
+	// Whatever it says and to whom, it says how browsers are to treat it.
+	defer func() {
+		for _, a := range answers {
+			for name, want := range map[string]string{"Strict-Transport-Security": "max-age=", "X-Content-Type-Options": "nosniff", "Content-Security-Policy": "frame-ancestors 'none'", "Referrer-Policy": "same-origin", "Access-Control-Allow-Origin": ""} {
+				if got := a.h.Get(name); !strings.Contains(got, want) || want == "" && got != "" {
+					t.Errorf("%s: %s is %q", a.to, name, got)
+				}
+			}
+		}
+	}()
 	n := 0
 	for _, line := range s.Routes.List() {
 		pattern, _, _ := strings.Cut(line, ": ")

@@ -102,6 +102,8 @@ func signOut(c *call) error {
 	if err := c.sessions.Destroy(c.r.Context()); err != nil {
 		return err
 	}
+	// What pages keep in the browser is the person's who signs out.
+	c.w.Header().Set("Clear-Site-Data", `"storage"`)
 	return c.redirect("/sign-in")
 }
 
