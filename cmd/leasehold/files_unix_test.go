@@ -36,7 +36,10 @@ func TestServersFilesArePrivate(t *testing.T) {
 	}
 	defer st.Close()
 	n := 0
-	filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+	filepath.WalkDir(dir, func(path string, d os.DirEntry, werr error) error {
+		if werr != nil {
+			t.Fatal(werr)
+		}
 		info, err := d.Info()
 		if err != nil || info.Mode()&os.ModeSymlink != 0 {
 			return err

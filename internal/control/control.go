@@ -16,7 +16,6 @@ import (
 	"sync/atomic"
 	"time"
 
-
 	"leasehold/internal/auth"
 	"leasehold/internal/session"
 	"leasehold/internal/store"

@@ -1,3 +1,5 @@
+//go:build linux
+
 package player_test
 
 import (
