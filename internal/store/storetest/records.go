@@ -345,7 +345,7 @@ func testAccess(t *testing.T, e *env) {
 		if err := tx.AddSigningKey(store.SigningKey{ID: "old", PKCS8: []byte{1}, Public: []byte{3}, Endorsement: "e", CreatedAt: now, LeaseAt: 7}); err != nil {
 			return err
 		}
-		if err := tx.AddSigningKey(store.SigningKey{ID: "new", PKCS8: []byte{2}, CreatedAt: now.Add(time.Second)}); err != nil {
+		if err := tx.AddSigningKey(store.SigningKey{ID: "new", PKCS8: []byte{2}, CreatedAt: now.Add(time.Second), LeaseAt: 8}); err != nil {
 			return err
 		}
 		return tx.SetSetting("colour", "green")
