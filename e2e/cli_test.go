@@ -59,7 +59,7 @@ func TestCommandLine(t *testing.T) {
 	// The list as a file: whole, in place, and with what the list has.
 	exported := filepath.Join(t.TempDir(), "sessions.csv")
 	cli(nil, "export", "titra", "--status", "running", "-o", exported)
-	if b, err := os.ReadFile(exported); err != nil || strings.Count(string(b), "\r\n") != 2 || !strings.Contains(string(b), fmt.Sprintf("\r\n%d,", id)) {
+	if b, err := os.ReadFile(exported); err != nil || strings.Count(string(b), "\r\n") != 2 || !strings.Contains(string(b), fmt.Sprintf("\r\n\"%d\",", id)) {
 		t.Errorf("export: %v: %q", err, b)
 	}
 	if text, err := command(t, env, "session", "export", "--from", "tomorrow", "-o", exported+".bad"); err == nil || !strings.Contains(text, "from") {
