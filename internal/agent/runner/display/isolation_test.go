@@ -55,6 +55,36 @@ func TestUnseparatedNetwork(t *testing.T) {
 	s.nothingLeft()
 }
 
+// Sessions run wherever their folder is: in a sandbox /tmp is writable, and what is around the
+// folders of a session elsewhere is not.
+func TestSessionsOutsideTmp(t *testing.T) {
+	base := "/var/lib"
+	if !account.Can() {
+		var err error
+		if base, err = os.UserHomeDir(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.MkdirTemp(base, "lh")
+	if err == nil {
+		err = os.Chmod(root, 0o711)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	r, err := display.New(config(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{Runner: r, t: t, root: root}
+	t.Cleanup(h.end)
+	s := h.up(spec(1, sample))
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
+
 // What a delivery method allows is reached, at that port alone; and nothing of it without.
 func TestAllowance(t *testing.T) {
 	if err := sessionnet.Check(); err != nil {
