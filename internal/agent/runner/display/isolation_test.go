@@ -92,7 +92,7 @@ func TestAllowance(t *testing.T) {
 	}
 	t.Parallel()
 	h := newHarness(t)
-	sp := spec(1, "/bin/sh", "-c", `getent hosts localhost > "$HOME/hosts"; cat /etc/resolv.conf /etc/passwd > "$HOME/etc"; ip route > "$HOME/route"; : > "$HOME/done"; exec `+sample)
+	sp := spec(1, "/bin/sh", "-c", `getent hosts localhost > "$HOME/hosts"; cat /etc/resolv.conf /etc/passwd > "$HOME/etc"; echo "$USER $LOGNAME $(id -un)" > "$HOME/names"; ip route > "$HOME/route"; : > "$HOME/done"; exec `+sample)
 	sp.Stream = &guard.Stream{Network: string(catalog.Internet), Allow: []string{"10.1.2.3:27000"}, Login: "ann", Name: "Ann Berg"}
 	s := h.up(sp)
 	home := filepath.Join(s.dir, "home")
@@ -102,6 +102,9 @@ func TestAllowance(t *testing.T) {
 	}
 	if got := readFile(t, filepath.Join(home, "etc")); !strings.Contains(got, "nameserver 10.0.2.3\n") || !strings.Contains(got, "\nann:x:") || !strings.Contains(got, ":Ann Berg:") {
 		t.Errorf("settings %q", got)
+	}
+	if got := readFile(t, filepath.Join(home, "names")); got != "ann ann ann\n" {
+		t.Errorf("names %q", got)
 	}
 	s.stop()
 	s.exit()
