@@ -111,6 +111,32 @@ func TestAllowance(t *testing.T) {
 	s.nothingLeft()
 }
 
+// What a host has inherited from whoever started it is in no process of a session, of which
+// each may use the files of another.
+func TestInheritedFiles(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "lock-of-a-script"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// Low numbers are taken again by what a session is given.
+	inherited, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	h := newHarness(t)
+	s := h.up(spec(1, "/bin/sh", "-c", `ls -l /proc/[0-9]*/fd > "$HOME/files"; : > "$HOME/done"; exec `+sample))
+	home := filepath.Join(s.dir, "home")
+	await(t, "the app", func() bool { return exists(filepath.Join(home, "done")) })
+	if got := readFile(t, filepath.Join(home, "files")); strings.Contains(got, "lock-of-a-script") || !strings.Contains(got, "/dev/null") {
+		t.Errorf("files %s", got)
+	}
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
+
 // An app tries whatever is known to have led out of sessions, from within one, and
 // gets nowhere.
 func TestAttacks(t *testing.T) {
