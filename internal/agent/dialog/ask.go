@@ -69,6 +69,10 @@ type asker struct {
 func byCode(string) bool     { return true }
 func byText(out string) bool { return strings.TrimSpace(out) == "yes" }
 
+// byButton is for a program that writes which button was pressed, if one was, and whose code
+// says that it was that for yes.
+func byButton(out string) bool { return strings.TrimSpace(out) != "" }
+
 func (q Question) plain() string { return strings.TrimSpace(q.Heading + "\n\n" + q.Text) }
 
 func askers(goos string) []asker {
@@ -107,8 +111,9 @@ func askers(goos string) []asker {
 		{name: "kdialog", yes: byCode, args: func(q Question) []string {
 			return []string{"--title", q.Title, "--yes-label", q.Yes, "--no-label", q.No, "--warningyesno", q.plain()}
 		}},
-		{name: "xmessage", yes: byCode, args: func(q Question) []string {
-			return []string{"-center", "-title", q.Title, "-buttons", q.No + ":3," + q.Yes + ":0", "-default", q.No, "-timeout", seconds(q.Timeout), q.plain()}
+		// Its code is 0 as well when its time is over; only a button is printed.
+		{name: "xmessage", yes: byButton, args: func(q Question) []string {
+			return []string{"-print", "-center", "-title", q.Title, "-buttons", q.No + ":3," + q.Yes + ":0", "-default", q.No, "-timeout", seconds(q.Timeout), q.plain()}
 		}},
 	}
 }

@@ -24,7 +24,8 @@ func TestAskWithTools(t *testing.T) {
 	}{
 		{"yes", map[string]string{"zenity": "exit 0"}, true, nil},
 		{"no", map[string]string{"zenity": "sleep 0.8; exit 1"}, false, nil},
-		{"the first fails", map[string]string{"zenity": "exit 1", "xmessage": "sleep 0.8; exit 0"}, true, nil},
+		{"the first fails", map[string]string{"zenity": "exit 1", "xmessage": "sleep 0.8; echo Accept; exit 0"}, true, nil},
+		{"nobody answers", map[string]string{"xmessage": "sleep 0.8; exit 0"}, false, nil},
 		{"none works", map[string]string{"zenity": "exit 1"}, false, ErrNone},
 	} {
 		p := New(Options{OS: "linux", Env: env, LookPath: tempTools(t, x.scripts)})
@@ -40,6 +41,28 @@ func TestAskWithTools(t *testing.T) {
 	p := New(Options{OS: "linux", Env: env, LookPath: tempTools(t, map[string]string{"zenity": "exec sleep 60"})})
 	if yes, err := p.Ask(ctx, question); yes || err != nil {
 		t.Errorf("given up: %v, %v", yes, err)
+	}
+}
+
+// Each program takes silence for no.
+func TestNobodyAnswers(t *testing.T) {
+	env := append(os.Environ(), "DISPLAY="+xvfb(t), "WAYLAND_DISPLAY=", "XAUTHORITY=", "GDK_BACKEND=x11", "NO_AT_BRIDGE=1")
+	for _, tool := range []string{"zenity", "xmessage"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			t.Logf("%s is not installed", tool)
+			continue
+		}
+		q := question
+		q.Timeout = 2 * time.Second
+		p := New(Options{Env: env, Log: os.Stderr, LookPath: func(name string) (string, error) {
+			if name != tool {
+				return "", exec.ErrNotFound
+			}
+			return exec.LookPath(name)
+		}})
+		if yes, err := p.Ask(t.Context(), q); yes || err != nil {
+			t.Errorf("%s: %v, %v", tool, yes, err)
+		}
 	}
 }
 

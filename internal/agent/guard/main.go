@@ -35,6 +35,9 @@ func Main(ctx context.Context, dir string) error {
 		return fmt.Errorf("guard: %w", err)
 	}
 	defer g.close()
+	if err := keepInherited(); err != nil {
+		g.log.Warn("the app may see files that this process has inherited", "err", err)
+	}
 	if err := g.run(ctx); err != nil {
 		g.log.Error("guard ends with an error", "error", err)
 		return fmt.Errorf("guard: %w", err)

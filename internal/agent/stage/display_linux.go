@@ -103,6 +103,15 @@ func shareSockets() error {
 	return os.Chmod(xSockets, 0o777|fs.ModeSticky)
 }
 
+// writeRecord notes the display for [Clean]. In a sandbox there is nothing to clean: lock and
+// socket are in the session's own /tmp, and the session's folder is not writable.
+func (s *session) writeRecord(r displayRecord) error {
+	if s.inside {
+		return nil
+	}
+	return writeJSON(filepath.Join(s.dir, displayFile), r)
+}
+
 // tryDisplay starts the server on the number n. It reports whether another was
 // quicker.
 func (s *session) tryDisplay(ctx context.Context, n int) (taken bool, err error) {
@@ -110,8 +119,7 @@ func (s *session) tryDisplay(ctx context.Context, n int) (taken bool, err error)
 	if err := s.writeAuthority(n); err != nil {
 		return false, err
 	}
-	record := filepath.Join(s.dir, displayFile)
-	if err := writeJSON(record, displayRecord{Number: n}); err != nil {
+	if err := s.writeRecord(displayRecord{Number: n}); err != nil {
 		return false, err
 	}
 	cmd := exec.Command("Xvnc", s.serverArgs()...)
@@ -124,7 +132,7 @@ func (s *session) tryDisplay(ctx context.Context, n int) (taken bool, err error)
 	for {
 		switch pid := lockHolder(n); {
 		case pid == s.server.pid():
-			if err := writeJSON(record, displayRecord{Number: n, PID: pid}); err != nil {
+			if err := s.writeRecord(displayRecord{Number: n, PID: pid}); err != nil {
 				return false, err
 			}
 			if s.x, err = xdisplay.Open(s.display); err == nil {

@@ -163,7 +163,7 @@ func (s *session) environment() []string {
 	name, shell := os.Getenv("USER"), "/bin/sh"
 	switch {
 	case s.config.Separate:
-		name = s.config.login()
+		name = s.config.Login
 	case s.config.Account > 0 || name == "":
 		name = fmt.Sprintf("u%d", max(s.config.Account, os.Getuid()))
 	}

@@ -44,6 +44,7 @@ func (s *session) runSandboxed(ctx context.Context) Outcome {
 	out := json.NewEncoder(conn)
 	config := s.config
 	config.Account, config.Registry = 0, ""
+	config.Login = s.config.login() // in the sandbox the name would look taken: by the account itself
 	if err := out.Encode(task{s.dir, config}); err != nil {
 		return s.notUp(what, errors.Join(err, errors.New(box.out.lastLine())))
 	}

@@ -55,6 +55,36 @@ func TestUnseparatedNetwork(t *testing.T) {
 	s.nothingLeft()
 }
 
+// Sessions run wherever their folder is: in a sandbox /tmp is writable, and what is around the
+// folders of a session elsewhere is not.
+func TestSessionsOutsideTmp(t *testing.T) {
+	base := "/var/lib"
+	if !account.Can() {
+		var err error
+		if base, err = os.UserHomeDir(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	root, err := os.MkdirTemp(base, "lh")
+	if err == nil {
+		err = os.Chmod(root, 0o711)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(root) })
+	r, err := display.New(config(root))
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := &harness{Runner: r, t: t, root: root}
+	t.Cleanup(h.end)
+	s := h.up(spec(1, sample))
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
+
 // What a delivery method allows is reached, at that port alone; and nothing of it without.
 func TestAllowance(t *testing.T) {
 	if err := sessionnet.Check(); err != nil {
@@ -62,7 +92,7 @@ func TestAllowance(t *testing.T) {
 	}
 	t.Parallel()
 	h := newHarness(t)
-	sp := spec(1, "/bin/sh", "-c", `getent hosts localhost > "$HOME/hosts"; cat /etc/resolv.conf /etc/passwd > "$HOME/etc"; ip route > "$HOME/route"; : > "$HOME/done"; exec `+sample)
+	sp := spec(1, "/bin/sh", "-c", `getent hosts localhost > "$HOME/hosts"; cat /etc/resolv.conf /etc/passwd > "$HOME/etc"; echo "$USER $LOGNAME $(id -un)" > "$HOME/names"; ip route > "$HOME/route"; : > "$HOME/done"; exec `+sample)
 	sp.Stream = &guard.Stream{Network: string(catalog.Internet), Allow: []string{"10.1.2.3:27000"}, Login: "ann", Name: "Ann Berg"}
 	s := h.up(sp)
 	home := filepath.Join(s.dir, "home")
@@ -72,6 +102,35 @@ func TestAllowance(t *testing.T) {
 	}
 	if got := readFile(t, filepath.Join(home, "etc")); !strings.Contains(got, "nameserver 10.0.2.3\n") || !strings.Contains(got, "\nann:x:") || !strings.Contains(got, ":Ann Berg:") {
 		t.Errorf("settings %q", got)
+	}
+	if got := readFile(t, filepath.Join(home, "names")); got != "ann ann ann\n" {
+		t.Errorf("names %q", got)
+	}
+	s.stop()
+	s.exit()
+	s.nothingLeft()
+}
+
+// What a host has inherited from whoever started it is in no process of a session, of which
+// each may use the files of another.
+func TestInheritedFiles(t *testing.T) {
+	f, err := os.Create(filepath.Join(t.TempDir(), "lock-of-a-script"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	// Low numbers are taken again by what a session is given.
+	inherited, err := unix.FcntlInt(f.Fd(), unix.F_DUPFD, 100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Close(inherited)
+	h := newHarness(t)
+	s := h.up(spec(1, "/bin/sh", "-c", `ls -l /proc/[0-9]*/fd > "$HOME/files"; : > "$HOME/done"; exec `+sample))
+	home := filepath.Join(s.dir, "home")
+	await(t, "the app", func() bool { return exists(filepath.Join(home, "done")) })
+	if got := readFile(t, filepath.Join(home, "files")); strings.Contains(got, "lock-of-a-script") || !strings.Contains(got, "/dev/null") {
+		t.Errorf("files %s", got)
 	}
 	s.stop()
 	s.exit()
