@@ -108,6 +108,9 @@ func (w *Window) hear(ev any) {
 			w.noise = append(w.noise, fmt.Sprint(e.Type, ": ", e.Args))
 		}
 	case *cdplog.EventEntryAdded:
+		if string(e.Entry.Level) == "info" {
+			return // it tells what it did, as that it cleared its storage at sign-out
+		}
 		w.noise = append(w.noise, e.Entry.Text+" "+e.Entry.URL)
 	}
 }
