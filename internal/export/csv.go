@@ -3,6 +3,7 @@ package export
 import (
 	"bufio"
 	"io"
+	"iter"
 	"strconv"
 	"strings"
 	"time"
@@ -80,15 +81,47 @@ var lineEnds = strings.NewReplacer("\r\n", "\n", "\r", "\n")
 // formula gets an apostrophe before it, so that it is shown instead: a text that begins
 // with = + - @, a tab or a line end, after OWASP's "CSV Injection"; or with one of those in
 // full width, which some spreadsheets take for the same; or has one of them behind spaces
-// and characters that nobody sees, which some drop. What is not UTF-8 becomes U+FFFD, and
-// every line end the same one, which the file has as CRLF.
+// and characters that nobody sees, which some drop. So does what would begin a cell where
+// the file is read with another separator, as in countries with a decimal comma: quotes hold
+// no cell together there, because the first of a line ends at its comma. What is not UTF-8
+// becomes U+FFFD, and every line end the same one, which the file has as CRLF.
 func Cell(s string) string {
 	s = lineEnds.Replace(strings.ToValidUTF8(s, "\uFFFD"))
-	begin := strings.TrimLeftFunc(s, func(r rune) bool {
-		return unicode.In(r, unicode.C, unicode.Z, unicode.Other_Default_Ignorable_Code_Point)
-	})
-	if r, _ := utf8.DecodeRuneInString(begin); begin != "" && strings.ContainsRune("=+-@＝＋－＠﹢﹣﹦﹫−", r) || s != "" && strings.IndexByte("\t\n", s[0]) >= 0 {
-		return "'" + s
+	if s != "" && strings.IndexByte("\t\n", s[0]) >= 0 {
+		s = "'" + s
 	}
-	return s
+	var b strings.Builder
+	for part := range splitAfter(s) {
+		if runs(part, b.Len() > 0) {
+			b.WriteByte('\'')
+		}
+		b.WriteString(part)
+	}
+	return b.String()
+}
+
+// splitAfter splits a text after each character that may separate cells or lines.
+func splitAfter(s string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for s != "" {
+			end := strings.IndexAny(s, ";\t|\n") + 1
+			if end == 0 {
+				end = len(s)
+			}
+			if !yield(s[:end]) {
+				return
+			}
+			s = s[end:]
+		}
+	}
+}
+
+// runs reports whether a spreadsheet would run what begins a cell; within is that of a text
+// that was split, whose quotes are dropped.
+func runs(s string, within bool) bool {
+	s = strings.TrimLeftFunc(s, func(r rune) bool {
+		return unicode.In(r, unicode.C, unicode.Z, unicode.Other_Default_Ignorable_Code_Point) || within && r == '"'
+	})
+	r, _ := utf8.DecodeRuneInString(s)
+	return s != "" && strings.ContainsRune("=+-@＝＋－＠﹢﹣﹦﹫−", r)
 }

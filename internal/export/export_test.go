@@ -187,7 +187,7 @@ func FuzzCSV(f *testing.F) {
 			if cell != "" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
 				t.Errorf("column %d begins as a formula: %q", i, cell)
 			}
-			if harmless := utf8.ValidString(s) && !strings.ContainsAny(s, "\r") && !strings.HasPrefix(cell, "'"); harmless && cell != s {
+			if harmless := utf8.ValidString(s) && !strings.ContainsAny(s, "\r\n\t;|") && !strings.HasPrefix(cell, "'"); harmless && cell != s {
 				t.Errorf("column %d: %q became %q", i, s, cell)
 			}
 		}
@@ -205,6 +205,14 @@ func TestCellsOfSpreadsheets(t *testing.T) {
 	for _, name := range []string{"", "Ann", "a=1", "3+4", "\u00C9mile", "\u7530\u4E2D", "1-2"} {
 		if got := export.Cell(name); got != name {
 			t.Errorf("%q stands as %q", name, got)
+		}
+	}
+	// Read with another separator, by a program that ends a quoted cell at its quote.
+	for name, want := range map[string]string{
+		"x;=1+1": "x;'=1+1", "x\t@SUM(A1);y": "x\t'@SUM(A1);y", "x;\"=1": "x;'\"=1", "a\n+1": "a\n'+1", "x;; =1": "x;;' =1", "=1;=2": "'=1;'=2", "a;b": "a;b", "a;1-2": "a;1-2",
+	} {
+		if got := export.Cell(name); got != want {
+			t.Errorf("%q stands as %q, want %q", name, got, want)
 		}
 	}
 	in := rows()[:1]
