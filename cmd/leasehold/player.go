@@ -14,6 +14,8 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/mattn/go-isatty"
+
 	"leasehold/internal/agent"
 	"leasehold/internal/agent/dialog"
 	"leasehold/internal/agent/player"
@@ -167,7 +169,7 @@ func (c *playerLaunchCmd) Run(ctx context.Context, std *stdio) error {
 func acceptPerson(ctx context.Context, std *stdio, who wire.Person, app string) (bool, error) {
 	heading := fmt.Sprintf("%s (%s) has not used this device before", who.Name, who.Username)
 	text := fmt.Sprintf("The link starts %s for them. If you accept, they can start apps on this device from the portal too, until you forget them.", app)
-	if f, ok := std.In.(*os.File); ok && isTerminal(f) {
+	if f, ok := std.In.(*os.File); ok && isatty.IsTerminal(f.Fd()) {
 		fmt.Fprintf(std.Out, "%s.\n%s\nAccept? [y/N] ", heading, text)
 		line, err := bufio.NewReader(std.In).ReadString('\n')
 		if err != nil && line == "" {
@@ -180,14 +182,9 @@ func acceptPerson(ctx context.Context, std *stdio, who wire.Person, app string) 
 		Title: "Leasehold", Heading: heading, Text: text, Yes: "Accept", No: "Refuse", Timeout: 2 * time.Minute,
 	})
 	if errors.Is(err, dialog.ErrNone) {
-		return false, fmt.Errorf("%s, and nobody can be asked here. If you know them, use --accept", heading)
+		return false, fmt.Errorf("%s, and nobody can be asked here. If you know them, use --accept: %w", heading, err)
 	}
 	return yes, err
-}
-
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0 && f.Name() != os.DevNull
 }
 
 type playerPeopleCmd struct {

@@ -108,8 +108,14 @@ func (s *Spec) firstDeadline(now boottime.Stamp) (time.Duration, error) {
 
 // extend moves the deadline as a lease says.
 func (g *guard) extend(l *Lease, now boottime.Stamp) (changed bool, err error) {
-	deadline := l.Deadline.At
-	if deadline > g.plan.Deadline() {
+	deadline, generation := l.Deadline.At, l.Generation
+	if deadline <= g.plan.Deadline() {
+		// What is not signed shortens, and no more: a generation that it made up would put the
+		// leases that follow behind.
+		if c, err := g.spec.verify(l.Token); err != nil || c.Generation != generation {
+			generation = g.plan.Generation()
+		}
+	} else {
 		if l.Token == "" {
 			return false, errNotSigned
 		}
@@ -133,10 +139,10 @@ func (g *guard) extend(l *Lease, now boottime.Stamp) (changed bool, err error) {
 		}
 		deadline = min(deadline, at+c.Length())
 	}
-	changed = g.plan.Extend(now.At, deadline, l.Generation)
+	changed = g.plan.Extend(now.At, deadline, generation)
 	if changed {
 		g.latest = max(g.latest, deadline)
-		g.record(Event{Type: Extended, Deadline: g.deadline(), Generation: l.Generation})
+		g.record(Event{Type: Extended, Deadline: g.deadline(), Generation: generation})
 		g.notify.dismiss()
 	}
 	return changed, nil

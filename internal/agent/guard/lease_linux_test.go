@@ -91,10 +91,13 @@ func TestLeaseIsVerified(t *testing.T) {
 			t.Fatalf("status %+v, %v; asked at %v", st, err, asked)
 		}
 	}
-	// A word can shorten.
+	// A word can shorten, and no more: the leases that follow are not behind it.
 	soon := boottime.Now().Add(2 * time.Second)
-	if changed, err := h.Extend(ctx, guard.Lease{Deadline: soon, Generation: 3}); err != nil || !changed {
+	if changed, err := h.Extend(ctx, guard.Lease{Deadline: soon, Generation: 1 << 63}); err != nil || !changed {
 		t.Errorf("shortened: %v, %v", changed, err)
+	}
+	if st, err := h.Status(ctx); err != nil || st.Generation != 3 {
+		t.Errorf("status %+v, %v", st, err)
 	}
 	wantTypes(t, follow(t, h), "starting started extended extended warned warned asked exited")
 }
