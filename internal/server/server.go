@@ -167,11 +167,16 @@ func (s *Server) Handler() http.Handler {
 		}
 		rec := recovery.NewWriter(newDeadlineWriter(w))
 		start := time.Now()
+		// The gates name who asks, for the audit log.
+		r = r.WithContext(control.WithRequest(r.Context(), &control.Request{ID: id, From: s.clientIP(r)}))
 		defer func() {
 			took := time.Since(start)
 			pattern := r.Pattern
 			if pattern == "" {
 				pattern = "none"
+			}
+			if rec.Status() == http.StatusForbidden {
+				s.Control.NoteForbidden(r.Context(), pattern)
 			}
 			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.Status())).Inc()
 			if rec.Status() != http.StatusSwitchingProtocols {

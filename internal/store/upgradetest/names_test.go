@@ -82,7 +82,7 @@ func TestUsersThatCollide(t *testing.T) {
 				t.Errorf("%s: %+v, %v", name, u, err)
 			}
 		}
-		list, _, err := tx.ListAudit("user.renamed", store.Page{})
+		list, _, err := tx.ListAudit(store.AuditQuery{Action: "user.renamed"})
 		if err != nil || len(list) != 1 {
 			t.Fatalf("audit: %+v, %v", list, err)
 		}
@@ -149,7 +149,7 @@ func TestNamesThatCollide(t *testing.T) {
 				}
 			}
 			for action, n := range map[string]int{"user.renamed": 2, "app.renamed": 1, "group.renamed": 1, "provision.renamed": 1} {
-				list, _, err := tx.ListAudit(action, store.Page{})
+				list, _, err := tx.ListAudit(store.AuditQuery{Action: action})
 				if db == "sqlite" && action == "user.renamed" {
 					n++ // émile
 				}
