@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-	"unicode"
 
 	"leasehold/internal/store"
 )
@@ -216,13 +215,15 @@ func fieldName(f reflect.StructField) string {
 	var b strings.Builder
 	var last rune
 	for _, r := range strings.ReplaceAll(f.Name, "IDs", "Ids") {
-		if unicode.IsUpper(r) {
-			if unicode.IsLower(last) {
-				b.WriteByte('_')
-			}
+		capital := 'A' <= r && r <= 'Z'
+		if capital && 'a' <= last && last <= 'z' {
+			b.WriteByte('_')
 		}
-		b.WriteRune(unicode.ToLower(r))
 		last = r
+		if capital {
+			r += 'a' - 'A'
+		}
+		b.WriteRune(r)
 	}
 	return b.String()
 }

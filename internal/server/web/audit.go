@@ -99,7 +99,7 @@ func auditPage(c *call) error {
 	sq.Page = store.Page{Size: listPageSize, Token: token}
 	l := listing{Title: "Audit", Top: auditFilterView(q), Chips: q.chips(), Clear: auditPath, Extra: auditExports(q), Pager: pager{Forward: true},
 		Empty:   "No entries yet. Every change, every sign-in and every refusal is recorded here.",
-		Columns: []column{{Key: "m", Name: "Action"}, {Key: "time", Name: "When"}, {Key: "m", Name: "Who"}, {Key: "text", Name: "What"}, {Key: "text", Name: "Changed"}, {Key: "s", Name: "Outcome"}, {Key: "m", Name: "From"}},
+		Columns: []column{{Key: "m", Name: "Action"}, {Key: "time", Name: "When"}, {Key: "m", Name: "Who"}, {Key: "text", Name: "What"}, {Key: "text", Name: "Changed"}, {Key: "m", Name: "Outcome"}, {Key: "m", Name: "From"}},
 	}
 	if len(l.Chips) > 0 {
 		l.Empty = "No entry matches the filter."
