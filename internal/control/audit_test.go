@@ -155,8 +155,20 @@ func TestAuditForbidden(t *testing.T) {
 		ask("user ann", "192.0.2.2", "GET /admin/apps", 2)
 		ask("", "2001:db8::1", "GET /metrics", 3)
 		ask("", "2001:db8::2", "GET /metrics", 1)
+		// Strangers fill their share of the minute, and no more.
+		for i := range 500 {
+			ask("", fmt.Sprintf("198.51.%d.%d", i/250, i%250), "GET /metrics", 1)
+		}
+		ask("user bo", "192.0.2.1", "GET /admin/users", 1)
+		list := s.logged(control.ActionRefuseRequest)
+		if len(list) > 110 || !slices.ContainsFunc(list, func(e store.AuditEntry) bool { return e.Actor == "user bo" && e.Name == "GET /admin/users" }) {
+			t.Errorf("%d entries, and of Bo none", len(list))
+		}
 		got := map[string]int{}
-		for _, e := range s.logged(control.ActionRefuseRequest) {
+		for _, e := range list {
+			if strings.HasPrefix(e.From, "198.51.") || e.Target == "others" || e.Actor == "user bo" {
+				continue
+			}
 			got[e.Actor+" "+e.Name] += e.Count
 		}
 		if len(got) != 2 || got["user ann GET /admin/apps"] != 7 || got["anonymous GET /metrics"] != 4 {

@@ -16,7 +16,8 @@ import (
 
 // Actions of the audit log that are refused to whoever asks, however often. They are
 // counted, so that no stranger can fill the database: the same within a minute is one entry,
-// and of different ones a node adds at most maxRefusals an action and minute.
+// and of different ones a node adds at most maxRefusals an action and minute, strangers' and
+// others' apart.
 const (
 	ActionSignIn         = "sign-in.accept"
 	ActionRefuseSignIn   = "sign-in.refuse"
@@ -34,13 +35,16 @@ const (
 // anonymous is the actor of whoever was not let in.
 const anonymous = "anonymous"
 
+// knownUser is the actor of refusals to several people who were let in.
+const knownUser = "several users"
+
 // refusals are counted in memory until they are stored a moment later, so that a refusal
 // costs the database nothing.
 type refusals struct {
 	sync.Mutex
 	began   time.Duration   // of the minute, by Control.Elapsed
 	keys    map[string]bool // of the minute
-	many    map[string]int  // keys by action
+	many    map[string]int  // keys by action, and whether they are of strangers
 	pending map[string]*store.AuditEntry
 }
 
@@ -52,14 +56,21 @@ func (c *Control) refuse(e store.AuditEntry, key string) {
 	if now := c.Elapsed(); r.keys == nil || now-r.began >= refusalMinute {
 		r.began, r.keys, r.many = now, map[string]bool{}, map[string]int{}
 	}
-	key = e.Action + " " + digest(key)
-	if !r.keys[key] && r.many[e.Action] >= maxRefusals {
-		e.Actor, e.From, e.Target, e.Name = anonymous, "", "others", fmt.Sprintf("Others, beside the first %d of the minute", maxRefusals)
-		e.RequestID = ""
-		key = e.Action + " others"
+	// Strangers do not crowd out what is known of those who are signed in.
+	of := e.Action + " " + knownUser
+	if e.Actor == anonymous {
+		of = e.Action + " " + anonymous
+	}
+	key = of + " " + digest(key)
+	if !r.keys[key] && r.many[of] >= maxRefusals {
+		if e.Actor != anonymous {
+			e.Actor = knownUser
+		}
+		e.From, e.Target, e.Name, e.RequestID = "", "others", fmt.Sprintf("Others, beside the first %d of the minute", maxRefusals), ""
+		key = of + " others"
 	} else if !r.keys[key] {
 		r.keys[key] = true
-		r.many[e.Action]++
+		r.many[of]++
 	}
 	e.Count = max(e.Count, 1)
 	if p := r.pending[key]; p != nil {

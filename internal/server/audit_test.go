@@ -3,6 +3,8 @@ package server_test
 import (
 	"encoding/csv"
 	"encoding/json"
+	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -19,12 +21,29 @@ func TestAuditOfForbidden(t *testing.T) {
 	for range 5 {
 		r.want(403, nil, "GET", "/api/v1/apps", ann, nil)
 	}
+	// On a page, too: there by a form that another site posts, before anybody is known.
+	q, err := http.NewRequest("POST", r.url+"/sign-in", strings.NewReader("username=ann"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	q.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	q.Header.Set("Origin", "https://elsewhere.example")
+	q.Header.Set("Sec-Fetch-Site", "cross-site")
+	resp, err := http.DefaultClient.Do(q)
+	if err != nil || resp.StatusCode != http.StatusForbidden {
+		t.Fatal(err, resp)
+	}
+	resp.Body.Close()
 	var out struct{ Audit []store.AuditEntry }
 	r.want(200, &out, "GET", "/api/v1/audit?action="+control.ActionRefuseRequest, r.token, nil)
-	if len(out.Audit) != 1 {
+	if len(out.Audit) != 2 {
 		t.Fatalf("%+v", out)
 	}
-	if e := out.Audit[0]; e.Actor != "user ann" || e.Name != "GET /api/v1/apps" || e.Count != 5 || e.From == "" || e.RequestID == "" {
+	slices.SortFunc(out.Audit, func(a, b store.AuditEntry) int { return strings.Compare(a.Actor, b.Actor) })
+	if e := out.Audit[0]; e.Actor != "anonymous" || e.Name != "POST /sign-in" || e.RequestID != resp.Header.Get("X-Request-Id") {
+		t.Errorf("%+v", e)
+	}
+	if e := out.Audit[1]; e.Actor != "user ann" || e.Name != "GET /api/v1/apps" || e.Count != 5 || e.From == "" || e.RequestID == "" {
 		t.Errorf("%+v", e)
 	}
 }

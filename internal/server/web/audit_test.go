@@ -54,14 +54,11 @@ func TestAuditInTheBrowser(t *testing.T) {
 	s := newSite(t)
 	entry := s.changes()
 	w := s.window()
-	for _, theme := range []string{"light", "dark"} {
-		for _, width := range []int64{1440, 390} {
-			w.Look(width, theme)
-			for name, path := range map[string]string{"audit": "/admin/audit", "audit-filter": "/admin/audit?who=olga&action=user.update", "audit-entry": entry} {
-				w.Open(path)
-				w.Judge(path)
-				w.Picture(name + "-" + theme + "-" + itoa(width))
-			}
+	for _, width := range []int64{1440, 390} {
+		w.Look(width, "light")
+		for _, path := range []string{"/admin/audit", "/admin/audit?who=olga&action=user.update", entry} {
+			w.Open(path)
+			w.Judge(path)
 		}
 	}
 }

@@ -91,6 +91,9 @@ func TestUsersThatCollide(t *testing.T) {
 			e.Reason != `was "émile", which is the same name as "Émile" of user 3` {
 			t.Errorf("audit: %+v", e)
 		}
+		if list, _, err := tx.ListAudit(store.AuditQuery{Who: "SERVER", Target: "ÉMILE"}); err != nil || len(list) != 1 {
+			t.Errorf("entries from before are not found: %+v, %v", list, err)
+		}
 		found, _, err := tx.ListUsers("ÉMILE", store.Page{})
 		if len(found) != 2 {
 			t.Errorf("found by the old name: %d", len(found))
