@@ -13,6 +13,7 @@ import (
 	"strings"
 	"time"
 
+	"leasehold/internal/auditlog"
 	"leasehold/internal/control"
 	"leasehold/internal/invalid"
 	"leasehold/internal/server"
@@ -36,6 +37,7 @@ type serverCmd struct {
 	Heartbeat    time.Duration `help:"Heartbeat of an agent with no live session." default:"5m" env:"LEASEHOLD_HEARTBEAT"`
 	RestoredFor  time.Duration `name:"restored-for" help:"With --restored: the longest lease that may be out, if it is longer than the restored database says." env:"LEASEHOLD_RESTORED_FOR"`
 	Restored     bool          `help:"The database was restored from a backup: no new seat until every lease from before must be over." env:"LEASEHOLD_RESTORED"`
+	AuditLog     string        `help:"File to which each entry of the audit log is appended as a line of JSON, or - for the standard output. Opened anew on SIGHUP." placeholder:"FILE" env:"LEASEHOLD_AUDIT_LOG"`
 	LogLevel     slog.Level    `help:"debug, info, warn or error." default:"info" env:"LEASEHOLD_LOG_LEVEL"`
 }
 
@@ -148,7 +150,21 @@ func (c *serverCmd) serve(ctx context.Context, std *stdio, log *slog.Logger, st 
 		}
 		proxies = append(proxies, pre)
 	}
-	s, err := server.New(ctx, server.Config{Store: st, PublicURL: public, NodeURL: strings.TrimSuffix(c.NodeURL, "/"), LoopbackHosts: c.LoopbackHost, Version: version, Log: log, TrustedProxies: proxies, Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat})
+	var audit *auditlog.Log
+	if c.AuditLog != "" {
+		var err error
+		if audit, err = auditlog.Open(c.AuditLog, std.Out, log); err != nil {
+			return fmt.Errorf("--audit-log: %w", err)
+		}
+		stop := onHangup(audit.Reopen)
+		defer func() {
+			stop()
+			if err := audit.Close(context.WithoutCancel(ctx)); err != nil {
+				log.Error("close the audit log", "err", err)
+			}
+		}()
+	}
+	s, err := server.New(ctx, server.Config{Store: st, AuditLog: audit, PublicURL: public, NodeURL: strings.TrimSuffix(c.NodeURL, "/"), LoopbackHosts: c.LoopbackHost, Version: version, Log: log, TrustedProxies: proxies, Force: c.Force, Wait: c.Wait, Heartbeat: c.Heartbeat})
 	if err != nil {
 		return err
 	}

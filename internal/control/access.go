@@ -123,10 +123,11 @@ func (c *Control) createAdmin(ctx context.Context, username, name, password, fro
 			return err
 		}
 		u.CreatedAt = tx.WallNow()
-		if err := tx.CreateUser(u); err != nil {
+		rec := c.recording(tx)
+		if err := rec.CreateUser(u); err != nil {
 			return taken("username", err)
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", From: from, Action: "user.create",
+		return rec.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: "server", From: from, Action: "user.create",
 			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done", Reason: "the first administrator"})
 	})
 	if err != nil {

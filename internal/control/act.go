@@ -57,7 +57,7 @@ func (c *Control) Act(ctx context.Context, who Who, id int64, action session.Act
 			return err
 		}
 		row = rows[0]
-		return tx.AddAudit(store.AuditEntry{
+		return tx.AddAudit(&store.AuditEntry{
 			At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "session." + string(action),
 			Target: fmt.Sprintf("session %d", id), Name: row.UserName + ", " + row.AppName, Reason: reason, Outcome: "done",
 		})

@@ -13,8 +13,8 @@ import (
 	"leasehold/internal/store"
 )
 
-// admin runs an administrator's change and its audit entry in one transaction. do returns
-// the target, as "app 12", and what people call it.
+// admin runs an administrator's change and its audit entry, with the fields that changed, in
+// one transaction. do returns the target, as "app 12", and what people call it.
 func (c *Control) admin(ctx context.Context, who Who, action, reason string, do func(store.Tx) (target, name string, err error)) error {
 	if !who.Admin {
 		return ErrDenied
@@ -25,22 +25,14 @@ func (c *Control) admin(ctx context.Context, who Who, action, reason string, do 
 		return err
 	}
 	return c.Store.Update(ctx, func(tx store.Tx) error {
-		target, name, err := do(tx)
+		rec := c.recording(tx)
+		target, name, err := do(rec)
 		if err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
+		return rec.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
 			Action: action, Target: target, Name: name, Reason: reason, Outcome: "done"})
 	})
-}
-
-// Audit lists the audit log, of an action or with "" all of it, newest first.
-func (c *Control) Audit(ctx context.Context, action string, page store.Page) (list []store.AuditEntry, next string, err error) {
-	err = c.Store.View(ctx, func(tx store.Tx) error {
-		list, next, err = tx.ListAudit(action, page)
-		return err
-	})
-	return list, next, err
 }
 
 // Apps

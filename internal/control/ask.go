@@ -148,6 +148,6 @@ func (c *Control) Restored(ctx context.Context, longest time.Duration) error {
 				return err
 			}
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", Action: "database.restored", Target: "server", Outcome: "done"})
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: "server", Action: "database.restored", Target: "server", Outcome: "done"})
 	})
 }

@@ -293,8 +293,8 @@ func counted(b *store.Batch) string {
 	return fmt.Sprintf("applied to %d, skipped %d", b.Applied, b.Skipped)
 }
 
-func audited(b *store.Batch, now time.Time, who Who, outcome string) store.AuditEntry {
-	return store.AuditEntry{At: now, Actor: who.Actor().String(), From: who.From, Action: "batch." + string(b.Action),
+func audited(b *store.Batch, now time.Time, who Who, outcome string) *store.AuditEntry {
+	return &store.AuditEntry{At: now, Actor: who.Actor().String(), From: who.From, Action: "batch." + string(b.Action),
 		Target: fmt.Sprintf("batch %d", b.ID), Name: fmt.Sprintf("%d sessions", b.Total), Reason: b.Reason, Outcome: outcome}
 }
 

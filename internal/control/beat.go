@@ -33,6 +33,7 @@ func (c *Control) Run(ctx context.Context) {
 		{"watch streams", workEvery, c.watchStreams},
 		{"sweep", workEvery, c.Sweep},
 		{"last-seen times", workEvery, c.flushSeen},
+		{"refusals", workEvery, c.flushRefused},
 		{"end what is open", workEvery, c.endOpen},
 		{"check entitlements", workEvery, c.Check},
 		{"batches", workEvery, c.RunBatches},
@@ -49,6 +50,7 @@ func (c *Control) Run(ctx context.Context) {
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 	defer cancel()
 	c.Try(last, "last-seen times", c.flushSeen)
+	c.Try(last, "refusals", c.flushRefused)
 }
 
 // Try does a piece of the work beside requests and logs why it failed. A panic in one is

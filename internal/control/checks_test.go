@@ -248,7 +248,7 @@ func TestRevokeAccess(t *testing.T) {
 		if s.Session(running).Observed == session.IsRunning {
 			t.Error("it still runs")
 		}
-		list, _, err := s.Control.Audit(t.Context(), "", store.Page{})
+		list, _, err := s.Control.Audit(t.Context(), store.AuditQuery{Action: "", Page: store.Page{}})
 		if err != nil || list[0].Action != "access.revoke" || list[0].Reason != "left" {
 			t.Errorf("audit %+v, %v", list[0], err)
 		}

@@ -33,6 +33,9 @@ type Config struct {
 	Wait      time.Duration // the authorisation wait, default 30 s
 	Heartbeat time.Duration // of an agent with no live session, default 5 min
 	Limits    Limits        // of a user, where the settings say nothing
+	// AuditLog is handed each entry of the audit log once it is committed, and must not wait;
+	// nil: nobody is.
+	AuditLog func(store.AuditEntry)
 	// Elapsed is a clock that only goes forward, for tests that step the store's; nil
 	// is the process's own.
 	Elapsed func() time.Duration
@@ -58,6 +61,7 @@ type Control struct {
 	locked    locked
 	opened    opened
 	answered  answeredNumbers
+	refused   refusals
 }
 
 // Errors of the use cases, besides those of store, session and invalid.
@@ -109,6 +113,7 @@ func New(ctx context.Context, cfg Config) (*Control, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
+	cfg.Store = &auditedStore{Store: cfg.Store, log: cfg.AuditLog}
 	c := &Control{Config: cfg, node: rand.Text(), Hub: newHub(), hashes: auth.NewQueue(hashers, hashWaiting)}
 	c.seen.at, c.opened.all = map[int64]store.Seen{}, map[*open]bool{}
 	if c.Elapsed == nil {

@@ -71,7 +71,7 @@ func TestHousekeepingWithoutMidnight(t *testing.T) {
 						t.Errorf("after the run at %s the session is still listed", want)
 					}
 				}
-				list, _, err := s.Control.Audit(t.Context(), control.ActionHousekeeping, store.Page{Size: 100})
+				list, _, err := s.Control.Audit(t.Context(), store.AuditQuery{Action: control.ActionHousekeeping, Page: store.Page{Size: 100}})
 				if err != nil || len(list) != len(tt.runs)+1 {
 					t.Errorf("%d runs, %v", len(list), err)
 				}

@@ -137,7 +137,8 @@ func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.
 		}
 		a.CreatedAt, a.Simulated, a.Ownership, a.Pool, a.Approved = tx.WallNow(), k.Simulated, k.Ownership, k.Pool, k.Approved
 		a.Seen = store.Seen{At: tx.WallNow(), Lease: tx.LeaseNow().Earliest}
-		if err := tx.CreateAgent(a); err != nil {
+		rec := c.recording(tx)
+		if err := rec.CreateAgent(a); err != nil {
 			return err
 		}
 		if k.Simulated {
@@ -147,7 +148,7 @@ func (c *Control) Enrol(ctx context.Context, m *wire.Enrol, from string) (*wire.
 		if !a.Approved {
 			reason = "waits for approval"
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "agent " + a.Name, From: from, Action: "agent.enrol",
+		return rec.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: "agent " + a.Name, From: from, Action: "agent.enrol",
 			Target: fmt.Sprintf("%s %d", a.Kind, a.ID), Name: a.Name, Reason: reason, Outcome: "done"})
 	})
 	if err != nil {

@@ -63,7 +63,7 @@ func (c *Control) Export(ctx context.Context, who Who, q store.SessionQuery, o e
 	late, cancel := context.WithTimeout(context.WithoutCancel(ctx), auditWait)
 	defer cancel()
 	noted := c.Store.Update(late, func(tx store.Tx) error {
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From,
 			Action: ActionExport, Target: "sessions", Name: selection(q), Outcome: outcome})
 	})
 	if err != nil {

@@ -209,7 +209,7 @@ func TestExportIsAudited(t *testing.T) {
 	each(t, func(t *testing.T, s *stepped) {
 		crowd(t, s, 1200)
 		last := func() (store.AuditEntry, int) {
-			list, _, err := s.Control.Audit(t.Context(), control.ActionExport, store.Page{Size: 100})
+			list, _, err := s.Control.Audit(t.Context(), store.AuditQuery{Action: control.ActionExport, Page: store.Page{Size: 100}})
 			if err != nil {
 				t.Fatal(err)
 			}

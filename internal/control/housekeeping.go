@@ -170,7 +170,7 @@ func (c *Control) housekeep(ctx context.Context, by session.Actor, from string, 
 			if _, err := tx.DeleteBatches(now.Add(-keepPreviews), now.Add(-keepBatches), 100); err != nil {
 				return err
 			}
-			return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: by.String(), From: from, Action: ActionHousekeeping, Target: "housekeeping", Name: h.Day, Outcome: h.String()})
+			return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: by.String(), From: from, Action: ActionHousekeeping, Target: "housekeeping", Name: h.Day, Outcome: h.String()})
 		})
 	}
 	if drop := c.Store.Update(ctx, func(tx store.Tx) error { return tx.DropDuty(dutyHousekeeping, term) }); drop != nil && !errors.Is(drop, store.ErrHeld) {
@@ -228,8 +228,30 @@ func (c *Control) housekeepSteps(ctx context.Context, h *Housekept, s *Settings,
 		}
 	}
 	var err error
-	h.Forgotten, err = k.forget(kept)
-	return err
+	if h.Forgotten, err = k.forget(kept); err != nil || k.dry {
+		return err
+	}
+	return k.forgetAudit(now.Add(-calendar.Days(s.AuditDays)))
+}
+
+// auditBatch is how many entries of the audit log are deleted in one transaction.
+const auditBatch = 500
+
+// forgetAudit deletes the entries of the audit log from before a moment.
+func (k *housekeeper) forgetAudit(before time.Time) error {
+	for {
+		n := 0
+		err := k.Store.Update(k.ctx, func(tx store.Tx) (err error) {
+			if err := tx.KeepDuty(dutyHousekeeping, k.term, dutyHold); err != nil {
+				return err
+			}
+			n, err = tx.DeleteAudit(before, auditBatch)
+			return err
+		})
+		if err != nil || n < auditBatch {
+			return err
+		}
+	}
 }
 
 // housekeeper walks sessions in fenced transactions of a bounded size.

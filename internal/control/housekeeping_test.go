@@ -143,7 +143,7 @@ func TestHousekeepingOnceADay(t *testing.T) {
 		app, _ := s.App("App", servertest.Terms{Packages: command, Heartbeat: 60})
 		runs := func() int {
 			t.Helper()
-			list, _, err := s.Control.Audit(t.Context(), control.ActionHousekeeping, store.Page{Size: 100})
+			list, _, err := s.Control.Audit(t.Context(), store.AuditQuery{Action: control.ActionHousekeeping, Page: store.Page{Size: 100}})
 			if err != nil {
 				t.Fatal(err)
 			}

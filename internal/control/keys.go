@@ -166,7 +166,7 @@ func (c *Control) RotateKeys(ctx context.Context) error {
 			if err := tx.AddSigningKey(*next); err != nil {
 				return err
 			}
-			if err := tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: "server", Action: "signing_key.rotate", Target: "server", Name: next.ID, Outcome: "done"}); err != nil {
+			if err := tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: "server", Action: "signing_key.rotate", Target: "server", Name: next.ID, Outcome: "done"}); err != nil {
 				return err
 			}
 			c.Log.Info("the next signing key is made; it signs once every node knows it", "key", next.ID, "in", announced)

@@ -279,7 +279,7 @@ func (c *Control) Forget(ctx context.Context, agent int64, m *wire.Forget, from 
 		if err := tx.ForgetDevice(m.User, agent); err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: session.Actor{Role: session.Agent, Name: ag.Name}.String(), From: from,
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: session.Actor{Role: session.Agent, Name: ag.Name}.String(), From: from,
 			Action: "device.forget", Target: fmt.Sprintf("device %d", agent), Name: u.Username, Outcome: "done"})
 	})
 	if err != nil {

@@ -74,7 +74,7 @@ func TestMessageToAStream(t *testing.T) {
 		if err != nil || len(d.Messages) != 2 || d.Messages[0].ShownAt.IsZero() || !d.Messages[1].ShownAt.IsZero() || d.Messages[1].By.Name != s.Admin.Username {
 			t.Errorf("%v, kept: %+v", err, d.Messages)
 		}
-		audit, _, err := s.Control.Audit(t.Context(), "session.message", store.Page{Size: 10})
+		audit, _, err := s.Control.Audit(t.Context(), store.AuditQuery{Action: "session.message", Page: store.Page{Size: 10}})
 		if err != nil || len(audit) != 2 || audit[0].Reason != "second" {
 			t.Errorf("%v, audited: %+v", err, audit)
 		}

@@ -67,6 +67,8 @@ func (c *Control) ChangePassword(ctx context.Context, who Who, signIn int64, cur
 	if ok, err := auth.CheckPassword(u.PasswordHash, current); err != nil {
 		return fmt.Errorf("control: password of user %d: %w", u.ID, err)
 	} else if !ok {
+		c.refuse(store.AuditEntry{Actor: who.Actor().String(), From: who.From, RequestID: RequestOf(ctx).ID, Action: ActionRefusePassword,
+			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "refused: the current password was not right"}, fmt.Sprint("user ", u.ID))
 		return invalid.Of("current_password", "is not right")
 	}
 	hashed := auth.HashPassword(password)
@@ -82,11 +84,12 @@ func (c *Control) ChangePassword(ctx context.Context, who Who, signIn int64, cur
 		if err := errors.Join(tx.ForgetSignIn(source, account), tx.EndSignIns(u.ID, signIn), tx.DeleteTokens(u.ID)); err != nil {
 			return err
 		}
-		if err := tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "user.password",
-			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done"}); err != nil {
+		rec := c.recording(tx)
+		if err := rec.SaveUser(is); err != nil {
 			return err
 		}
-		return tx.SaveUser(is)
+		return rec.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "user.password",
+			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done"})
 	})
 	if err == nil {
 		c.endOpenNow(ctx)

@@ -84,7 +84,7 @@ func TestChangePassword(t *testing.T) {
 		if u, err := s.Control.UpdateUser(ctx, admin, id, own, control.Ending{}, func(*directory.User) error { return nil }); err != nil || u.MustChangePassword {
 			t.Errorf("%+v, %v", u, err)
 		}
-		list, _, err := s.Control.Audit(ctx, "user.password", store.Page{})
+		list, _, err := s.Control.Audit(ctx, store.AuditQuery{Action: "user.password", Page: store.Page{}})
 		if err != nil || len(list) != 1 {
 			t.Errorf("audit %v, %v", list, err)
 		}

@@ -26,6 +26,7 @@ type Settings struct {
 	LaunchedDays          int    `json:"launched_days" doc:"A session that was launched and never added expires after so long"`
 	IdleDays              int    `json:"idle_days" doc:"One that was added, evicted, or waits for its upgrade, likewise"`
 	HistoryDays           int    `json:"history_days" doc:"How long the history of a deleted session is kept"`
+	AuditDays             int    `json:"audit_days" doc:"How long entries of the audit log are kept"`
 	ReasonRequired        bool   `json:"reason_required" doc:"Evict, expire, kill and revoke ask for a reason"`
 	ForceSeconds          int    `json:"force_seconds" doc:"From the polite close of an app to its end by force"`
 	WaitSeconds           int    `json:"wait_seconds" doc:"How long an app may wait for its first lease before it is warned"`
@@ -59,7 +60,7 @@ type stored struct {
 // defaults are the settings of an organisation that has set none.
 func (c *Control) defaults() Settings {
 	s := Settings{
-		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, HostSlots: 64, SigningKeyDays: 90, SignInIdleSeconds: 2 * 3600, SignInSeconds: 12 * 3600,
+		HousekeepingHour: 2, TimeZone: "UTC", StoppedDays: 30, LaunchedDays: 2, IdleDays: 30, HistoryDays: 400, AuditDays: 400, HostSlots: 64, SigningKeyDays: 90, SignInIdleSeconds: 2 * 3600, SignInSeconds: 12 * 3600,
 		ForceSeconds: int(c.Config.Force / time.Second), WaitSeconds: int(c.Config.Wait / time.Second), HeartbeatSeconds: int(c.Config.Heartbeat / time.Second),
 	}
 	s.largest = largest{s.ForceSeconds, s.WaitSeconds}
@@ -80,6 +81,7 @@ func (s *Settings) Validate() error {
 	e.Range("launched_days", s.LaunchedDays, 1, 3650)
 	e.Range("idle_days", s.IdleDays, 1, 3650)
 	e.Range("history_days", s.HistoryDays, 1, 36500)
+	e.Range("audit_days", s.AuditDays, 1, 36500)
 	e.Range("sign_in_idle_seconds", s.SignInIdleSeconds, 60, 30*86400)
 	e.Range("sign_in_seconds", s.SignInSeconds, 60, 30*86400)
 	for _, l := range limits {

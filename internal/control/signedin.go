@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"leasehold/internal/directory"
@@ -116,16 +117,31 @@ func (c *Control) SignIns(ctx context.Context, who Who) (list []*store.SignIn, e
 // EndSignIn ends one of a user's own sign-ins, and all that is open by it. It returns
 // store.ErrNotFound for one that is not theirs.
 func (c *Control) EndSignIn(ctx context.Context, who Who, id int64) error {
-	err := c.Store.Update(ctx, func(tx store.Tx) error { return tx.EndSignIn(who.UserID, id) })
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.EndSignIn(who.UserID, id); err != nil {
+			return err
+		}
+		return tx.AddAudit(endedSignIn(tx, who, fmt.Sprintf("sign-in %d", id)))
+	})
 	c.endOpenNow(ctx)
 	return err
 }
 
 // EndOtherSignIns ends all of a user's own sign-ins but one.
 func (c *Control) EndOtherSignIns(ctx context.Context, who Who, but int64) error {
-	err := c.Store.Update(ctx, func(tx store.Tx) error { return tx.EndSignIns(who.UserID, but) })
+	err := c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.EndSignIns(who.UserID, but); err != nil {
+			return err
+		}
+		return tx.AddAudit(endedSignIn(tx, who, "all others"))
+	})
 	c.endOpenNow(ctx)
 	return err
+}
+
+func endedSignIn(tx store.Tx, who Who, which string) *store.AuditEntry {
+	return &store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: ActionEndSignIn,
+		Target: fmt.Sprintf("user %d", who.UserID), Name: who.Username, Reason: which, Outcome: "done"}
 }
 
 // endAll ends a user's sign-ins and tokens, in the transaction that changes what they may do:

@@ -68,11 +68,24 @@ type Credentials struct {
 var dummyHash = sync.OnceValue(func() string { return auth.HashPassword("no account has this password") })
 
 // SignIn checks a user name and password. It returns ErrSignIn for every reason to say no, and
-// a [*TooManyError] if that was not even looked at.
+// a [*TooManyError] if that was not even looked at. The audit log has either.
 func (c *Control) SignIn(ctx context.Context, in Credentials) (*directory.User, error) {
+	u, user, err := c.signIn(ctx, in)
+	var tooMany *TooManyError
+	switch {
+	case errors.Is(err, ErrSignIn):
+		c.refusedSignIn(ctx, in, user, "refused")
+	case errors.As(err, &tooMany):
+		c.refusedSignIn(ctx, in, user, "refused: too many tries")
+	}
+	return u, err
+}
+
+// signIn is SignIn; tried is whose account it is, whether they are let in or not, 0 if nobody's.
+func (c *Control) signIn(ctx context.Context, in Credentials) (_ *directory.User, tried int64, _ error) {
 	if len(in.Username) > maxUsername || len(in.Password) > maxPassword {
 		c.Log.Info("sign-in refused: longer than any user name or password", "from", in.From)
-		return nil, ErrSignIn
+		return nil, 0, ErrSignIn
 	}
 	source, known := "network "+networkOf(in.From), false
 	var u *directory.User
@@ -84,7 +97,10 @@ func (c *Control) SignIn(ctx context.Context, in Credentials) (*directory.User, 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, 0, err
+	}
+	if u != nil {
+		tried = u.ID
 	}
 	if known {
 		// It has tries of its own, so that nobody beside it can use them up.
@@ -92,12 +108,12 @@ func (c *Control) SignIn(ctx context.Context, in Credentials) (*directory.User, 
 	}
 	leave, err := c.hashing(ctx, known)
 	if err != nil {
-		return nil, err
+		return nil, tried, err
 	}
 	defer leave()
 	account := digest(fold.Fold(in.Username))
 	if err := c.countTry(ctx, source, account, known); err != nil {
-		return nil, err
+		return nil, tried, err
 	}
 	phc := dummyHash() // whoever signs in, so that the first sign-in tells nothing either
 	if u != nil && u.PasswordHash != "" {
@@ -105,14 +121,21 @@ func (c *Control) SignIn(ctx context.Context, in Credentials) (*directory.User, 
 	}
 	ok, err := auth.CheckPassword(phc, in.Password)
 	if err != nil {
-		return nil, fmt.Errorf("control: sign in %q: %w", in.Username, err)
+		return nil, tried, fmt.Errorf("control: sign in %q: %w", in.Username, err)
 	}
 	if !ok || u == nil || u.PasswordHash == "" || u.Status != directory.Active {
 		c.Log.Info("sign-in refused", "username", in.Username, "from", in.From)
-		return nil, ErrSignIn
+		return nil, tried, ErrSignIn
 	}
-	err = c.Store.Update(ctx, func(tx store.Tx) error { return tx.ForgetSignIn(source, account) })
-	return u, err
+	err = c.Store.Update(ctx, func(tx store.Tx) error {
+		if err := tx.ForgetSignIn(source, account); err != nil {
+			return err
+		}
+		who := WhoIs(u, in.From)
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: in.From, Action: ActionSignIn,
+			Target: fmt.Sprintf("user %d", u.ID), Name: u.Username, Outcome: "done"})
+	})
+	return u, tried, err
 }
 
 // countTry counts a try before it is made, so that many at once are many. It returns a

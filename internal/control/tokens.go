@@ -62,7 +62,12 @@ func (c *Control) NewToken(ctx context.Context, in Credentials) (string, time.Ti
 			}
 		}
 		expires = tx.WallNow().Add(TokenLife).Truncate(time.Second)
-		return tx.CreateToken(&store.Token{Hash: h, UserID: u.ID, Scopes: directory.AllScopes(), CreatedAt: tx.WallNow(), ExpiresAt: expires})
+		t := &store.Token{Hash: h, UserID: u.ID, Scopes: directory.AllScopes(), CreatedAt: tx.WallNow(), ExpiresAt: expires}
+		if err := tx.CreateToken(t); err != nil {
+			return err
+		}
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: WhoIs(u, in.From).Actor().String(), From: in.From, Action: "token.create",
+			Target: fmt.Sprintf("token %d", t.ID), Name: "Sign-in without a browser", Outcome: "done"})
 	})
 	return token, expires, err
 }
@@ -113,7 +118,7 @@ func (c *Control) NewNamedToken(ctx context.Context, who Who, terms TokenTerms) 
 		if err := tx.CreateToken(t); err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: now, Actor: who.Actor().String(), From: who.From, Action: "token.create",
+		return tx.AddAudit(&store.AuditEntry{At: now, Actor: who.Actor().String(), From: who.From, Action: "token.create",
 			Target: fmt.Sprintf("token %d", t.ID), Name: t.Name, Outcome: "done"})
 	})
 	if err != nil {
@@ -138,7 +143,7 @@ func (c *Control) DeleteToken(ctx context.Context, who Who, id int64) error {
 		if err := tx.DeleteToken(who.UserID, id); err != nil {
 			return err
 		}
-		return tx.AddAudit(store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "token.delete",
+		return tx.AddAudit(&store.AuditEntry{At: tx.WallNow(), Actor: who.Actor().String(), From: who.From, Action: "token.delete",
 			Target: fmt.Sprintf("token %d", id), Name: fmt.Sprintf("Token %d", id), Outcome: "done"})
 	})
 	c.endOpenNow(ctx)

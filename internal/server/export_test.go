@@ -168,7 +168,7 @@ func TestExportRefused(t *testing.T) {
 	if resp, err := http.DefaultClient.Do(req); err != nil || resp.StatusCode != 200 || resp.Header.Get("Content-Disposition") == "" {
 		t.Errorf("HEAD: %v %v", resp, err)
 	}
-	if list, _, err := r.s.Control.Audit(t.Context(), control.ActionExport, store.Page{Size: 5}); err != nil || len(list) != 0 {
+	if list, _, err := r.s.Control.Audit(t.Context(), store.AuditQuery{Action: control.ActionExport, Page: store.Page{Size: 5}}); err != nil || len(list) != 0 {
 		t.Errorf("audit: %v %v", list, err)
 	}
 }
@@ -202,7 +202,7 @@ func (t *hookedTx) ListSessions(q store.SessionQuery) (store.SessionPage, error)
 func (r *rig) outcome() (out string) {
 	r.t.Helper()
 	servertest.Eventually(r.t, 20*time.Second, "the export stands in the audit log", func() bool {
-		list, _, err := r.s.Control.Audit(context.Background(), control.ActionExport, store.Page{Size: 1})
+		list, _, err := r.s.Control.Audit(context.Background(), store.AuditQuery{Action: control.ActionExport, Page: store.Page{Size: 1}})
 		if err != nil {
 			r.t.Fatal(err)
 		}

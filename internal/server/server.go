@@ -19,6 +19,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"leasehold/internal/auditlog"
 	"leasehold/internal/auth"
 	"leasehold/internal/control"
 	"leasehold/internal/server/adminapi"
@@ -45,6 +46,8 @@ type Config struct {
 	Force, Wait    time.Duration // see control.Config
 	Heartbeat      time.Duration
 	Limits         control.Limits
+	// AuditLog gets each entry of the audit log, for a collector; nil: there is none.
+	AuditLog *auditlog.Log
 	// StopWait is how long a graceful stop waits for requests under way, and then for work
 	// beside them; 10 s if zero.
 	StopWait time.Duration
@@ -82,11 +85,15 @@ func New(ctx context.Context, cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := control.New(ctx, control.Config{Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat, Limits: cfg.Limits})
+	var audit func(store.AuditEntry)
+	if cfg.AuditLog != nil {
+		audit = cfg.AuditLog.Add
+	}
+	c, err := control.New(ctx, control.Config{AuditLog: audit, Store: cfg.Store, PublicURL: cfg.PublicURL, NodeURL: cfg.NodeURL, Log: cfg.Log, Force: cfg.Force, Wait: cfg.Wait, Heartbeat: cfg.Heartbeat, Limits: cfg.Limits})
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c), hosts: hosts, hsts: u.Scheme == "https", done: make(chan struct{})}
+	s := &Server{Config: cfg, Control: c, Routes: auth.NewRoutes(), metrics: newMetrics(c, cfg.AuditLog), hosts: hosts, hsts: u.Scheme == "https", done: make(chan struct{})}
 	s.gateway = gateway.New(gateway.Config{Issue: s.issue, Origins: []string{u.Scheme + "://" + u.Host}, Done: s.done, Log: cfg.Log})
 	s.web, err = web.New(web.Config{
 		Control: c, Log: cfg.Log, Secure: u.Scheme == "https", ClientIP: s.clientIP,
@@ -172,11 +179,16 @@ func (s *Server) Handler() http.Handler {
 		}
 		rec := recovery.NewWriter(newDeadlineWriter(w))
 		start := time.Now()
+		// The gates name who asks, for the audit log.
+		r = r.WithContext(control.WithRequest(r.Context(), &control.Request{ID: id, From: s.clientIP(r)}))
 		defer func() {
 			took := time.Since(start)
 			pattern := r.Pattern
 			if pattern == "" {
 				pattern = "none"
+			}
+			if rec.Status() == http.StatusForbidden {
+				s.Control.NoteForbidden(r.Context(), pattern)
 			}
 			s.metrics.requests.WithLabelValues(pattern, fmt.Sprint(rec.Status())).Inc()
 			if rec.Status() != http.StatusSwitchingProtocols {
@@ -202,7 +214,7 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec
 }
 
-func newMetrics(c *control.Control) *metrics {
+func newMetrics(c *control.Control, audit *auditlog.Log) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "leasehold_http_requests_total", Help: "Requests by route and status."}, []string{"route", "status"}),
@@ -212,6 +224,10 @@ func newMetrics(c *control.Control) *metrics {
 	m.registry.MustRegister(m.requests, m.seconds, clockMetrics{c},
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "leasehold_locked_sessions_total", Help: "Sessions that background work left for later because another transaction had locked them."},
 			func() float64 { return float64(c.Skipped()) }))
+	if audit != nil {
+		m.registry.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "leasehold_audit_log_dropped_total", Help: "Entries that were not written to --audit-log, because the disk was slow, full or failed. The database has them."},
+			func() float64 { return float64(audit.Dropped()) }))
+	}
 	return m
 }
 

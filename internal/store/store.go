@@ -76,6 +76,7 @@ type Tx interface {
 	Directory
 	Access
 	SignIns
+	Audit
 	Records
 	Work
 }
@@ -423,19 +424,6 @@ type SigningKey struct {
 	LeaseAt     lease.Time // when it was made, in lease time
 }
 
-// AuditEntry is one change that an administrator, or the server, made.
-type AuditEntry struct {
-	ID      int64
-	At      time.Time
-	Actor   string // "admin ann"
-	From    string // the address it came from
-	Action  string // "session.evict", "app.create"
-	Target  string // "session 48213"
-	Name    string // what people call it
-	Reason  string
-	Outcome string // "done", or why not
-}
-
 // Denial is a lease that was refused.
 type Denial struct {
 	ID               int64
@@ -454,9 +442,6 @@ type Denial struct {
 
 // Records keeps what happened beside the sessions' own histories.
 type Records interface {
-	AddAudit(AuditEntry) error
-	// ListAudit lists those of an action, or all with "", newest first; token as in Page.
-	ListAudit(action string, page Page) ([]AuditEntry, string, error)
 	// AddDenial records a denial once for a session's run.
 	AddDenial(Denial) error
 	// Denials lists those of a session, newest first, at most limit.

@@ -37,44 +37,6 @@ func (s *Server) launches() {
 	}, status(http.StatusCreated))
 }
 
-type auditEntry struct {
-	ID      int64     `json:"id"`
-	At      time.Time `json:"at"`
-	Actor   string    `json:"actor"`
-	From    string    `json:"from"`
-	Action  string    `json:"action"`
-	Target  string    `json:"target"`
-	Name    string    `json:"name"`
-	Reason  string    `json:"reason"`
-	Outcome string    `json:"outcome"`
-}
-
-func (s *Server) audit() {
-	type AuditInput struct {
-		Action    string `query:"action" maxLength:"100" doc:"Only this action, as session.evict"`
-		PageSize  int    `query:"page_size" default:"50" minimum:"1" maximum:"500"`
-		PageToken string `query:"page_token" maxLength:"20"`
-	}
-	type AuditOutput struct {
-		Body struct {
-			Audit         []auditEntry `json:"audit"`
-			NextPageToken string       `json:"next_page_token"`
-		}
-	}
-	op(s, auth.AdminOnly, "GET", "/audit", "list-audit", "Every change that an administrator made, newest first", func(ctx context.Context, in *AuditInput) (*AuditOutput, error) {
-		list, next, err := s.Control.Audit(ctx, in.Action, store.Page{Size: in.PageSize, Token: in.PageToken})
-		if err != nil {
-			return nil, err
-		}
-		out := &AuditOutput{}
-		out.Body.Audit, out.Body.NextPageToken = make([]auditEntry, len(list)), next
-		for i, e := range list {
-			out.Body.Audit[i] = auditEntry(e)
-		}
-		return out, nil
-	})
-}
-
 // PageInput are the parameters of lists by name.
 type PageInput struct {
 	Q         string `query:"q" maxLength:"200" doc:"Contains, any case"`

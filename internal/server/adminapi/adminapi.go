@@ -226,6 +226,9 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 		w.Header().Set("Cache-Control", "no-store")
 		if a != auth.Public {
 			u, t, err := s.bearer(ctx, r.Header.Get("Authorization"))
+			if err == nil {
+				control.RequestOf(ctx).Actor = control.WhoIs(u, "").Actor().String()
+			}
 			switch {
 			case err != nil:
 			case a == auth.AdminOnly && u.Role != directory.RoleAdmin:

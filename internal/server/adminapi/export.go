@@ -2,6 +2,7 @@ package adminapi
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -29,9 +30,6 @@ would run as a formula has an apostrophe before it (OWASP, "CSV Injection"). NDJ
 times with their offset.`
 
 func (s *Server) export() {
-	text := func(about string) *huma.MediaType {
-		return &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: about}}
-	}
 	const path = "/sessions/export"
 	op(s, auth.AdminOnly, "GET", path, "export-sessions", "Every session that matches, as a file", func(ctx context.Context, in *exportInput) (*huma.StreamResponse, error) {
 		if in.TZ == "" {
@@ -50,30 +48,42 @@ func (s *Server) export() {
 			return nil, err // query has taken it
 		}
 		o := export.Options{Format: in.Format, BOM: in.BOM, Zone: zone}
-		return &huma.StreamResponse{Body: func(hc huma.Context) {
-			r, w := humago.Unwrap(hc)
-			token, _ := ctx.Value(tokenKey).(int64)
-			inner, closed, err := s.Control.Open(ctx, control.Download, whoOf(ctx).UserID, control.By{Token: token})
-			if err != nil {
-				problem.Write(w, problem.Of(err, s.Log, requestID(ctx)))
-				return
-			}
-			defer closed()
-			r = r.WithContext(inner)
-			if err := download.Sessions(w, r, s.Control, s.Log, whoOf(ctx), q, o); err != nil {
-				problem.Write(w, problem.Of(err, s.Log, requestID(ctx)))
-			}
-		}}, nil
-	}, func(o *huma.Operation) {
-		o.Description = exportAbout
-		o.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{
-			"text/csv":             text("A header, and a line for each session"),
-			"application/x-ndjson": text("A JSON object a line"),
-		}}}
-	})
+		return s.file(ctx, func(w http.ResponseWriter, r *http.Request) error {
+			return download.Sessions(w, r, s.Control, s.Log, whoOf(ctx), q, o)
+		}), nil
+	}, func(o *huma.Operation) { o.Description = exportAbout }, fileOf("A header, and a line for each session"))
 	for _, p := range s.api.OpenAPI().Paths[path].Get.Parameters {
 		if p.Name == "tz" {
 			p.Description = "Time zone of dates, and of all times in the file, as Europe/Berlin; that of the settings by default"
 		}
+	}
+}
+
+// file answers with a file that send writes, as long as the caller's token is good.
+func (s *Server) file(ctx context.Context, send func(http.ResponseWriter, *http.Request) error) *huma.StreamResponse {
+	return &huma.StreamResponse{Body: func(hc huma.Context) {
+		r, w := humago.Unwrap(hc)
+		token, _ := ctx.Value(tokenKey).(int64)
+		inner, closed, err := s.Control.Open(ctx, control.Download, whoOf(ctx).UserID, control.By{Token: token})
+		if err == nil {
+			defer closed()
+			err = send(w, r.WithContext(inner))
+		}
+		if err != nil {
+			problem.Write(w, problem.Of(err, s.Log, requestID(ctx)))
+		}
+	}}
+}
+
+// fileOf describes the answer of an operation that sends a file.
+func fileOf(csv string) func(*huma.Operation) {
+	text := func(about string) *huma.MediaType {
+		return &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Description: about}}
+	}
+	return func(o *huma.Operation) {
+		o.Responses = map[string]*huma.Response{"200": {Description: "The file", Content: map[string]*huma.MediaType{
+			"text/csv":             text(csv),
+			"application/x-ndjson": text("A JSON object a line"),
+		}}}
 	}
 }

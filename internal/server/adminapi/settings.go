@@ -36,6 +36,7 @@ func (s *Server) housekeeping() {
 			LaunchedDays          Change[int]    `json:"launched_days,omitempty"`
 			IdleDays              Change[int]    `json:"idle_days,omitempty"`
 			HistoryDays           Change[int]    `json:"history_days,omitempty"`
+			AuditDays             Change[int]    `json:"audit_days,omitempty"`
 			ReasonRequired        Change[bool]   `json:"reason_required,omitempty"`
 			ForceSeconds          Change[int]    `json:"force_seconds,omitempty"`
 			WaitSeconds           Change[int]    `json:"wait_seconds,omitempty"`
@@ -63,6 +64,7 @@ func (s *Server) housekeeping() {
 			patch(&c.LaunchedDays, b.LaunchedDays)
 			patch(&c.IdleDays, b.IdleDays)
 			patch(&c.HistoryDays, b.HistoryDays)
+			patch(&c.AuditDays, b.AuditDays)
 			patch(&c.ReasonRequired, b.ReasonRequired)
 			patch(&c.ForceSeconds, b.ForceSeconds)
 			patch(&c.WaitSeconds, b.WaitSeconds)

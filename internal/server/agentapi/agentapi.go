@@ -68,6 +68,7 @@ func (s *Server) gate(a auth.Access, h http.Handler) http.Handler {
 				s.fail(w, err)
 				return
 			}
+			control.RequestOf(r.Context()).Actor = fmt.Sprint("agent ", id)
 			r = r.WithContext(context.WithValue(r.Context(), agentKey, id))
 		}
 		h.ServeHTTP(w, r)

@@ -1,4 +1,4 @@
-// Package download answers a request with a file of sessions, for the pages and the API
+// Package download answers a request with a file of sessions or of the audit log, for the pages and the API
 // alike: in steps as they are read, so that neither its length nor who reads it slowly
 // costs memory.
 package download
@@ -24,28 +24,39 @@ const patience = time.Minute
 // returned, and nothing has been answered. Later the connection is broken off, by a panic
 // with [http.ErrAbortHandler]: half a file must not be taken for a whole one.
 func Sessions(w http.ResponseWriter, r *http.Request, c *control.Control, log *slog.Logger, who control.Who, q store.SessionQuery, o export.Options) error {
+	out := export.NewWriter(w, o)
+	return send(w, r, log, Name(q, o), o, func(step func(func() error) error) error {
+		return c.Export(r.Context(), who, q, o, func(rows []export.Row) error {
+			return step(func() error {
+				for i := range rows {
+					if err := out.Write(&rows[i]); err != nil {
+						return err
+					}
+				}
+				return out.Flush()
+			})
+		})
+	})
+}
+
+// send answers with a file: walk calls step for each step, with what writes it.
+func send(w http.ResponseWriter, r *http.Request, log *slog.Logger, name string, o export.Options, walk func(step func(write func() error) error) error) error {
 	if r.Method == http.MethodHead {
 		// Nothing would be seen of the rows, and the audit log would tell of an export.
-		begin(w, q, o)
+		begin(w, name, o)
 		return nil
 	}
 	rc := http.NewResponseController(w)
 	// The server's limit on reading a request would end a download that outlives it.
 	rc.SetReadDeadline(time.Time{})
-	out := export.NewWriter(w, o)
 	begun := false
-	err := c.Export(r.Context(), who, q, o, func(rows []export.Row) error {
+	err := walk(func(write func() error) error {
 		if !begun {
-			begin(w, q, o)
+			begin(w, name, o)
 			begun = true
 		}
 		rc.SetWriteDeadline(time.Now().Add(patience))
-		for i := range rows {
-			if err := out.Write(&rows[i]); err != nil {
-				return err
-			}
-		}
-		if err := out.Flush(); err != nil {
+		if err := write(); err != nil {
 			return err
 		}
 		return rc.Flush()
@@ -60,10 +71,10 @@ func Sessions(w http.ResponseWriter, r *http.Request, c *control.Control, log *s
 	return err
 }
 
-func begin(w http.ResponseWriter, q store.SessionQuery, o export.Options) {
+func begin(w http.ResponseWriter, name string, o export.Options) {
 	h := w.Header()
 	h.Set("Content-Type", o.Format.ContentType())
-	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", Name(q, o)))
+	h.Set("Content-Disposition", fmt.Sprintf("attachment; filename=%q", name))
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("X-Accel-Buffering", "no")
@@ -73,14 +84,17 @@ func begin(w http.ResponseWriter, q store.SessionQuery, o export.Options) {
 // Name is the file's name: sessions-2026-11-01-to-2026-11-22.csv, with the days of the
 // options' zone in which the period begins and ends, as far as it does.
 func Name(q store.SessionQuery, o export.Options) string {
+	return periodName("sessions", q.From, q.To, o)
+}
+
+func periodName(name string, from, to time.Time, o export.Options) string {
 	day := func(t time.Time) string { return calendar.DateOf(t, o.Zone).String() }
-	name := "sessions"
-	if !q.From.IsZero() {
-		name += "-" + day(q.From)
+	if !from.IsZero() {
+		name += "-" + day(from)
 	}
-	if !q.To.IsZero() {
-		name += "-to-" + day(q.To.Add(-time.Microsecond)) // the period ends before To
-	} else if !q.From.IsZero() {
+	if !to.IsZero() {
+		name += "-to-" + day(to.Add(-time.Microsecond)) // the period ends before it
+	} else if !from.IsZero() {
 		name += "-on"
 	}
 	return name + "." + string(o.Format)

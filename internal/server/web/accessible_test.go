@@ -56,9 +56,10 @@ func TestEveryPageIsAccessible(t *testing.T) {
 	addresses := map[string][]string{
 		"/{$}": {"/", "/?q=zzz"}, "/launch/{id}": {"/launch/1", "/launch/999"}, "/sessions/{id}": {"/sessions/" + own},
 		"/setup": {"/setup?token=forged"}, "/admin": {}, "/admin/": {"/admin/nothing"}, "/": {"/nothing"}, "/admin/pick/{kind}": {},
-		"/admin/sessions":               {"/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1"},
-		"/admin/sessions/filter":        {"/admin/sessions/filter?by=status"},
-		"/admin/sessions/{id}":          {"/admin/sessions/1", "/admin/sessions/4", "/admin/sessions/5", "/admin/sessions/" + own, "/admin/sessions/" + streamed, "/admin/sessions/9999"},
+		"/admin/sessions":        {"/admin/sessions", "/admin/sessions?q=nosuch", "/admin/sessions?status=running&app_id=1"},
+		"/admin/sessions/filter": {"/admin/sessions/filter?by=status"},
+		"/admin/sessions/{id}":   {"/admin/sessions/1", "/admin/sessions/4", "/admin/sessions/5", "/admin/sessions/" + own, "/admin/sessions/" + streamed, "/admin/sessions/9999"},
+		"/admin/audit/export":    {}, "/admin/audit/{id}": {"/admin/audit/1", "/admin/audit/9"},
 		"/admin/sessions/{id}/{action}": {"/admin/sessions/1/evict", "/admin/sessions/4/expire"},
 		"/admin/sessions/export/begin":  {"/admin/sessions/export/begin?from=2026-02-02&to=2026-02-01"}, "/admin/sessions/export/file": {},
 		"/admin/streams/export/begin": {"/admin/streams/export/begin?from=2026-02-02&to=2026-02-01"}, "/admin/streams/export/file": {},

@@ -89,6 +89,7 @@ func (s *Server) admit(a auth.Access, h http.Handler) http.Handler {
 			return
 		}
 		if u != nil {
+			control.RequestOf(r.Context()).Actor = control.WhoIs(u, "").Actor().String()
 			ctx := context.WithValue(r.Context(), userKey, u)
 			r = r.WithContext(context.WithValue(ctx, signInKey, s.sessions.GetInt64(ctx, keySignIn)))
 		}

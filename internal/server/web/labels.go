@@ -26,7 +26,7 @@ var labels = map[string]string{
 	"packages.type": "Type", "packages.os": "System", "packages.arch": "Processor", "packages.url": "Address", "packages.sha256": "SHA-256",
 	"packages.reference": "Reference", "packages.command": "Command", "reason": "Reason", "end_running": "End running sessions now",
 	"housekeeping_hour": "Hour", "time_zone": "Time zone", "stopped_days": "Stopped", "launched_days": "Launched", "idle_days": "Added or evicted",
-	"history_days": "History", "host_slots": "Sessions of a host", "signing_key_days": "Signing key", "user_sessions": "Sessions of a user", "user_unredeemed": "Unopened links", "user_launches_per_minute": "Launches a minute", "user_event_streams": "Live pages", "user_viewers": "Viewers", "sign_in_idle_seconds": "Unused for", "sign_in_seconds": "Longest sign-in", "uses": "Machines", "scopes": "It may", "days": "Good for", "expires_at": "Good for", "force_seconds": "Force margin", "wait_seconds": "Authorisation wait", "reason_required": "A reason is mandatory",
+	"must_change_password": "Must change password", "history_days": "History", "audit_days": "Audit log", "host_slots": "Sessions of a host", "signing_key_days": "Signing key", "user_sessions": "Sessions of a user", "user_unredeemed": "Unopened links", "user_launches_per_minute": "Launches a minute", "user_event_streams": "Live pages", "user_viewers": "Viewers", "sign_in_idle_seconds": "Unused for", "sign_in_seconds": "Longest sign-in", "uses": "Machines", "scopes": "It may", "days": "Good for", "expires_at": "Good for", "force_seconds": "Force margin", "wait_seconds": "Authorisation wait", "reason_required": "A reason is mandatory",
 
 	// Of addresses:
 	"address.kind": "Kind",

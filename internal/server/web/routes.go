@@ -90,6 +90,8 @@ func (s *Server) pages() []route {
 	add(auth.AdminOnly, "POST "+keysPath+"/{id}/revoke", revokeKey)
 	add(auth.AdminOnly, "GET /admin/pick/{kind}", pick)
 	add(auth.AdminOnly, "GET /admin/audit", auditPage)
+	add(auth.AdminOnly, "GET /admin/audit/export", auditExport)
+	add(auth.AdminOnly, "GET /admin/audit/{id}", auditEntryPage)
 	add(auth.AdminOnly, "GET /admin/settings", settingsPage)
 	add(auth.AdminOnly, "POST /admin/settings", saveSettings)
 	add(auth.AdminOnly, "GET /admin/settings/housekeeping", housekeepPage)

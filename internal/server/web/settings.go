@@ -85,7 +85,7 @@ func settingTexts(s *control.Settings) map[string]string {
 	return map[string]string{
 		"housekeeping_hour": strconv.Itoa(s.HousekeepingHour), "time_zone": s.TimeZone,
 		"stopped_days": strconv.Itoa(s.StoppedDays), "launched_days": strconv.Itoa(s.LaunchedDays), "idle_days": strconv.Itoa(s.IdleDays),
-		"history_days": strconv.Itoa(s.HistoryDays), "force_seconds": duration(s.ForceSeconds), "wait_seconds": duration(s.WaitSeconds),
+		"history_days": strconv.Itoa(s.HistoryDays), "audit_days": strconv.Itoa(s.AuditDays), "force_seconds": duration(s.ForceSeconds), "wait_seconds": duration(s.WaitSeconds),
 		"heartbeat_seconds": duration(s.HeartbeatSeconds), "host_slots": strconv.Itoa(s.HostSlots), "signing_key_days": strconv.Itoa(s.SigningKeyDays),
 		"user_sessions": strconv.Itoa(s.UserSessions), "user_unredeemed": strconv.Itoa(s.UserUnredeemed), "user_launches_per_minute": strconv.Itoa(s.UserLaunchesPerMinute),
 		"user_event_streams": strconv.Itoa(s.UserEventStreams), "user_viewers": strconv.Itoa(s.UserViewers), "sign_in_idle_seconds": duration(s.SignInIdleSeconds), "sign_in_seconds": duration(s.SignInSeconds),
@@ -105,7 +105,7 @@ func saveSettings(c *call) error {
 			to   *int
 			long bool // a length of time with its unit, else a number
 		}{{"housekeeping_hour", &s.HousekeepingHour, false}, {"stopped_days", &s.StoppedDays, false}, {"launched_days", &s.LaunchedDays, false},
-			{"idle_days", &s.IdleDays, false}, {"history_days", &s.HistoryDays, false}, {"force_seconds", &s.ForceSeconds, true},
+			{"idle_days", &s.IdleDays, false}, {"history_days", &s.HistoryDays, false}, {"audit_days", &s.AuditDays, false}, {"force_seconds", &s.ForceSeconds, true},
 			{"wait_seconds", &s.WaitSeconds, true}, {"heartbeat_seconds", &s.HeartbeatSeconds, true},
 			{"host_slots", &s.HostSlots, false}, {"signing_key_days", &s.SigningKeyDays, false}, {"user_sessions", &s.UserSessions, false}, {"user_unredeemed", &s.UserUnredeemed, false},
 			{"user_launches_per_minute", &s.UserLaunchesPerMinute, false}, {"user_event_streams", &s.UserEventStreams, false}, {"user_viewers", &s.UserViewers, false}, {"sign_in_idle_seconds", &s.SignInIdleSeconds, true}, {"sign_in_seconds", &s.SignInSeconds, true}} {
@@ -157,7 +157,7 @@ func saveSettings(c *call) error {
 
 // lastRuns is the latest runs of the housekeeping, from the audit log.
 func (c *call) lastRuns() ([]event, error) {
-	list, _, err := c.Control.Audit(c.r.Context(), control.ActionHousekeeping, store.Page{Size: runsShown})
+	list, _, err := c.Control.Audit(c.r.Context(), store.AuditQuery{Action: control.ActionHousekeeping, Page: store.Page{Size: runsShown}})
 	var out []event
 	for _, e := range list {
 		out = append(out, event{At: e.At, Who: e.Actor, To: e.Outcome})

@@ -9,7 +9,7 @@ import (
 )
 
 func settingsOf(pairs ...string) map[string][]string {
-	v := vals("housekeeping_hour", "3", "time_zone", "Europe/Berlin", "stopped_days", "20", "launched_days", "1", "idle_days", "40", "history_days", "100",
+	v := vals("housekeeping_hour", "3", "time_zone", "Europe/Berlin", "stopped_days", "20", "launched_days", "1", "idle_days", "40", "audit_days", "200", "history_days", "100",
 		"force_seconds", "20 s", "wait_seconds", "45", "heartbeat_seconds", "10 min")
 	for i := 0; i+1 < len(pairs); i += 2 {
 		v.Set(pairs[i], pairs[i+1])

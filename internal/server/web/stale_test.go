@@ -44,7 +44,7 @@ func TestTwoEditTheSame(t *testing.T) {
 
 	page := olga.get("/admin/settings").is(200)
 	values := func(days, seen string) url.Values {
-		return vals("housekeeping_hour", "3", "time_zone", "UTC", "stopped_days", "30", "launched_days", "2", "idle_days", "30", "history_days", days,
+		return vals("housekeeping_hour", "3", "time_zone", "UTC", "stopped_days", "30", "launched_days", "2", "idle_days", "30", "audit_days", "200", "history_days", days,
 			"force_seconds", "10 s", "wait_seconds", "30 s", "heartbeat_seconds", "5 min", "seen", seen)
 	}
 	olga.post("/admin/settings", values("99", page.seen(t))).is(200).has("The settings are saved.")

@@ -116,7 +116,8 @@ func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
 		return fmt.Errorf("postgres: migrations: %w", err)
 	}
 	names := &sqldb.NamesMigration{Dialect: s.dialect, Collate: byBytes, After: compareByBytes()}
-	p, err := goose.NewProvider(goose.DialectPostgres, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration()), goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
+	audit := &sqldb.AuditMigration{Dialect: s.dialect, Collate: byBytes}
+	p, err := goose.NewProvider(goose.DialectPostgres, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration(), audit.Migration()), goose.WithSessionLocker(locker), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("postgres: migrations: %w", err)
 	}

@@ -13,7 +13,6 @@ import (
 	"github.com/pressly/goose/v3"
 
 	"leasehold/internal/fold"
-	"leasehold/internal/store"
 )
 
 // NamesMigration is migration 3, the same on both databases: it puts the fold of every name
@@ -260,8 +259,11 @@ func (m *NamesMigration) rename(t *Tx, n namedTable, r renamed) error {
 		}
 	}
 	m.renamed = append(m.renamed, r)
-	return t.AddAudit(store.AuditEntry{At: t.now.Wall, Actor: "server", Action: r.kind + ".renamed", Target: fmt.Sprintf("%s %d", r.kind, r.id), Name: r.is,
-		Reason: fmt.Sprintf("was %q, which is the same name as %q of %s %d", r.was, r.other, r.kind, r.of), Outcome: "done"})
+	// As the schema of this version has it.
+	_, err := t.exec("INSERT INTO audit (at, actor, source, action, target, name, reason, outcome) VALUES ("+marks(8)+")",
+		micros(t.now.Wall), "server", "", r.kind+".renamed", fmt.Sprintf("%s %d", r.kind, r.id), r.is,
+		fmt.Sprintf("was %q, which is the same name as %q of %s %d", r.was, r.other, r.kind, r.of), "done")
+	return err
 }
 
 // refresh folds what the rows are found by and what their sessions are sorted by. Sessions

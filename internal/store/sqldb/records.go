@@ -2,52 +2,11 @@ package sqldb
 
 import (
 	"database/sql"
-	"strconv"
 	"time"
 
 	"leasehold/internal/session"
 	"leasehold/internal/store"
 )
-
-// AddAudit implements store.Records.
-func (t *Tx) AddAudit(e store.AuditEntry) error {
-	_, err := t.exec("INSERT INTO audit (at, actor, source, action, target, name, reason, outcome) VALUES ("+marks(8)+")",
-		micros(e.At), e.Actor, e.From, e.Action, e.Target, e.Name, e.Reason, e.Outcome)
-	return err
-}
-
-// ListAudit implements store.Records.
-func (t *Tx) ListAudit(action string, page store.Page) (list []store.AuditEntry, next string, err error) {
-	if page.Size <= 0 || page.Size > 500 {
-		page.Size = 50
-	}
-	before := int64(1<<63 - 1)
-	if page.Token != "" {
-		if before, err = strconv.ParseInt(page.Token, 10, 64); err != nil {
-			return nil, "", store.ErrBadPageToken
-		}
-	}
-	if !holds(action) {
-		return nil, "", nil
-	}
-	cond, args := "id < ?", []any{before}
-	if action != "" {
-		cond, args = "action = ? AND "+cond, []any{action, before}
-	}
-	err = t.each("SELECT id, at, actor, source, action, target, name, reason, outcome FROM audit WHERE "+cond+" ORDER BY id DESC LIMIT ?", append(args, page.Size+1), func(r *sql.Rows) error {
-		var e store.AuditEntry
-		var at int64
-		err := r.Scan(&e.ID, &at, &e.Actor, &e.From, &e.Action, &e.Target, &e.Name, &e.Reason, &e.Outcome)
-		e.At = when(at)
-		list = append(list, e)
-		return err
-	})
-	if len(list) > page.Size {
-		list = list[:page.Size]
-		next = strconv.FormatInt(list[page.Size-1].ID, 10)
-	}
-	return list, next, err
-}
 
 // AddDenial implements store.Records.
 func (t *Tx) AddDenial(d store.Denial) error {

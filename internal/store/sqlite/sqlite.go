@@ -182,7 +182,8 @@ func open(ctx context.Context, folder string, opts ...Option) (*Store, error) {
 
 func (s *Store) migrate(ctx context.Context, db *sql.DB) error {
 	names := &sqldb.NamesMigration{Dialect: s.dialect, Before: dropNamesText, After: makeNamesText}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration()), goose.WithLogger(goose.NopLogger()))
+	audit := &sqldb.AuditMigration{Dialect: s.dialect}
+	p, err := goose.NewProvider(goose.DialectSQLite3, db, sqldb.Sub(migrations), goose.WithGoMigrations(names.Migration(), audit.Migration()), goose.WithLogger(goose.NopLogger()))
 	if err != nil {
 		return fmt.Errorf("sqlite: migrations: %w", err)
 	}

@@ -409,16 +409,6 @@ func (w watched) SetSetting(a0 string, a1 string) error {
 	return w.Tx.SetSetting(a0, a1)
 }
 
-func (w watched) AddAudit(a0 store.AuditEntry) error {
-	w.saw("AddAudit")
-	return w.Tx.AddAudit(a0)
-}
-
-func (w watched) ListAudit(a0 string, a1 store.Page) ([]store.AuditEntry, string, error) {
-	w.saw("ListAudit")
-	return w.Tx.ListAudit(a0, a1)
-}
-
 func (w watched) AddDenial(a0 store.Denial) error {
 	w.saw("AddDenial")
 	return w.Tx.AddDenial(a0)

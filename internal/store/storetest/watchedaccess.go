@@ -167,3 +167,28 @@ func (w watched) TokensAmong(a0 []int64) ([]int64, error) {
 	w.saw("TokensAmong")
 	return w.Tx.TokensAmong(a0)
 }
+
+func (w watched) AddAudit(a0 *store.AuditEntry) error {
+	w.saw("AddAudit")
+	return w.Tx.AddAudit(a0)
+}
+
+func (w watched) CountAudit(a0 string, a1 *store.AuditEntry) error {
+	w.saw("CountAudit")
+	return w.Tx.CountAudit(a0, a1)
+}
+
+func (w watched) AuditEntry(a0 int64) (*store.AuditEntry, error) {
+	w.saw("AuditEntry")
+	return w.Tx.AuditEntry(a0)
+}
+
+func (w watched) ListAudit(a0 store.AuditQuery) ([]store.AuditEntry, string, error) {
+	w.saw("ListAudit")
+	return w.Tx.ListAudit(a0)
+}
+
+func (w watched) DeleteAudit(a0 time.Time, a1 int) (int, error) {
+	w.saw("DeleteAudit")
+	return w.Tx.DeleteAudit(a0, a1)
+}

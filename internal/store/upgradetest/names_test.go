@@ -82,7 +82,7 @@ func TestUsersThatCollide(t *testing.T) {
 				t.Errorf("%s: %+v, %v", name, u, err)
 			}
 		}
-		list, _, err := tx.ListAudit("user.renamed", store.Page{})
+		list, _, err := tx.ListAudit(store.AuditQuery{Action: "user.renamed"})
 		if err != nil || len(list) != 1 {
 			t.Fatalf("audit: %+v, %v", list, err)
 		}
@@ -90,6 +90,9 @@ func TestUsersThatCollide(t *testing.T) {
 		if e.Actor != "server" || e.Target != "user 4" || e.Name != "émile-2" || e.Outcome != "done" || e.At.IsZero() ||
 			e.Reason != `was "émile", which is the same name as "Émile" of user 3` {
 			t.Errorf("audit: %+v", e)
+		}
+		if list, _, err := tx.ListAudit(store.AuditQuery{Who: "SERVER", Target: "ÉMILE"}); err != nil || len(list) != 1 {
+			t.Errorf("entries from before are not found: %+v, %v", list, err)
 		}
 		found, _, err := tx.ListUsers("ÉMILE", store.Page{})
 		if len(found) != 2 {
@@ -149,7 +152,7 @@ func TestNamesThatCollide(t *testing.T) {
 				}
 			}
 			for action, n := range map[string]int{"user.renamed": 2, "app.renamed": 1, "group.renamed": 1, "provision.renamed": 1} {
-				list, _, err := tx.ListAudit(action, store.Page{})
+				list, _, err := tx.ListAudit(store.AuditQuery{Action: action})
 				if db == "sqlite" && action == "user.renamed" {
 					n++ // émile
 				}
