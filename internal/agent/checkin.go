@@ -270,9 +270,12 @@ func (a *Agent) snapshot(s *session, now lease.Instant, challenges map[runner.Ru
 		Holds:  h.Lease != nil && h.Lease.Generation > h.Stored && (h.Kind == lease.Fixed || h.Lease.Run == h.Run),
 		Method: s.App.DeliveryMethod, Told: s.Told, Problem: plain(s.problem()),
 	}
-	if h.Running && s.run != nil {
-		c := challenges[s.run]
-		st.Challenge, st.Defer = c.text, c.late
+	switch c, asked := challenges[s.run]; {
+	case h.Running && s.run != nil && !s.Closing:
+		// One that came to be after the guards were asked is asked the next time.
+		st.Challenge, st.Defer = c.text, c.late || !asked
+	case h.Running && s.spawning:
+		st.Defer = true
 	}
 	if st.Holds {
 		st.LeftMillis = h.LeftMillis(now)
