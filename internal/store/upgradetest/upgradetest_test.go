@@ -29,10 +29,20 @@ func TestMain(m *testing.M) { os.Exit(pgtest.Main(m)) }
 // A migration that has shipped never changes: a database that has it would be left as it was.
 func TestShippedMigrationsAreFrozen(t *testing.T) {
 	for path, want := range map[string]string{
-		"sqlite/migrations/00001_init.sql":          "6d5d4635e96b249e7e711d3c8e82fa34bd7c5a28d1ed9d14741da5eba5b58fd4",
-		"postgres/migrations/00001_init.sql":        "8f8a8f66bd448e178e8a73287df17ba807b096a101ce1d63c2d4d4e69328c17a",
-		"sqlite/migrations/00002_lease_clock.sql":   "2f63fe46ea10849610d4b1aecf33d2ed6afa78c07b4e8160a58183ef42fc643f",
-		"postgres/migrations/00002_lease_clock.sql": "a46236f5fa8dcc671102dda729e4fcda0bfa1909335d068a5af411edfb0f8b90",
+		"sqlite/migrations/00001_init.sql":           "6d5d4635e96b249e7e711d3c8e82fa34bd7c5a28d1ed9d14741da5eba5b58fd4",
+		"postgres/migrations/00001_init.sql":         "8f8a8f66bd448e178e8a73287df17ba807b096a101ce1d63c2d4d4e69328c17a",
+		"sqlite/migrations/00002_lease_clock.sql":    "2f63fe46ea10849610d4b1aecf33d2ed6afa78c07b4e8160a58183ef42fc643f",
+		"postgres/migrations/00002_lease_clock.sql":  "a46236f5fa8dcc671102dda729e4fcda0bfa1909335d068a5af411edfb0f8b90",
+		"postgres/migrations/00004_time_zone.sql":    "b4b1627f7e5c88815d999fd0129d9f59adb4488710c8fae4ae0604a7da052a90",
+		"postgres/migrations/00005_sign_in.sql":      "cf81ba27169a3bde38b0c09bc0f1b7f5238c190e40ca19eaa801256c21bbe40c",
+		"postgres/migrations/00006_machines.sql":     "f8c923b817837c1050e5b8da91836de29afac729b78edc305f02dd3acbea8e4b",
+		"postgres/migrations/00007_host_missing.sql": "6031176e3688414f01fa348d667bc5fbfdcafb3e4e510bc183866d142713d3e8",
+		"postgres/migrations/00008_key_rotation.sql": "b496acf5c552a6793b4a1be80289cf8b3ba4f1f9cd18a804d3382feaa7422cd6",
+		"sqlite/migrations/00004_time_zone.sql":      "b4b1627f7e5c88815d999fd0129d9f59adb4488710c8fae4ae0604a7da052a90",
+		"sqlite/migrations/00005_sign_in.sql":        "0153bdd2bf4dba9385335366ec14f4aba1d3a95cbe19bc10920aa5afb4008c49",
+		"sqlite/migrations/00006_machines.sql":       "ca5b153c64959c85d476689c88c2d156da7a713844a49ec8daf3f38410eb9232",
+		"sqlite/migrations/00007_host_missing.sql":   "6031176e3688414f01fa348d667bc5fbfdcafb3e4e510bc183866d142713d3e8",
+		"sqlite/migrations/00008_key_rotation.sql":   "9d5d3d896a342372895a73646d1814bb7faf5f603d91d93ea8b0744993d308bb",
 	} {
 		b, err := os.ReadFile(filepath.Join("..", path))
 		if err != nil {
