@@ -1,6 +1,8 @@
 package guard_test
 
 import (
+	"crypto/ed25519"
+	"encoding/json"
 	"errors"
 	"os"
 	"path/filepath"
@@ -139,5 +141,56 @@ func TestEnvironmentOfApps(t *testing.T) {
 	}
 	if strings.Contains(string(b), "LEASEHOLD_TEST_SECRET") {
 		t.Errorf("the app gets the player's secrets: %s", b)
+	}
+}
+
+// A lease by a key that was made after the run began is believed if a key that the guard
+// knows has endorsed it, and not otherwise.
+func TestKeysTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := spec(time.Minute)
+	h := spawn(t, s)
+	next, err := lease.NewKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	later := boottime.Now().Add(time.Hour)
+	signed := func(set json.RawMessage) guard.Lease {
+		t.Helper()
+		challenge, err := h.Challenge(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		token, err := next.Sign(&lease.Grant{Session: s.Session, Run: uint32(s.Run), Generation: 1}, runnertest.Agent, time.Hour, challenge, time.Now())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return guard.Lease{Deadline: later, Generation: 1, Token: token, Keys: set}
+	}
+	public := next.Private.Public().(ed25519.PublicKey)
+	keys := lease.Keys{next.ID: public}
+	set := func(by lease.Key) json.RawMessage {
+		t.Helper()
+		e, err := by.Endorse(next.ID, public)
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := keys.Set(map[string]string{next.ID: e})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	for name, keys := range map[string]json.RawMessage{"nobody": nil, "itself": set(next), "what is no set": json.RawMessage(`[]`)} {
+		if changed, err := h.Extend(t.Context(), signed(keys)); changed || !errors.Is(err, guard.ErrRefused) {
+			t.Errorf("endorsed by %s: %v, %v", name, changed, err)
+		}
+	}
+	if changed, err := h.Extend(t.Context(), signed(set(runnertest.Key()))); !changed || err != nil {
+		t.Errorf("endorsed by a key that is known: %v, %v", changed, err)
+	}
+	// From then on it is known.
+	if _, err := h.Extend(t.Context(), signed(nil)); err != nil {
+		t.Error(err)
 	}
 }

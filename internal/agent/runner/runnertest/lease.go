@@ -17,6 +17,9 @@ var key = func() lease.Key {
 	return lease.Key{ID: "test", Private: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))}
 }()
 
+// Key is the key that [Sign] signs with.
+func Key() lease.Key { return key }
+
 // Authority is whose leases [Sign] makes.
 func Authority() *guard.Authority {
 	return &guard.Authority{Agent: Agent, Keys: lease.Keys{key.ID: key.Private.Public().(ed25519.PublicKey)}}
