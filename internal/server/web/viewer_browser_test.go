@@ -477,8 +477,14 @@ func TestViewerClipboardInTheBrowser(t *testing.T) {
 	}
 	w.Write("linspace") // in the first line of the window, where the bar is at first
 	w.Wait(`!document.querySelector('#viewer').classList.contains('barred')`)
-	w.Do(chromedp.MouseClickXY(60, 12), chromedp.MouseClickXY(60, 12, chromedp.ClickCount(2)))
-	w.Wait(`document.querySelector('#clip-text').value.includes('linspace')`)
+	// The terminal selects what it has drawn by then, which on a busy machine takes a moment.
+	for began := time.Now(); w.Run(`document.querySelector('#clip-text').value.includes('linspace')`) != true; time.Sleep(time.Second) {
+		if time.Since(began) > 20*time.Second {
+			t.Fatalf("what was selected in the app is not here: %q", w.Run(`document.querySelector('#clip-text').value`))
+		}
+		w.Do(chromedp.MouseClickXY(60, 12), chromedp.MouseClickXY(60, 12, chromedp.ClickCount(2)))
+		w.Run(`new Promise((done) => setTimeout(done, 500))`)
+	}
 	w.Wait(`navigator.clipboard.readText().then((t) => window.copied = t) && window.copied?.includes('linspace')`)
 
 	// From here to the app: first the text, then the key. xterm's is Shift+Insert.
