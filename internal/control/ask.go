@@ -45,7 +45,7 @@ func (ci *checkIn) ask() error {
 				return r
 			},
 			Seat: func() (bool, *session.Refusal) {
-				if ci.readonly {
+				if ci.mode == reads {
 					failed = errMustWrite
 					return false, nil
 				}
@@ -61,9 +61,7 @@ func (ci *checkIn) ask() error {
 			return failed
 		}
 		if grant != nil {
-			ci.out.grants = append(ci.out.grants, grant)
-			ci.out.lengths = append(ci.out.lengths, terms.Length())
-			ci.out.challenges = append(ci.out.challenges, st.Challenge)
+			ci.out.grants = append(ci.out.grants, granted{grant, terms.Length(), st.Challenge})
 		}
 		if refusal != nil {
 			if err := ci.refuse(s, refusal); err != nil {
@@ -94,7 +92,7 @@ func (ci *checkIn) hold(s *session.Session, method int64, terms lease.Terms, sna
 	if known := s.Lease != nil && end <= s.Lease.ExpiresAt.Add(time.Second); known || longest <= until {
 		return true, nil
 	}
-	if ci.readonly {
+	if ci.mode == reads {
 		return false, errMustWrite
 	}
 	return true, ci.tx.ExtendRestoreHold(method, longest)
@@ -103,7 +101,7 @@ func (ci *checkIn) hold(s *session.Session, method int64, terms lease.Terms, sna
 // restored notes that the database is behind this agent, and so behind others: no new
 // seat is granted until every lease from before must be over.
 func (ci *checkIn) restored() error {
-	if ci.readonly {
+	if ci.mode == reads {
 		return errMustWrite
 	}
 	ci.out.restored = true

@@ -61,8 +61,8 @@ func (c *Control) CheckIn(ctx context.Context, agent int64, m *wire.CheckIn, fro
 	c.seen.mark(agent, store.Seen{At: out.now.Wall, Lease: out.now.Earliest})
 	c.Hub.Changed(out.changed...)
 	ring := c.keys.Load()
-	for i, g := range out.grants {
-		token, err := ring.sign.Sign(g, agent, out.lengths[i], out.challenges[i], out.now.Wall)
+	for _, g := range out.grants {
+		token, err := ring.sign.Sign(g.Grant, agent, g.length, g.challenge, out.now.Wall)
 		if err != nil {
 			return nil, err
 		}
@@ -101,12 +101,17 @@ const (
 	passesOver             // those that somebody else has locked; see passOver
 )
 
+// granted is a grant that is to be signed.
+type granted struct {
+	*lease.Grant
+	length    time.Duration
+	challenge string // of the guard that it is for
+}
+
 type outcome struct {
-	answer     *wire.Answer
-	grants     []*lease.Grant
-	lengths    []time.Duration
-	challenges []string // of the guards that the grants are for
-	changed    []int64
+	answer  *wire.Answer
+	grants  []granted
+	changed []int64
 	// restored says that this check-in showed the database to be behind its agents.
 	restored bool
 	now      lease.Now
@@ -115,17 +120,16 @@ type outcome struct {
 // checkIn is one check-in in one transaction.
 type checkIn struct {
 	*Control
-	tx       store.Tx
-	view     view
-	m        *wire.CheckIn
-	agent    *store.Agent
-	src      session.Source
-	where    directory.Where
-	set      *Settings
-	now      lease.Now
-	out      *outcome
-	mode     mode
-	readonly bool
+	tx    store.Tx
+	view  view
+	m     *wire.CheckIn
+	agent *store.Agent
+	src   session.Source
+	where directory.Where
+	set   *Settings
+	now   lease.Now
+	out   *outcome
+	mode  mode
 
 	sessions map[int64]*session.Session
 	before   map[int64]*session.Session
@@ -133,7 +137,7 @@ type checkIn struct {
 }
 
 func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from string, mode mode) (*outcome, error) {
-	ci := &checkIn{Control: c, tx: tx, m: m, mode: mode, readonly: mode == reads, now: tx.LeaseNow()}
+	ci := &checkIn{Control: c, tx: tx, m: m, mode: mode, now: tx.LeaseNow()}
 	ci.out = &outcome{now: ci.now, answer: &wire.Answer{V: wire.Version, Number: m.Number}}
 	if err := ci.load(agentID); err != nil {
 		return nil, err
@@ -197,7 +201,7 @@ func (c *Control) checkIn(tx store.Tx, agentID int64, m *wire.CheckIn, from stri
 		ci.agent.Chain.Commit(m.Number, m.Token, next)
 	}
 	if before.Chain != ci.agent.Chain || before.Epoch != ci.agent.Epoch || before.Seq != ci.agent.Seq || before.Slots != ci.agent.Slots || !slices.Equal(before.Missing, ci.agent.Missing) {
-		if ci.readonly {
+		if ci.mode == reads {
 			return nil, errMustWrite
 		}
 		if err := tx.SaveAgent(ci.agent); err != nil {
@@ -216,7 +220,7 @@ func (ci *checkIn) load(agentID int64) (err error) {
 		return err
 	}
 	var list []*session.Session
-	if ci.readonly {
+	if ci.mode == reads {
 		if ci.agent, err = ci.tx.Agent(agentID); err != nil {
 			return err
 		}
@@ -365,7 +369,7 @@ func (ci *checkIn) forget(id int64) {
 // supersede flags the user's older sessions of the same app on this device: a newer one
 // has just been added.
 func (ci *checkIn) supersede(s *session.Session) error {
-	if ci.readonly {
+	if ci.mode == reads {
 		return errMustWrite
 	}
 	olds, err := ci.tx.Superseded(s.UserID, s.AppID, s.AgentID, s.ID)
@@ -448,7 +452,7 @@ func (ci *checkIn) save() error {
 }
 
 func (ci *checkIn) saveOne(id int64) error {
-	if ci.readonly {
+	if ci.mode == reads {
 		return errMustWrite
 	}
 	if err := saveSession(ci.tx, ci.before[id], ci.sessions[id]); err != nil {

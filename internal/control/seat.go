@@ -63,7 +63,7 @@ func allSeats(n int) string {
 }
 
 func (ci *checkIn) refuse(s *session.Session, r *session.Refusal) error {
-	if ci.readonly {
+	if ci.mode == reads {
 		return errMustWrite
 	}
 	ci.out.answer.Refusals = append(ci.out.answer.Refusals, wire.Refusal{Session: s.ID, Run: s.Run, Code: r.Code, Message: r.Message})

@@ -17,14 +17,22 @@ import (
 // How long what may wait for what. They are set in the statement with which a transaction
 // begins, for that transaction alone, so that a pooler which shares connections between
 // transactions does not mind.
-const (
-	updateLimits = "set_config('lock_timeout', '5s', true), set_config('statement_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true)"
-	soonLimits   = "set_config('lock_timeout', '1s', true), set_config('statement_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '30s', true)"
-	viewLimits   = "set_config('statement_timeout', '60s', true), set_config('idle_in_transaction_session_timeout', '60s', true)"
+var (
+	updateLimits = limits("5s", "30s", "30s")
+	soonLimits   = limits("1s", "30s", "30s") // see store.Soon
 	// Work beside requests has turns, and comes back to what is locked.
-	besideLimits = "set_config('lock_timeout', '200ms', true), set_config('statement_timeout', '10s', true), set_config('idle_in_transaction_session_timeout', '10s', true)"
-	tickLimits   = "set_config('lock_timeout', '500ms', true), set_config('statement_timeout', '500ms', true), set_config('idle_in_transaction_session_timeout', '2s', true)"
+	besideLimits = limits("200ms", "10s", "10s")
+	tickLimits   = limits("500ms", "500ms", "2s")
+	viewLimits   = limits("0", "60s", "60s") // it waits for no row
+)
 
+// limits is the part of a SELECT that bounds how long a transaction waits for a lock, a
+// statement runs, and the transaction rests; "0" is no bound.
+func limits(lock, statement, idle string) string {
+	return "set_config('lock_timeout', '" + lock + "', true), set_config('statement_timeout', '" + statement + "', true), set_config('idle_in_transaction_session_timeout', '" + idle + "', true)"
+}
+
+const (
 	tickTimeout = 500 * time.Millisecond
 	dialTimeout = 5 * time.Second
 	maxConns    = 32
